@@ -1,0 +1,2 @@
+//! tidegate's own build, demo and test commands: `cargo xtask --help`.
+fn main() {}
