@@ -1,3 +1,30 @@
 //! A WebSocket client for browsers, in Rust: typed async streams, truthful outcomes, bounded queues.
 
+// A host build without a transport (server-side rendering) has handles that are never made.
+#![cfg_attr(
+    not(any(feature = "native", feature = "sim", all(target_family = "wasm", target_os = "unknown"))),
+    allow(dead_code, reason = "nothing can connect in such a build")
+)]
+
+#[cfg(all(feature = "js", not(all(target_family = "wasm", target_os = "unknown"))))]
+compile_error!("the feature `js` is the npm build, for wasm32-unknown-unknown only");
+
+#[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "client")]
+mod driver;
+#[cfg(feature = "js")]
+mod js;
+#[cfg(feature = "client")]
+mod platform;
 pub mod proto;
+pub mod time;
+#[cfg(feature = "client")]
+mod transport;
+
+#[cfg(feature = "client")]
+pub use client::*;
+#[cfg(feature = "client")]
+pub use proto::{Amount, CloseCause, Closed, Outcome, RecvLimits, SendLimits};
+#[cfg(feature = "client")]
+pub use transport::TransportError;

@@ -1,6 +1,26 @@
 //! The sans-I/O core: bytes, messages, timestamps and random numbers come in as arguments,
 //! outputs are pulled out. It names no other layer.
 //!
+//! [`ws`] is the RFC 6455 codec, for transports that carry bytes. [`Session`] is one connection
+//! above a transport that carries messages: what a browser gives, and what [`ws`] makes of bytes.
+//!
+//! The rule of driving a [`Session`]: after each call of a `handle_*` method, call
+//! [`Session::poll_output`] and carry out what it says, until it says [`Output::Timeout`] or
+//! [`Output::Blocked`].
+//!
 //! Not here: clocks, randomness, sockets, tasks, `JsValue`.
 
+mod outcome;
+mod payload;
+mod recv;
+mod send;
+mod session;
 pub mod ws;
+
+pub use outcome::{Amount, CloseCause, Closed, Outcome};
+pub use payload::{Hosted, HostedKind, Payload, Slot};
+pub use recv::{RecvLimits, RecvQueue};
+pub use send::{Class, Flow, Queued, SendLimits, SendQueue, TicketId};
+pub use session::{
+    CloseRequest, Done, Event, FetchId, Output, PART_BYTES, READ_BLOB_UP_TO, Session, SessionConfig, Transmit,
+};

@@ -1,0 +1,132 @@
+//! What may be connected to, and which subprotocols may be offered: checked before anything is
+//! tried, with the same words on every platform.
+
+use core::fmt;
+
+/// Why a URL is not one that a WebSocket can be opened to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// Not a URL, even against the base.
+    Invalid {
+        /// The text that was given.
+        url: String,
+    },
+    /// A relative URL where there is no base to resolve it: on the host without
+    /// [`ClientBuilder::base`](super::ClientBuilder::base), in Node, or in a worker made from a
+    /// `blob:` URL.
+    NoBase {
+        /// The text that was given.
+        url: String,
+    },
+    /// A scheme other than `ws`, `wss`, `http` and `https`.
+    Scheme {
+        /// The scheme, without its colon.
+        scheme: String,
+    },
+    /// A fragment (`#…`) has no meaning for a WebSocket (WHATWG WebSockets section 3.1).
+    Fragment,
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid { url } => write!(f, "not a valid url: {url}"),
+            Self::NoBase { url } => write!(f, "the relative url {url} has no base to resolve against"),
+            Self::Scheme { scheme } => write!(f, "the scheme {scheme}: is not ws, wss, http or https"),
+            Self::Fragment => f.write_str("a websocket url has no fragment (#)"),
+        }
+    }
+}
+
+impl core::error::Error for UrlError {}
+
+/// Why a subprotocol may not be offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubprotocolError {
+    /// Not a token of RFC 9110 section 5.6.2 (empty, or with spaces, commas, slashes, …).
+    NotAToken {
+        /// The name that was given.
+        name: String,
+    },
+    /// Offered twice.
+    Duplicate {
+        /// The name that was given.
+        name: String,
+    },
+}
+
+impl fmt::Display for SubprotocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAToken { name } if name.is_empty() => f.write_str("a subprotocol has an empty name"),
+            Self::NotAToken { name } => write!(f, "the subprotocol {name} is not a token"),
+            Self::Duplicate { name } => write!(f, "the subprotocol {name} is offered twice"),
+        }
+    }
+}
+
+impl core::error::Error for SubprotocolError {}
+
+/// Checks the subprotocols of one offer.
+pub(crate) fn check_subprotocols(names: &[String]) -> Result<(), SubprotocolError> {
+    for (at, name) in names.iter().enumerate() {
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(token) {
+            return Err(SubprotocolError::NotAToken { name: name.clone() });
+        }
+        if names.iter().take(at).any(|other| other == name) {
+            return Err(SubprotocolError::Duplicate { name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Resolves `url` against `base` as a browser does: `http(s)` becomes `ws(s)`, a fragment is an
+/// error.
+///
+/// `parse` is the platform's URL parser: it takes a text and a base and gives the serialised URL.
+#[cfg(any(feature = "native", all(target_family = "wasm", target_os = "unknown")))]
+pub(crate) fn resolve(
+    url: &str,
+    base: Option<&str>,
+    parse: impl Fn(&str, Option<&str>) -> Option<String>,
+) -> Result<String, UrlError> {
+    let resolved = match parse(url, None) {
+        Some(absolute) => absolute,
+        None => match base {
+            // A `blob:` URL has an opaque path, against which nothing resolves.
+            None => return Err(relative(url)),
+            Some(base) if base.starts_with("blob:") || base.starts_with("data:") => {
+                return Err(relative(url));
+            }
+            Some(base) => parse(url, Some(base)).ok_or_else(|| UrlError::Invalid { url: url.into() })?,
+        },
+    };
+    let Some((scheme, rest)) = resolved.split_once(':') else {
+        return Err(UrlError::Invalid { url: url.into() });
+    };
+    let scheme = match scheme {
+        "ws" | "http" => "ws",
+        "wss" | "https" => "wss",
+        other => return Err(UrlError::Scheme { scheme: other.into() }),
+    };
+    // In a serialised URL a `#` begins the fragment and stands nowhere else.
+    if rest.contains('#') {
+        return Err(UrlError::Fragment);
+    }
+    Ok(format!("{scheme}:{rest}"))
+}
+
+/// A text that does not parse by itself: relative if it looks like a path, else no URL at all.
+#[cfg(any(feature = "native", all(target_family = "wasm", target_os = "unknown")))]
+fn relative(url: &str) -> UrlError {
+    let scheme_end = url.find(':').unwrap_or(usize::MAX);
+    let path_begin = url.find(['/', '?', '#']).unwrap_or(usize::MAX);
+    if scheme_end < path_begin {
+        UrlError::Invalid { url: url.into() }
+    } else {
+        UrlError::NoBase { url: url.into() }
+    }
+}

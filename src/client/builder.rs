@@ -1,0 +1,183 @@
+//! How a connection is described and opened.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::close::CloseOptions;
+use super::error::ConnectError;
+use super::wait::Wait;
+use super::{Client, address};
+use crate::driver::Hub;
+use crate::proto::{CloseCause, Closed, RecvLimits, SendLimits};
+
+/// How binary messages arrive, as WHATWG `binaryType`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BinaryType {
+    /// In memory, as [`Message::Binary`](super::Message::Binary).
+    #[default]
+    ArrayBuffer,
+    /// Kept by the browser, as [`Message::Blob`](super::Message::Blob). On the host all messages
+    /// are in memory, whatever is chosen.
+    Blob,
+}
+
+/// Describes a connection; [`connect`](Self::connect) opens it.
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens before `connect`"]
+pub struct ClientBuilder {
+    pub(crate) url: String,
+    pub(crate) base: Option<String>,
+    pub(crate) protocols: Vec<String>,
+    pub(crate) binary_type: BinaryType,
+    #[allow(clippy::option_option, reason = "outside: whether it was set; inside: whether there is one")]
+    pub(crate) connect_within: Option<Option<Duration>>,
+    pub(crate) send: SendLimits,
+    pub(crate) receive: RecvLimits,
+    pub(crate) close: CloseOptions,
+}
+
+impl ClientBuilder {
+    pub(super) fn new(url: String) -> Self {
+        Self {
+            url,
+            base: None,
+            protocols: Vec::new(),
+            binary_type: BinaryType::default(),
+            connect_within: None,
+            send: SendLimits::default(),
+            receive: RecvLimits::default(),
+            close: CloseOptions::default(),
+        }
+    }
+
+    /// Offers a subprotocol; call it once for each, the most wanted first.
+    ///
+    /// A browser fails the connection if the server acknowledges none of those offered.
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.protocols.push(name.into());
+        self
+    }
+
+    /// Against what a relative URL resolves. Default: the page's or worker's own URL; on the host
+    /// there is none.
+    pub fn base(mut self, base: impl Into<String>) -> Self {
+        self.base = Some(base.into());
+        self
+    }
+
+    /// How binary messages arrive. Default [`BinaryType::ArrayBuffer`].
+    pub fn binary_type(mut self, binary_type: BinaryType) -> Self {
+        self.binary_type = binary_type;
+        self
+    }
+
+    /// How long opening may take; `None` for as long as it takes. Default 75 s in browsers, since
+    /// Firefox may hold an attempt back for 60 s without notice, and 15 s on the host.
+    pub fn connect_within(mut self, within: impl Into<Option<Duration>>) -> Self {
+        self.connect_within = Some(within.into());
+        self
+    }
+
+    /// Bounds of the send queue. Default 16 MiB and 65,536 messages.
+    pub fn send_limits(mut self, limits: SendLimits) -> Self {
+        self.send = limits;
+        self
+    }
+
+    /// Bounds of the receive queue. Default 64 MiB and 65,536 messages.
+    pub fn recv_limits(mut self, limits: RecvLimits) -> Self {
+        self.receive = limits;
+        self
+    }
+
+    /// The deadline of a close that gives none of its own, also of the one on dropping the last
+    /// handle; `None` waits for ever. Default 10 s.
+    pub fn close_within(mut self, within: impl Into<Option<Duration>>) -> Self {
+        self.close = self.close.within(within);
+        self
+    }
+
+    /// Opens the connection and resolves when it is open.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`]: the URL or a subprotocol is wrong (nothing was tried), the server refused
+    /// or failed, the deadline passed. It never hangs unless the deadline is off.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future aborts the attempt and leaves no listener, timer or socket behind.
+    ///
+    /// # Specification
+    ///
+    /// RFC 6455 section 4.1; WHATWG WebSockets, *establish a WebSocket connection*.
+    pub async fn connect(self) -> Result<Client, ConnectError> {
+        address::check_subprotocols(&self.protocols).map_err(ConnectError::Subprotocol)?;
+        let client = self.start()?;
+        opened(client).await
+    }
+
+    /// The hub of a new connection, with the deadline to use.
+    pub(crate) fn hub(&self, kick: fn(&Hub), connect_within: Duration) -> (Arc<Hub>, Option<Duration>) {
+        let hub = Hub::new(self.send, self.receive, kick);
+        (hub, self.connect_within.unwrap_or(Some(connect_within)))
+    }
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    fn start(&self) -> Result<Client, ConnectError> {
+        use crate::driver::web;
+        use crate::platform::web::base_url;
+        use crate::transport::web_socket::WebSocketTransport;
+
+        let parse = |url: &str, base: Option<&str>| {
+            let parsed = match base {
+                Some(base) => web_sys::Url::new_with_base(url, base),
+                None => web_sys::Url::new(url),
+            };
+            parsed.ok().map(|url| url.href())
+        };
+        let base = self.base.clone().or_else(base_url);
+        let url = address::resolve(&self.url, base.as_deref(), parse).map_err(ConnectError::Url)?;
+        let (hub, deadline) = self.hub(web::kick, Duration::from_secs(75));
+        let binary_type = match self.binary_type {
+            BinaryType::ArrayBuffer => web_sys::BinaryType::Arraybuffer,
+            BinaryType::Blob => web_sys::BinaryType::Blob,
+        };
+        let transport = WebSocketTransport::open(&url, &self.protocols, binary_type, web::notifier(hub.id))
+            .map_err(|thrown| ConnectError::Forbidden { message: web::message_of(&thrown) })?;
+        #[cfg(target_feature = "atomics")]
+        web::spawn_waker_task(&hub);
+        let client = Client::new(&hub, &url, self.close.clone());
+        web::start(hub, transport, deadline).pump();
+        Ok(client)
+    }
+
+    #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
+    fn start(&self) -> Result<Client, ConnectError> {
+        super::native::start(self)
+    }
+
+    #[cfg(not(any(feature = "native", all(target_family = "wasm", target_os = "unknown"))))]
+    #[allow(clippy::unused_self, reason = "the other builds use it")]
+    fn start(&self) -> Result<Client, ConnectError> {
+        Err(ConnectError::NoTransport)
+    }
+}
+
+/// Waits until `client` is open. Dropped meanwhile, the client aborts its attempt: a close before
+/// the connection is open is an abort.
+pub(crate) async fn opened(client: Client) -> Result<Client, ConnectError> {
+    let hub = client.hub().clone();
+    match Wait::new(hub.clone(), Hub::poll_opened, Hub::leave_watchers).await {
+        Ok(()) => Ok(client),
+        Err(closed) => Err(failed(&hub, closed)),
+    }
+}
+
+fn failed(hub: &Hub, closed: Closed) -> ConnectError {
+    match closed.cause {
+        CloseCause::ConnectTimeout => ConnectError::TimedOut { closed },
+        CloseCause::Aborted => ConnectError::Aborted { closed },
+        _ => ConnectError::Failed { closed, source: hub.failure() },
+    }
+}

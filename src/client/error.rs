@@ -1,0 +1,201 @@
+//! Errors of the client, one small enum for each operation.
+
+use core::fmt;
+
+use super::address::{SubprotocolError, UrlError};
+use super::message::Message;
+use crate::proto::Closed;
+use crate::transport::TransportError;
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL is not one that a WebSocket can be opened to. Nothing was tried.
+    Url(UrlError),
+    /// A subprotocol may not be offered. Nothing was tried.
+    Subprotocol(SubprotocolError),
+    /// The host refused to try, such as `ws:` from a secure page; its words. Nothing was tried.
+    Forbidden {
+        /// What the host says.
+        message: String,
+    },
+    /// The server refused, could not be reached, or answered wrongly.
+    Failed {
+        /// The close event: 1006 and not clean.
+        closed: Closed,
+        /// What is known beyond it. Nothing in a browser, which tells script no more.
+        source: Option<TransportError>,
+    },
+    /// The connect deadline passed; the attempt was ended.
+    TimedOut {
+        /// The close event: 1006 and not clean.
+        closed: Closed,
+    },
+    /// The caller gave up.
+    Aborted {
+        /// The close event: 1006 and not clean.
+        closed: Closed,
+    },
+    /// This build has no transport: on the host, enable the feature `native`.
+    NoTransport,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(error) => error.fmt(f),
+            Self::Subprotocol(error) => error.fmt(f),
+            Self::Forbidden { message } => write!(f, "the host does not allow this connection: {message}"),
+            Self::Failed { source: Some(source), .. } => write!(f, "the connection failed: {source}"),
+            Self::Failed { closed, .. } => {
+                write!(f, "the connection failed before it was open (close code {})", closed.code)
+            }
+            Self::TimedOut { .. } => f.write_str("the connection did not open before the deadline"),
+            Self::Aborted { .. } => f.write_str("aborted by the caller"),
+            Self::NoTransport => f.write_str("this build has no transport: enable the feature `native`"),
+        }
+    }
+}
+
+impl core::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Url(error) => Some(error),
+            Self::Subprotocol(error) => Some(error),
+            Self::Failed { source: Some(source), .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Why a message was not queued. It is given back.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The send queue is full (only `try_send`).
+    Full(Message),
+    /// The connection is closing or closed.
+    Closed(Message),
+    /// The Blob was received on another connection; read it and send its bytes.
+    ForeignBlob(Message),
+    /// [`Message::Error`] cannot be sent.
+    Unsupported(Message),
+}
+
+impl SendError {
+    /// The message that was not queued.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        match self {
+            Self::Full(message)
+            | Self::Closed(message)
+            | Self::ForeignBlob(message)
+            | Self::Unsupported(message) => message,
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the send queue is full",
+            Self::Closed(_) => "the connection is closing or closed",
+            Self::ForeignBlob(_) => "the blob was received on another connection",
+            Self::Unsupported(_) => "a receive error cannot be sent",
+        })
+    }
+}
+
+impl core::error::Error for SendError {}
+
+/// Why `try_recv` gave no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TryRecvError {
+    /// None is there now.
+    Empty,
+    /// None will ever come: the connection is over and all messages were taken.
+    Closed,
+}
+
+impl fmt::Display for TryRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "no message is waiting",
+            Self::Closed => "the connection is closed and no message is left",
+        })
+    }
+}
+
+impl core::error::Error for TryRecvError {}
+
+/// Why something that arrived is not a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// The host delivered a value that is neither a string, an `ArrayBuffer` nor a `Blob`.
+    UnsupportedData {
+        /// Its JavaScript type.
+        name: String,
+    },
+}
+
+impl fmt::Display for ReceiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::UnsupportedData { name } = self;
+        write!(f, "the host delivered data of type {name}, which is no WebSocket message")
+    }
+}
+
+impl core::error::Error for ReceiveError {}
+
+/// Why a Blob gave no bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BlobError {
+    /// The browser cannot read it: its file has gone or changed, or memory is short.
+    Unreadable,
+    /// The thread that received it has ended, and with it the value.
+    Gone,
+}
+
+impl fmt::Display for BlobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreadable => "the blob cannot be read",
+            Self::Gone => "the thread that received the blob has ended",
+        })
+    }
+}
+
+impl core::error::Error for BlobError {}
+
+/// Why a close was not begun; the connection stays open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseError {
+    /// Only 1000 and 3000 to 4999 may be sent from a browser, and so everywhere.
+    Code {
+        /// The code that was given.
+        code: u16,
+    },
+    /// A reason has at most 123 bytes of UTF-8 (RFC 6455 section 5.5).
+    Reason {
+        /// How many the given one has.
+        bytes: usize,
+    },
+}
+
+impl fmt::Display for CloseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code { code } => write!(f, "close code {code} may not be sent: use 1000 or 3000 to 4999"),
+            Self::Reason { bytes } => {
+                write!(f, "the close reason has {bytes} bytes: at most 123 may be sent")
+            }
+        }
+    }
+}
+
+impl core::error::Error for CloseError {}

@@ -1,0 +1,226 @@
+//! Messages as the application sees them.
+
+use core::fmt;
+use core::ops::Range;
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+
+use super::error::{BlobError, ReceiveError, SendError};
+use crate::driver::{Command, Hub, Incoming};
+use crate::proto::{Hosted, HostedKind, Payload, Slot};
+
+/// One message, sent or received.
+///
+/// `&str`, `String`, `&[u8]`, `Vec<u8>` and arrays of bytes convert into it.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Message {
+    /// A text message (opcode 1).
+    Text(String),
+    /// A binary message (opcode 2), in memory.
+    Binary(Vec<u8>),
+    /// A binary message that the browser keeps; comes with
+    /// [`BinaryType::Blob`](super::BinaryType::Blob) only.
+    Blob(Blob),
+    /// Something arrived that cannot be given as any of these. Never sent; the connection goes on.
+    Error(ReceiveError),
+}
+
+impl Message {
+    /// Size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.len() as u64,
+            Self::Binary(bytes) => bytes.len() as u64,
+            Self::Blob(blob) => blob.size(),
+            Self::Error(_) => 0,
+        }
+    }
+
+    /// The text, if this is a text message.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The bytes, if this is a binary message in memory.
+    #[must_use]
+    pub fn as_binary(&self) -> Option<&[u8]> {
+        match self {
+            Self::Binary(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn from_incoming(incoming: Incoming, hub: &Arc<Hub>) -> Self {
+        match incoming {
+            Incoming::Text(text) => Self::Text(text),
+            Incoming::Binary(bytes) => Self::Binary(bytes),
+            Incoming::Hosted(Hosted { slot, bytes, .. }) => Self::Blob(Blob::new(hub.clone(), slot, bytes)),
+            Incoming::Unsupported(name) => Self::Error(ReceiveError::UnsupportedData { name }),
+        }
+    }
+
+    /// The payload for the queue of `hub`. A Blob's slot then belongs to the payload.
+    pub(crate) fn into_payload(self, hub: &Arc<Hub>) -> Result<Payload, SendError> {
+        match self {
+            Self::Text(text) => Ok(Payload::Text(text)),
+            Self::Binary(bytes) => Ok(Payload::Binary(bytes)),
+            Self::Blob(blob) if Arc::ptr_eq(&blob.hub, hub) => {
+                let hosted = Hosted { slot: blob.slot, kind: HostedKind::Blob, bytes: blob.bytes };
+                blob.forget();
+                Ok(Payload::Hosted(hosted))
+            }
+            Self::Blob(_) => Err(SendError::ForeignBlob(self)),
+            Self::Error(_) => Err(SendError::Unsupported(self)),
+        }
+    }
+
+    /// The message of a payload that was not taken.
+    pub(crate) fn from_payload(payload: Payload, hub: &Arc<Hub>) -> Self {
+        match payload {
+            Payload::Text(text) => Self::Text(text),
+            Payload::Binary(bytes) => Self::Binary(bytes),
+            Payload::Hosted(Hosted { slot, bytes, .. }) => {
+                hub.hold_value();
+                Self::Blob(Blob::new(hub.clone(), slot, bytes))
+            }
+        }
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl From<&[u8]> for Message {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Message {
+    fn from(bytes: &[u8; N]) -> Self {
+        Self::Binary(bytes.to_vec())
+    }
+}
+
+impl From<Blob> for Message {
+    fn from(blob: Blob) -> Self {
+        Self::Blob(blob)
+    }
+}
+
+/// A received message whose content the browser keeps, perhaps on disk.
+///
+/// It can be read, in whole or in part, also after the connection has closed; sent back on the
+/// connection it came from; or dropped, which releases it.
+pub struct Blob {
+    hub: Arc<Hub>,
+    slot: Slot,
+    bytes: u64,
+    /// Whether the slot is released on drop; not once the queue owns it.
+    holds: bool,
+}
+
+impl Blob {
+    fn new(hub: Arc<Hub>, slot: Slot, bytes: u64) -> Self {
+        Self { hub, slot, bytes, holds: true }
+    }
+
+    /// Size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.bytes
+    }
+
+    /// All of its content, copied into memory.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError`], as for [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again.
+    pub async fn bytes(&self) -> Result<Vec<u8>, BlobError> {
+        self.read(0..self.bytes).await
+    }
+
+    /// The bytes of `range`, copied into memory; what lies beyond the end is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Unreadable`] if the browser cannot give the content (its file has gone, or
+    /// there is no memory for it); [`BlobError::Gone`] if the thread that received it has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again.
+    pub async fn read(&self, range: Range<u64>) -> Result<Vec<u8>, BlobError> {
+        let range = range.start.min(self.bytes)..range.end.min(self.bytes);
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (reply, answer) = oneshot::channel();
+        self.hub.command(Command::Read { slot: self.slot, range, reply });
+        match answer.await {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(BlobError::Unreadable),
+            Err(oneshot::Canceled) => Err(BlobError::Gone),
+        }
+    }
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    pub(crate) fn place(&self) -> (&Arc<Hub>, Slot) {
+        (&self.hub, self.slot)
+    }
+
+    /// Leaves the slot to the queue.
+    fn forget(mut self) {
+        self.hub.adopt_value();
+        self.holds = false;
+    }
+}
+
+impl Drop for Blob {
+    fn drop(&mut self) {
+        if self.holds {
+            self.hub.remove_value(self.slot);
+        }
+    }
+}
+
+impl PartialEq for Blob {
+    /// Whether it is the same value; contents are not compared.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.hub, &other.hub) && self.slot == other.slot
+    }
+}
+
+impl Eq for Blob {}
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blob").field("size", &self.bytes).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,103 @@
+//! The receiving half.
+
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::sync::Arc;
+
+use futures_core::Stream;
+
+use super::close::{CloseOptions, Closing};
+use super::error::TryRecvError;
+use super::message::Message;
+use super::wait::Wait;
+use crate::driver::{Hub, Stage};
+use crate::proto::Closed;
+
+/// Receives the messages of one connection, as a `Stream` or by [`recv`](Self::recv).
+///
+/// Everything that arrived before the close comes out before the end; then the stream is finished
+/// for ever, and [`closed`](Self::closed) says how. Messages wait in a bounded queue
+/// ([`RecvLimits`](crate::RecvLimits)); if the application leaves them there until it overflows,
+/// the connection closes.
+pub struct Receiver {
+    hub: Arc<Hub>,
+    close: CloseOptions,
+    key: Option<u64>,
+}
+
+impl Receiver {
+    pub(crate) fn new(hub: Arc<Hub>, close: CloseOptions) -> Self {
+        hub.add_user();
+        Self { hub, close, key: None }
+    }
+
+    /// Another receiver of the same queue.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.hub.clone(), self.close.clone())
+    }
+
+    /// The next message; `None` after the last.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no message.
+    pub async fn recv(&self) -> Option<Message> {
+        let incoming = Wait::new(self.hub.clone(), Hub::poll_recv, Hub::leave_readers).await?;
+        Some(Message::from_incoming(incoming, &self.hub))
+    }
+
+    /// A message that is there already, for loops that run once a frame.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] if none is, [`TryRecvError::Closed`] if none will be.
+    pub fn try_recv(&self) -> Result<Message, TryRecvError> {
+        match self.hub.try_recv() {
+            Some(incoming) => Ok(Message::from_incoming(incoming, &self.hub)),
+            None if self.hub.stage() == Stage::Closed => Err(TryRecvError::Closed),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// Sends what is queued, then closes; see [`Client::close`](super::Client::close).
+    ///
+    /// # Errors
+    ///
+    /// [`CloseError`](super::CloseError) if code or reason may not be sent.
+    pub fn close(&self, code: u16, reason: &str) -> Closing {
+        Closing::begin(&self.hub, self.close.clone().code(code).reason(reason))
+    }
+
+    /// The final word, when it has come.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again at any time.
+    pub fn closed(&self) -> impl Future<Output = Closed> + Send + 'static {
+        super::closed(self.hub.clone())
+    }
+}
+
+impl Stream for Receiver {
+    type Item = Message;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        let this = &mut *self;
+        let polled = this.hub.poll_recv(&mut this.key, cx.waker());
+        polled.map(|incoming| incoming.map(|incoming| Message::from_incoming(incoming, &this.hub)))
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.hub.leave_readers(&mut self.key);
+        self.hub.remove_user(self.close.deadline());
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("stage", &self.hub.stage()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,302 @@
+//! The sending half, and the ticket of each message.
+
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::close::{CloseOptions, Closing};
+use super::error::SendError;
+use super::message::Message;
+use crate::driver::hub::NoRoom;
+use crate::driver::{Command, Hub};
+use crate::proto::{Closed, Outcome, Payload, TicketId};
+
+/// Sends messages on one connection. Clones share one queue.
+pub struct Sender {
+    hub: Arc<Hub>,
+    close: CloseOptions,
+    room: Option<u64>,
+    flushed: Option<u64>,
+}
+
+impl Sender {
+    pub(crate) fn new(hub: Arc<Hub>, close: CloseOptions) -> Self {
+        hub.add_user();
+        Self { hub, close, room: None, flushed: None }
+    }
+
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    pub(crate) fn close_options(&self) -> CloseOptions {
+        self.close.clone()
+    }
+
+    /// Queues a message, when there is room for it; gives a [`Ticket`] for its outcome.
+    ///
+    /// Messages leave in the order in which they were queued. A message larger than the queue's
+    /// bound in bytes is taken when the queue is empty. Those who wait for room get it in turn.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] once the connection is closing; [`SendError::ForeignBlob`] and
+    /// [`SendError::Unsupported`] for messages that can never be sent here. Each gives the message
+    /// back, and the connection stays as it is.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it waits, nothing was queued, the message is dropped with it, and whoever
+    /// waits next gets the room. Once ready, the message is queued whatever happens to the ticket.
+    pub fn send(&self, message: impl Into<Message>) -> Sending<'_> {
+        let (payload, error) = match message.into().into_payload(&self.hub) {
+            Ok(payload) => (Some(payload), None),
+            Err(error) => (None, Some(error)),
+        };
+        Sending { hub: &self.hub, payload, error, key: None }
+    }
+
+    /// Queues a message if there is room for it now, though others may be waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] if there is none, and what [`send`](Self::send) gives; the message is
+    /// given back.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<Ticket, SendError> {
+        let payload = message.into().into_payload(&self.hub)?;
+        match self.hub.try_send(payload, false) {
+            Ok(id) => Ok(Ticket::new(&self.hub, id)),
+            Err((why, payload)) => Err(refused(why, payload, &self.hub)),
+        }
+    }
+
+    /// How many messages are queued and not handed over, and their size in bytes.
+    #[must_use]
+    pub fn queued(&self) -> crate::proto::Amount {
+        let (messages, bytes) = self.hub.queued();
+        crate::proto::Amount { messages: u64::from(messages), bytes }
+    }
+
+    /// Sends what is queued, then closes; see [`Client::close`](super::Client::close).
+    ///
+    /// # Errors
+    ///
+    /// [`CloseError`](super::CloseError) if code or reason may not be sent.
+    pub fn close(&self, code: u16, reason: &str) -> Closing {
+        self.close_with(self.close.clone().code(code).reason(reason))
+    }
+
+    /// Closes as `options` say.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub fn close_with(&self, options: CloseOptions) -> Closing {
+        Closing::begin(&self.hub, options)
+    }
+
+    /// Stops sending: what is queued goes out, nothing more is taken. Receiving goes on until the
+    /// peer closes, or until `within` is over; then this side closes with 1000.
+    ///
+    /// This is how to read a peer's last words: after a `close` browsers deliver nothing more.
+    ///
+    /// # Cancel safety
+    ///
+    /// The end begins with the call; dropping the future only stops waiting.
+    pub fn end(&self, within: Option<Duration>) -> impl Future<Output = Closed> + Send + 'static {
+        self.hub.begin_close(Command::End { within, close_within: self.close.deadline() });
+        super::closed(self.hub.clone())
+    }
+
+    /// The final word, when it has come.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again at any time.
+    pub fn closed(&self) -> impl Future<Output = Closed> + Send + 'static {
+        super::closed(self.hub.clone())
+    }
+}
+
+impl Clone for Sender {
+    fn clone(&self) -> Self {
+        Self::new(self.hub.clone(), self.close.clone())
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.hub.leave_line(&mut self.room);
+        self.hub.leave_flushers(&mut self.flushed);
+        self.hub.remove_user(self.close.deadline());
+    }
+}
+
+/// For `SinkExt`. Flushing waits until the transport has everything that was queued; closing
+/// sends what is queued and closes with 1000. Tickets are not given.
+impl futures_sink::Sink<Message> for Sender {
+    type Error = SendError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let this = &mut *self;
+        match this.hub.poll_room(&mut this.room, cx.waker()) {
+            Poll::Pending => Poll::Pending,
+            // There is no message to give back yet; `start_send` gives back its own.
+            Poll::Ready(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// A message larger than the room that `poll_ready` found is taken none the less.
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
+        let payload = message.into_payload(&self.hub)?;
+        match self.hub.send_now(payload) {
+            Ok(id) => {
+                drop(Ticket::new(&self.hub, id));
+                Ok(())
+            }
+            Err((why, payload)) => Err(refused(why, payload, &self.hub)),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let this = &mut *self;
+        this.hub.poll_flushed(&mut this.flushed, cx.waker()).map(Ok)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let this = &mut *self;
+        // Only the first close counts, so that polling again does no harm.
+        drop(this.close(1000, ""));
+        let mut key = this.flushed.take();
+        let polled = this.hub.poll_closed(&mut key, cx.waker());
+        this.flushed = key;
+        polled.map(|_| Ok(()))
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("queued", &self.queued()).finish_non_exhaustive()
+    }
+}
+
+fn refused(why: NoRoom, payload: Payload, hub: &Arc<Hub>) -> SendError {
+    let message = Message::from_payload(payload, hub);
+    match why {
+        NoRoom::Full => SendError::Full(message),
+        NoRoom::Closed => SendError::Closed(message),
+    }
+}
+
+/// A message on its way into the queue; what [`Sender::send`] gives.
+#[must_use = "the message is queued only when this is awaited"]
+pub struct Sending<'a> {
+    hub: &'a Arc<Hub>,
+    payload: Option<Payload>,
+    error: Option<SendError>,
+    key: Option<u64>,
+}
+
+impl Future for Sending<'_> {
+    type Output = Result<Ticket, SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Some(error) = this.error.take() {
+            return Poll::Ready(Err(error));
+        }
+        match this.hub.poll_send(&mut this.payload, &mut this.key, cx.waker()) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(id)) => Poll::Ready(Ok(Ticket::new(this.hub, id))),
+            Poll::Ready(Err(why)) => {
+                let payload = this.payload.take().expect("polled after it was ready");
+                Poll::Ready(Err(refused(why, payload, this.hub)))
+            }
+        }
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.hub.leave_line(&mut self.key);
+        if let Some(payload) = self.payload.take() {
+            // A Blob that was to be sent is released as a Blob.
+            drop(Message::from_payload(payload, self.hub));
+        }
+    }
+}
+
+/// The outcome of one queued message, as a future; and the power to cancel it.
+///
+/// Dropping it detaches: the message stays queued and nobody hears of its outcome.
+pub struct Ticket {
+    state: TicketState,
+}
+
+enum TicketState {
+    Known(Outcome),
+    Open { hub: Arc<Hub>, id: TicketId },
+}
+
+impl Ticket {
+    pub(crate) fn new(hub: &Arc<Hub>, id: TicketId) -> Self {
+        // Most messages have been handed over by the time their ticket is made; then nothing has
+        // to be kept for it.
+        if let Poll::Ready(outcome) = hub.poll_outcome(id, None) {
+            hub.detach(id);
+            return Self { state: TicketState::Known(outcome) };
+        }
+        Self { state: TicketState::Open { hub: hub.clone(), id } }
+    }
+
+    /// Takes the message out of the queue, if it is still there; the outcome says whether.
+    pub fn cancel(&self) {
+        if let TicketState::Open { hub, id } = &self.state {
+            hub.command(Command::Cancel(*id));
+        }
+    }
+
+    /// The outcome, if it is known already.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        match &self.state {
+            TicketState::Known(outcome) => Some(*outcome),
+            TicketState::Open { hub, id } => match hub.poll_outcome(*id, None) {
+                Poll::Ready(outcome) => Some(outcome),
+                Poll::Pending => None,
+            },
+        }
+    }
+
+    fn poll_outcome(&mut self, waker: &Waker) -> Poll<Outcome> {
+        match &self.state {
+            TicketState::Known(outcome) => Poll::Ready(*outcome),
+            TicketState::Open { hub, id } => hub.poll_outcome(*id, Some(waker)),
+        }
+    }
+}
+
+impl Future for Ticket {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        self.poll_outcome(cx.waker())
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let TicketState::Open { hub, id } = &self.state {
+            hub.detach(*id);
+        }
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("outcome", &self.outcome()).finish()
+    }
+}

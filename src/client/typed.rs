@@ -1,0 +1,285 @@
+//! Messages that carry values of the application's own types.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use futures_core::Stream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::SendError;
+use super::message::Message;
+use super::{Receiver, Sender, Ticket};
+use crate::proto::Closed;
+
+/// Turns values into messages and back.
+pub trait Codec {
+    /// The message of a value.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if the value has no form in this encoding.
+    fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, EncodeError>;
+
+    /// The value of a message.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] with the message, if it is not a `T` in this encoding.
+    fn decode<T: DeserializeOwned>(message: Message) -> Result<T, DecodeError>;
+}
+
+type BoxError = Box<dyn core::error::Error + Send + Sync>;
+
+/// A value has no form in the encoding. Nothing was sent.
+#[derive(Debug)]
+pub struct EncodeError(BoxError);
+
+impl EncodeError {
+    /// Wraps what the encoder says.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the value cannot be encoded")
+    }
+}
+
+impl core::error::Error for EncodeError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// A message is not a value of the wanted type. The connection goes on.
+#[derive(Debug)]
+pub struct DecodeError {
+    error: BoxError,
+    message: Message,
+}
+
+impl DecodeError {
+    /// Wraps what the decoder says of `message`.
+    pub fn new(error: impl Into<BoxError>, message: Message) -> Self {
+        Self { error: error.into(), message }
+    }
+
+    pub(super) fn unsuited(what: &str, message: Message) -> Self {
+        Self::new(format!("the message is {what}"), message)
+    }
+
+    /// The message as it came.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        self.message
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the message cannot be decoded")
+    }
+}
+
+impl core::error::Error for DecodeError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&*self.error)
+    }
+}
+
+/// Why a value was not queued.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TypedSendError {
+    /// It has no form in the encoding.
+    Encode(EncodeError),
+    /// Its message was not taken.
+    Send(SendError),
+}
+
+impl fmt::Display for TypedSendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Encode(error) => error.fmt(f),
+            Self::Send(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for TypedSendError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Encode(error) => error.source(),
+            Self::Send(error) => error.source(),
+        }
+    }
+}
+
+/// Both halves of a typed connection: sends `Out`, receives `In`.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example(client: tidegate::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// use serde::{Deserialize, Serialize};
+/// use tidegate::Json;
+///
+/// #[derive(Serialize)]
+/// struct Say { text: String }
+/// #[derive(Deserialize)]
+/// struct Said { by: String, text: String }
+///
+/// let chat = client.typed::<Say, Said, Json>();
+/// chat.send(&Say { text: "hello".into() }).await?;
+/// while let Some(said) = chat.recv().await {
+///     let said = said?;
+///     println!("{}: {}", said.by, said.text);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Typed<Out: ?Sized, In, C> {
+    sender: TypedSender<Out, C>,
+    receiver: TypedReceiver<In, C>,
+}
+
+impl<Out, In, C: Codec> Typed<Out, In, C> {
+    pub(super) fn new(sender: Sender, receiver: Receiver) -> Self {
+        Self {
+            sender: TypedSender { sender, marker: PhantomData },
+            receiver: TypedReceiver { receiver, marker: PhantomData },
+        }
+    }
+
+    /// The two halves apart.
+    #[must_use]
+    pub fn split(self) -> (TypedSender<Out, C>, TypedReceiver<In, C>) {
+        (self.sender, self.receiver)
+    }
+
+    /// Queues a value; see [`TypedSender::send`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn send(&self, value: &Out) -> Result<Ticket, TypedSendError>
+    where
+        Out: Serialize,
+    {
+        self.sender.send(value).await
+    }
+
+    /// The next value; see [`TypedReceiver::recv`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn recv(&self) -> Option<Result<In, DecodeError>>
+    where
+        In: DeserializeOwned,
+    {
+        self.receiver.recv().await
+    }
+
+    /// The final word, when it has come.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again at any time.
+    pub fn closed(&self) -> impl Future<Output = Closed> + Send + 'static {
+        self.sender.sender.closed()
+    }
+}
+
+/// Sends values of one type. Clones share one queue.
+pub struct TypedSender<Out: ?Sized, C> {
+    sender: Sender,
+    marker: PhantomData<fn(&Out, C)>,
+}
+
+impl<Out: Serialize + ?Sized, C: Codec> TypedSender<Out, C> {
+    /// Encodes a value and queues it, when there is room.
+    ///
+    /// # Errors
+    ///
+    /// [`TypedSendError`]; nothing was queued.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::send`]: dropped while it waits, nothing was queued.
+    pub async fn send(&self, value: &Out) -> Result<Ticket, TypedSendError> {
+        let message = C::encode(value).map_err(TypedSendError::Encode)?;
+        self.sender.send(message).await.map_err(TypedSendError::Send)
+    }
+
+    /// Encodes a value and queues it if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// [`TypedSendError`]; nothing was queued.
+    pub fn try_send(&self, value: &Out) -> Result<Ticket, TypedSendError> {
+        let message = C::encode(value).map_err(TypedSendError::Encode)?;
+        self.sender.try_send(message).map_err(TypedSendError::Send)
+    }
+}
+
+impl<Out: ?Sized, C> Clone for TypedSender<Out, C> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone(), marker: PhantomData }
+    }
+}
+
+impl<Out: ?Sized, C> fmt::Debug for TypedSender<Out, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sender.fmt(f)
+    }
+}
+
+/// Receives values of one type. A message that is not one is an error item; the next goes on.
+pub struct TypedReceiver<In, C> {
+    receiver: Receiver,
+    marker: PhantomData<fn(C) -> In>,
+}
+
+impl<In: DeserializeOwned, C: Codec> TypedReceiver<In, C> {
+    /// The next value; `None` after the last.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] with the message, if it is not a value of this type.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no message.
+    pub async fn recv(&self) -> Option<Result<In, DecodeError>> {
+        Some(C::decode(self.receiver.recv().await?))
+    }
+}
+
+impl<In: DeserializeOwned, C: Codec> Stream for TypedReceiver<In, C> {
+    type Item = Result<In, DecodeError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.receiver).poll_next(cx).map(|message| message.map(C::decode))
+    }
+}
+
+impl<In, C> fmt::Debug for TypedReceiver<In, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.receiver.fmt(f)
+    }
+}

@@ -1,0 +1,681 @@
+//! What the handles and the driver share: one mutex over commands, room, tickets, received
+//! messages and wakers. Free of host values, so that handles are `Send`.
+//!
+//! No waker is called while the lock is held.
+
+use core::ops::Range;
+use core::task::{Poll, Waker};
+use core::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_channel::oneshot;
+
+use super::slab::Slab;
+use crate::proto::{
+    Class, CloseRequest, Closed, Done, Flow, Hosted, Outcome, Payload, RecvLimits, RecvQueue, SendLimits,
+    Slot, TicketId,
+};
+use crate::transport::{Opened, TransportError};
+
+/// By which the driver answers [`Command::Read`]; `None` if the content could not be read.
+pub(crate) type Reply = oneshot::Sender<Option<Vec<u8>>>;
+
+/// What a handle asks of the driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Send a message for which room was taken.
+    Send { class: Class, flow: Flow, payload: Payload, ticket: Option<TicketId> },
+    /// Take a message out of the queue.
+    Cancel(TicketId),
+    /// Close, after flushing or not.
+    Close(CloseRequest),
+    /// Stop sending, go on receiving.
+    End { within: Option<Duration>, close_within: Option<Duration> },
+    /// Give up at once.
+    #[cfg(feature = "js")]
+    Abort,
+    /// Read a received host value.
+    Read { slot: Slot, range: Range<u64>, reply: Reply },
+    /// A received host value is not needed any more.
+    Release(Slot),
+    /// The last handle is gone.
+    Wake,
+}
+
+/// A message on its way to the application.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Text(String),
+    Binary(Vec<u8>),
+    Hosted(Hosted),
+    /// The name of a type that the WebSocket standard does not know.
+    Unsupported(String),
+}
+
+impl Incoming {
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::Hosted(hosted) => Some(hosted.slot),
+            _ => None,
+        }
+    }
+}
+
+/// How far the handles see the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub(crate) enum Stage {
+    /// Not open yet.
+    Connecting,
+    /// Messages are taken.
+    Open,
+    /// No message is taken any more.
+    Closing,
+    /// The final word is known.
+    Closed,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// The queue is full.
+    Full,
+    /// The connection is closing or closed.
+    Closed,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    /// Unique in the process; a driver is found by it on its own thread.
+    pub(crate) id: u64,
+    /// Makes the driver look into the hub. On the driver's own thread it may run it at once.
+    kick: fn(&Self),
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    commands: Vec<Command>,
+    driver: Option<Waker>,
+    limits: SendLimits,
+    queued_messages: u32,
+    queued_bytes: u64,
+    room: Waiters,
+    /// Somebody without a waker was told that the queue is full.
+    room_wanted: bool,
+    tickets: Slab<Ticket>,
+    next_serial: u32,
+    received: RecvQueue<Incoming>,
+    readers: Waiters,
+    /// Those who wait for the connection to open or to close.
+    watchers: Waiters,
+    /// Those who wait for the queue to be empty.
+    flushers: Waiters,
+    opened: Opened,
+    failure: Option<TransportError>,
+    closed: Option<Closed>,
+    /// Handles that keep the connection open.
+    users: u32,
+    /// Received host values that are held outside.
+    values: u32,
+}
+
+#[derive(Debug)]
+struct Ticket {
+    serial: u32,
+    state: TicketState,
+}
+
+#[derive(Debug)]
+enum TicketState {
+    Pending(Option<Waker>),
+    Done(Outcome),
+}
+
+/// Wakers in the order in which they came.
+#[derive(Debug, Default)]
+struct Waiters {
+    next: u64,
+    line: Vec<(u64, Waker)>,
+}
+
+impl Waiters {
+    /// Registers `waker` under `key`, which is given on the first call and keeps its place.
+    fn register(&mut self, key: &mut Option<u64>, waker: &Waker) {
+        if let Some(entry) = self.line.iter_mut().find(|entry| Some(entry.0) == *key) {
+            entry.1.clone_from(waker);
+            return;
+        }
+        self.next += 1;
+        *key = Some(self.next);
+        self.line.push((self.next, waker.clone()));
+    }
+
+    fn remove(&mut self, key: &mut Option<u64>) {
+        if let Some(key) = key.take() {
+            self.line.retain(|entry| entry.0 != key);
+        }
+    }
+
+    /// Whether `key` may go before all others that wait.
+    fn is_first(&self, key: Option<u64>) -> bool {
+        self.line.first().is_none_or(|entry| Some(entry.0) == key)
+    }
+
+    fn first(&self) -> Option<Waker> {
+        self.line.first().map(|entry| entry.1.clone())
+    }
+
+    fn all(&self) -> Vec<Waker> {
+        self.line.iter().map(|entry| entry.1.clone()).collect()
+    }
+}
+
+/// 26 bits of key and 26 of serial number: a `TicketId` is exact as a JavaScript number.
+const KEY_BITS: u32 = 26;
+const KEY_MASK: u64 = (1 << KEY_BITS) - 1;
+
+impl Hub {
+    /// A hub for one connection with one user.
+    pub(crate) fn new(send: SendLimits, receive: RecvLimits, kick: fn(&Self)) -> Arc<Self> {
+        Arc::new(Self {
+            id: next_id(),
+            kick,
+            state: Mutex::new(State {
+                stage: Stage::Connecting,
+                commands: Vec::new(),
+                driver: None,
+                limits: send,
+                queued_messages: 0,
+                queued_bytes: 0,
+                room: Waiters::default(),
+                room_wanted: false,
+                tickets: Slab::default(),
+                next_serial: 0,
+                received: RecvQueue::new(receive),
+                readers: Waiters::default(),
+                watchers: Waiters::default(),
+                flushers: Waiters::default(),
+                opened: Opened::default(),
+                failure: None,
+                closed: None,
+                users: 0,
+                values: 0,
+            }),
+        })
+    }
+
+    /// The lock. A panic elsewhere while it was held leaves plain data, which is still consistent
+    /// enough to close by, so that poisoning is ignored.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // For handles.
+
+    /// Leaves a command and makes the driver look.
+    pub(crate) fn command(&self, command: Command) {
+        self.lock().commands.push(command);
+        (self.kick)(self);
+    }
+
+    /// Wakes the task that runs the driver, if there is one.
+    pub(crate) fn wake_driver(&self) {
+        let waker = self.lock().driver.clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        self.lock().stage
+    }
+
+    pub(crate) fn opened(&self) -> Opened {
+        self.lock().opened.clone()
+    }
+
+    pub(crate) fn failure(&self) -> Option<TransportError> {
+        self.lock().failure.clone()
+    }
+
+    /// Bytes and messages that were taken and are not handed over yet.
+    pub(crate) fn queued(&self) -> (u32, u64) {
+        let state = self.lock();
+        (state.queued_messages, state.queued_bytes)
+    }
+
+    /// Takes room for a message and queues it, if there is room now.
+    ///
+    /// `want` remembers that somebody without a waker waits for room.
+    pub(crate) fn try_send(&self, payload: Payload, want: bool) -> Result<TicketId, (NoRoom, Payload)> {
+        let ticket = {
+            let mut state = self.lock();
+            match state.admit(payload.bytes()) {
+                Ok(()) => state.queue(payload),
+                Err(why) => {
+                    state.room_wanted |= want && why == NoRoom::Full;
+                    return Err((why, payload));
+                }
+            }
+        };
+        (self.kick)(self);
+        Ok(ticket)
+    }
+
+    /// Queues a message whatever the bounds say: its sender has found room before.
+    pub(crate) fn send_now(&self, payload: Payload) -> Result<TicketId, (NoRoom, Payload)> {
+        let ticket = {
+            let mut state = self.lock();
+            if state.stage >= Stage::Closing {
+                return Err((NoRoom::Closed, payload));
+            }
+            state.queue(payload)
+        };
+        (self.kick)(self);
+        Ok(ticket)
+    }
+
+    /// As [`try_send`](Self::try_send), in turn with everybody who waits. `key` is the caller's
+    /// place in the line, which it gives back by [`leave_line`](Self::leave_line).
+    pub(crate) fn poll_send(
+        &self,
+        payload: &mut Option<Payload>,
+        key: &mut Option<u64>,
+        waker: &Waker,
+    ) -> Poll<Result<TicketId, NoRoom>> {
+        let (ticket, next) = {
+            let mut state = self.lock();
+            let Some(bytes) = payload.as_ref().map(Payload::bytes) else {
+                return Poll::Ready(Err(NoRoom::Closed));
+            };
+            let admitted = if state.room.is_first(*key) || state.stage >= Stage::Closing {
+                state.admit(bytes)
+            } else {
+                Err(NoRoom::Full)
+            };
+            match admitted {
+                Err(NoRoom::Full) => {
+                    state.room.register(key, waker);
+                    return Poll::Pending;
+                }
+                Err(NoRoom::Closed) => {
+                    state.room.remove(key);
+                    return Poll::Ready(Err(NoRoom::Closed));
+                }
+                Ok(()) => {}
+            }
+            let Some(payload) = payload.take() else { return Poll::Ready(Err(NoRoom::Closed)) };
+            state.room.remove(key);
+            // The next in line may fit too.
+            (state.queue(payload), state.room.first())
+        };
+        wake(next);
+        (self.kick)(self);
+        Poll::Ready(Ok(ticket))
+    }
+
+    /// Polls for room for one more message of no size, as a `Sink` wants it.
+    pub(crate) fn poll_room(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), NoRoom>> {
+        let next = {
+            let mut state = self.lock();
+            let admitted = if state.room.is_first(*key) || state.stage >= Stage::Closing {
+                state.admit(0)
+            } else {
+                Err(NoRoom::Full)
+            };
+            if admitted == Err(NoRoom::Full) {
+                state.room.register(key, waker);
+                return Poll::Pending;
+            }
+            state.room.remove(key);
+            if let Err(why) = admitted {
+                return Poll::Ready(Err(why));
+            }
+            state.room.first()
+        };
+        wake(next);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Polls until nothing is queued any more, or the connection is over.
+    pub(crate) fn poll_flushed(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<()> {
+        let mut state = self.lock();
+        if state.queued_messages == 0 || state.stage == Stage::Closed {
+            state.flushers.remove(key);
+            return Poll::Ready(());
+        }
+        state.flushers.register(key, waker);
+        Poll::Pending
+    }
+
+    /// Gives up a place among those who wait for room; whoever is next may go.
+    pub(crate) fn leave_line(&self, key: &mut Option<u64>) {
+        if key.is_some() {
+            let next = {
+                let mut state = self.lock();
+                state.room.remove(key);
+                state.room.first()
+            };
+            wake(next);
+        }
+    }
+
+    /// The outcome of a message, or a promise to wake.
+    pub(crate) fn poll_outcome(&self, ticket: TicketId, waker: Option<&Waker>) -> Poll<Outcome> {
+        let mut state = self.lock();
+        match state.ticket(ticket) {
+            Some(TicketState::Done(outcome)) => Poll::Ready(*outcome),
+            Some(TicketState::Pending(registered)) => {
+                if let Some(waker) = waker {
+                    *registered = Some(waker.clone());
+                }
+                Poll::Pending
+            }
+            // Abandoned by a driver that is gone.
+            None => Poll::Ready(Outcome::Unknown),
+        }
+    }
+
+    /// Nobody waits for the outcome any more.
+    pub(crate) fn detach(&self, ticket: TicketId) {
+        let mut state = self.lock();
+        if state.ticket(ticket).is_some() {
+            state.tickets.remove(key_of(ticket));
+        }
+    }
+
+    pub(crate) fn try_recv(&self) -> Option<Incoming> {
+        let mut state = self.lock();
+        let incoming = state.received.pop();
+        state.count_value(incoming.as_ref());
+        incoming
+    }
+
+    /// The next message; `None` at the end.
+    pub(crate) fn poll_recv(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Option<Incoming>> {
+        let mut state = self.lock();
+        let incoming = state.received.pop();
+        if incoming.is_some() || state.stage == Stage::Closed {
+            state.readers.remove(key);
+            state.count_value(incoming.as_ref());
+            return Poll::Ready(incoming);
+        }
+        state.readers.register(key, waker);
+        Poll::Pending
+    }
+
+    /// Gives up a place among the readers; a message that is there is for somebody else.
+    pub(crate) fn leave_readers(&self, key: &mut Option<u64>) {
+        if key.is_some() {
+            let next = {
+                let mut state = self.lock();
+                state.readers.remove(key);
+                if state.received.is_empty() { None } else { state.readers.first() }
+            };
+            wake(next);
+        }
+    }
+
+    /// Whether the connection has opened or ended.
+    pub(crate) fn poll_opened(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), Closed>> {
+        let mut state = self.lock();
+        if let Some(closed) = &state.closed {
+            let closed = closed.clone();
+            state.watchers.remove(key);
+            return Poll::Ready(Err(closed));
+        }
+        if state.stage != Stage::Connecting {
+            state.watchers.remove(key);
+            return Poll::Ready(Ok(()));
+        }
+        state.watchers.register(key, waker);
+        Poll::Pending
+    }
+
+    pub(crate) fn poll_closed(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Closed> {
+        let mut state = self.lock();
+        if let Some(closed) = &state.closed {
+            let closed = closed.clone();
+            state.watchers.remove(key);
+            return Poll::Ready(closed);
+        }
+        state.watchers.register(key, waker);
+        Poll::Pending
+    }
+
+    pub(crate) fn leave_watchers(&self, key: &mut Option<u64>) {
+        if key.is_some() {
+            let mut state = self.lock();
+            state.watchers.remove(key);
+        }
+    }
+
+    pub(crate) fn leave_flushers(&self, key: &mut Option<u64>) {
+        if key.is_some() {
+            let mut state = self.lock();
+            state.flushers.remove(key);
+        }
+    }
+
+    /// Closes or ends; from now on no message is taken. Only the first call counts.
+    pub(crate) fn begin_close(&self, command: Command) {
+        self.stop_sending();
+        self.command(command);
+    }
+
+    /// One more handle keeps the connection open.
+    pub(crate) fn add_user(&self) {
+        self.lock().users += 1;
+    }
+
+    /// A handle is gone. The last one closes with 1000.
+    pub(crate) fn remove_user(&self, close_within: Option<Duration>) {
+        let last = {
+            let mut state = self.lock();
+            state.users -= 1;
+            state.users == 0
+        };
+        if last {
+            let reason = String::new();
+            self.begin_close(Command::Close(CloseRequest {
+                code: Some(1000),
+                reason,
+                within: close_within,
+                flush: true,
+            }));
+            self.command(Command::Wake);
+        }
+    }
+
+    /// A received host value is not held any more.
+    pub(crate) fn remove_value(&self, slot: Slot) {
+        self.lock().values -= 1;
+        self.command(Command::Release(slot));
+    }
+
+    /// A host value that was to be sent is held outside again.
+    pub(crate) fn hold_value(&self) {
+        self.lock().values += 1;
+    }
+
+    /// A received host value has become part of a message to send: the queue owns its slot.
+    pub(crate) fn adopt_value(&self) {
+        self.lock().values -= 1;
+    }
+
+    // For the driver.
+
+    pub(crate) fn register_driver(&self, waker: &Waker) {
+        let mut state = self.lock();
+        if !state.driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.driver = Some(waker.clone());
+        }
+    }
+
+    /// Swaps all commands out in one go.
+    pub(crate) fn swap_commands(&self, commands: &mut Vec<Command>) {
+        let mut state = self.lock();
+        core::mem::swap(&mut state.commands, commands);
+    }
+
+    pub(crate) fn set_opened(&self, opened: Opened) {
+        self.lock().opened = opened;
+    }
+
+    pub(crate) fn set_failure(&self, failure: TransportError) {
+        self.lock().failure = Some(failure);
+    }
+
+    pub(crate) fn open(&self) {
+        let wakers = {
+            let mut state = self.lock();
+            if state.stage == Stage::Connecting {
+                state.stage = Stage::Open;
+            }
+            state.watchers.all()
+        };
+        wake(wakers);
+    }
+
+    /// No message is taken any more; those who wait for room get theirs back.
+    pub(crate) fn stop_sending(&self) {
+        let wakers = {
+            let mut state = self.lock();
+            if state.stage < Stage::Closing {
+                state.stage = Stage::Closing;
+            }
+            state.room.all()
+        };
+        wake(wakers);
+    }
+
+    /// The final word, for everybody.
+    pub(crate) fn close(&self, closed: Closed) {
+        let wakers = {
+            let mut state = self.lock();
+            if state.closed.is_some() {
+                return;
+            }
+            state.stage = Stage::Closed;
+            state.closed = Some(closed);
+            let mut wakers = state.watchers.all();
+            wakers.append(&mut state.readers.all());
+            wakers.append(&mut state.room.all());
+            wakers.append(&mut state.flushers.all());
+            wakers
+        };
+        wake(wakers);
+    }
+
+    /// Queues a received message. Gives it back with the bounds if it does not fit.
+    pub(crate) fn deliver(&self, incoming: Incoming, bytes: u64) -> Result<(), (Incoming, RecvLimits)> {
+        let waker = {
+            let mut state = self.lock();
+            if let Err(incoming) = state.received.push(incoming, bytes) {
+                return Err((incoming, state.received.limits()));
+            }
+            state.readers.first()
+        };
+        wake(waker);
+        Ok(())
+    }
+
+    /// A message has left the queue. Returns whether somebody without a waker waits for room.
+    pub(crate) fn finish(&self, done: Done) -> bool {
+        let (ticket, next, flushers, wanted) = {
+            let mut state = self.lock();
+            state.queued_messages = state.queued_messages.saturating_sub(1);
+            state.queued_bytes = state.queued_bytes.saturating_sub(done.bytes);
+            let ticket = done.ticket.and_then(|ticket| state.ticket(ticket)).and_then(|ticket| {
+                let TicketState::Pending(waker) = core::mem::replace(ticket, TicketState::Done(done.outcome))
+                else {
+                    return None;
+                };
+                waker
+            });
+            let flushers = if state.queued_messages == 0 { state.flushers.all() } else { Vec::new() };
+            (ticket, state.room.first(), flushers, core::mem::take(&mut state.room_wanted))
+        };
+        wake(ticket);
+        wake(next);
+        wake(flushers);
+        wanted
+    }
+
+    /// Whether no handle and no received value is left.
+    pub(crate) fn is_deserted(&self) -> bool {
+        let state = self.lock();
+        state.users == 0 && state.values == 0 && state.commands.is_empty()
+    }
+
+    /// The driver is gone, perhaps with its runtime: whoever still waits must not wait for ever.
+    pub(crate) fn abandon(&self) {
+        let unsent = {
+            let mut state = self.lock();
+            state.commands.clear();
+            crate::proto::Amount { messages: u64::from(state.queued_messages), bytes: state.queued_bytes }
+        };
+        self.close(Closed {
+            code: 1006,
+            reason: String::new(),
+            was_clean: false,
+            cause: crate::proto::CloseCause::Aborted,
+            unsent,
+            unknown: crate::proto::Amount::default(),
+        });
+    }
+}
+
+impl State {
+    fn admit(&self, bytes: u64) -> Result<(), NoRoom> {
+        if self.stage >= Stage::Closing {
+            Err(NoRoom::Closed)
+        } else if self.limits.admit(self.queued_messages, self.queued_bytes, bytes) {
+            Ok(())
+        } else {
+            Err(NoRoom::Full)
+        }
+    }
+
+    /// Counts a message and leaves it for the driver.
+    fn queue(&mut self, payload: Payload) -> TicketId {
+        self.queued_messages += 1;
+        self.queued_bytes = self.queued_bytes.saturating_add(payload.bytes());
+        self.next_serial = (self.next_serial + 1) & ((1 << KEY_BITS) - 1);
+        let serial = self.next_serial;
+        let key = self.tickets.insert(Ticket { serial, state: TicketState::Pending(None) });
+        let ticket = TicketId(u64::from(serial) << KEY_BITS | u64::from(key) & KEY_MASK);
+        let (class, flow) = (Class::default(), Flow::default());
+        self.commands.push(Command::Send { class, flow, payload, ticket: Some(ticket) });
+        ticket
+    }
+
+    fn ticket(&mut self, ticket: TicketId) -> Option<&mut TicketState> {
+        let entry = self.tickets.get_mut(key_of(ticket))?;
+        (u64::from(entry.serial) == ticket.0 >> KEY_BITS).then_some(&mut entry.state)
+    }
+
+    fn count_value(&mut self, incoming: Option<&Incoming>) {
+        if incoming.and_then(Incoming::slot).is_some() {
+            self.values += 1;
+        }
+    }
+}
+
+fn key_of(ticket: TicketId) -> u32 {
+    u32::try_from(ticket.0 & KEY_MASK).expect("masked to 26 bits")
+}
+
+fn wake(wakers: impl IntoIterator<Item = Waker>) {
+    for waker in wakers {
+        waker.wake();
+    }
+}
+
+fn next_id() -> u64 {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed) as u64
+}

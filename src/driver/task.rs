@@ -1,0 +1,56 @@
+//! The driver's shell where there are tasks: a future that polls the transport's input and output
+//! and the timer, and pumps between.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use super::Driver;
+use crate::platform::PollTimer;
+use crate::time::Clock;
+use crate::transport::Transport;
+
+/// A transport that has to be polled.
+pub(crate) trait PollTransport: Transport {
+    /// Moves what can be moved now, both ways, and registers the waker for the rest. Returns
+    /// whether anything has changed that the driver should see: an event, or room.
+    fn poll_io(&self, cx: &mut Context<'_>) -> bool;
+}
+
+/// Runs one connection until it is over and nobody holds on to it.
+pub(crate) struct DriverTask<T: Transport, C, S> {
+    driver: Driver<T, C>,
+    timer: S,
+}
+
+impl<T: Transport, C, S> DriverTask<T, C, S> {
+    pub(crate) fn new(driver: Driver<T, C>, timer: S) -> Self {
+        Self { driver, timer }
+    }
+}
+
+/// Nothing in it is pinned: the driver owns its parts by value and never lends them to itself.
+impl<T: Transport, C, S> Unpin for DriverTask<T, C, S> {}
+
+impl<T: PollTransport, C: Clock, S: PollTimer> Future for DriverTask<T, C, S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.driver.hub().register_driver(cx.waker());
+        loop {
+            // Pumped before and after the transport has moved: what a handle has left wants to go
+            // out with it, and what has come in wants to be seen.
+            let due = this.driver.pump();
+            if this.driver.transport().poll_io(cx) {
+                continue;
+            }
+            if this.driver.is_done() {
+                return Poll::Ready(());
+            }
+            if this.timer.poll_due(due, cx).is_pending() {
+                return Poll::Pending;
+            }
+            this.driver.pump_timer();
+        }
+    }
+}

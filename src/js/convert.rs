@@ -1,0 +1,73 @@
+//! Numbers of the facade and what they mean.
+
+use core::time::Duration;
+
+use crate::proto::{CloseCause, HostedKind, Outcome};
+
+/// What `Core.send` returns beside a ticket.
+pub(super) const HANDED_OVER: f64 = 0.0;
+pub(super) const FULL: f64 = -1.0;
+pub(super) const CLOSED: f64 = -2.0;
+
+pub(super) fn kind(kind: u8) -> HostedKind {
+    match kind {
+        0 => HostedKind::Text,
+        1 => HostedKind::Buffer,
+        _ => HostedKind::Blob,
+    }
+}
+
+/// A size or count; what is not a number between 0 and 2^53 becomes the nearer end.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates, and NaN becomes 0"
+)]
+pub(super) fn count(number: f64) -> u64 {
+    number as u64
+}
+
+/// A bound; 0 is none.
+pub(super) fn bound(number: f64) -> u64 {
+    match count(number) {
+        0 => u64::MAX,
+        bound => bound,
+    }
+}
+
+/// A bound on messages; 0 is none.
+pub(super) fn bound_u32(number: f64) -> u32 {
+    u32::try_from(bound(number)).unwrap_or(u32::MAX)
+}
+
+/// A deadline in milliseconds; 0 is off.
+pub(super) fn deadline(milliseconds: f64) -> Option<Duration> {
+    (milliseconds > 0.0).then(|| Duration::from_micros(count(milliseconds * 1000.0)))
+}
+
+/// An amount as a JavaScript number.
+#[allow(clippy::cast_precision_loss, reason = "amounts stay below 2^53")]
+pub(super) fn number(amount: u64) -> f64 {
+    amount as f64
+}
+
+pub(super) fn outcome(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::HandedOver => 0,
+        Outcome::Cancelled => 4,
+        Outcome::Unsent => 5,
+        Outcome::Unknown => 6,
+        Outcome::Unreadable => 7,
+    }
+}
+
+pub(super) fn cause(cause: CloseCause) -> u8 {
+    match cause {
+        CloseCause::Peer => 0,
+        CloseCause::Aborted => 1,
+        CloseCause::ConnectTimeout => 2,
+        CloseCause::Local => 3,
+        CloseCause::Unconfirmed => 4,
+        CloseCause::ReceiveOverflow => 5,
+    }
+}

@@ -1,0 +1,24 @@
+//! What differs between targets: clock, timers, tasks. The only place that asks for the target,
+//! beside the lines that leave whole files out.
+//!
+//! Not here: sockets (transports), the protocol.
+
+#[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
+pub(crate) mod native;
+#[cfg(feature = "sim")]
+pub(crate) mod sim;
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+pub(crate) mod web;
+
+#[cfg(any(feature = "native", feature = "sim"))]
+use core::task::{Context, Poll};
+
+#[cfg(any(feature = "native", feature = "sim"))]
+use crate::time::Timestamp;
+
+/// A timer that a task waits on.
+#[cfg(any(feature = "native", feature = "sim"))]
+pub(crate) trait PollTimer {
+    /// Ready once `due` has come; never for `None`.
+    fn poll_due(&mut self, due: Option<Timestamp>, cx: &mut Context<'_>) -> Poll<()>;
+}

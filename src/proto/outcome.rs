@@ -1,0 +1,73 @@
+//! How messages and connections end.
+
+/// How one message ended. Each message that was queued ends in exactly one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The transport has it. A browser says nothing more about a message.
+    HandedOver,
+    /// The ticket was cancelled while the message was still queued; nothing of it was sent.
+    Cancelled,
+    /// The connection ended before its turn came; nothing of it was sent.
+    Unsent,
+    /// Part of it was handed over when the connection ended: the peer may or may not have it.
+    Unknown,
+    /// Its Blob could not be read (a file that is gone or has changed); nothing of it was sent.
+    Unreadable,
+}
+
+/// A number of messages and the sum of their sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Amount {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of payload (UTF-8 for text).
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// Counts one more message of `bytes`.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.messages += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
+/// Who or what ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseCause {
+    /// The peer closed it, or the network or the opening handshake failed.
+    Peer,
+    /// The caller gave up: a dropped `connect` future, an aborted signal.
+    Aborted,
+    /// The connect deadline passed.
+    ConnectTimeout,
+    /// The caller closed it and the peer confirmed.
+    Local,
+    /// The caller closed it; no confirmation came before the deadline, or the connection broke.
+    Unconfirmed,
+    /// The application took messages too slowly and the receive queue overflowed.
+    ReceiveOverflow,
+}
+
+/// The one final word about a connection. Every handle gets the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Close code: the peer's, 1005 if it gave none, 1006 if no close frame came.
+    pub code: u16,
+    /// The peer's reason; empty if none came.
+    pub reason: String,
+    /// Whether the closing handshake was completed, as WHATWG `wasClean`.
+    pub was_clean: bool,
+    /// Who or what ended it.
+    pub cause: CloseCause,
+    /// Queued, but never given to the transport: safe to send again.
+    pub unsent: Amount,
+    /// Given to the transport and not known to have arrived.
+    ///
+    /// A plain server acknowledges nothing, so this is everything that was sent on the connection,
+    /// unless the peer confirmed a close that began here: then it had read all before it, and this
+    /// is zero.
+    pub unknown: Amount,
+}

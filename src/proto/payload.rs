@@ -1,0 +1,77 @@
+//! What one message consists of, as far as the core has to know it.
+//!
+//! Not here: content of values that the host keeps, and how the host reads them.
+
+/// A place in the driver's table of host values (JavaScript values in a browser).
+///
+/// The core passes slots around and never looks behind one. Whoever holds a slot is the only
+/// one to hold it; [`Output::Release`](crate::proto::Output::Release) gives it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slot(pub(crate) u32);
+
+/// What kind of value stands behind a [`Slot`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HostedKind {
+    /// A string: goes out as a text message.
+    Text,
+    /// Bytes in the host's memory that can be read at once (an `ArrayBuffer` or a view).
+    Buffer,
+    /// Bytes that can only be read asynchronously and may have vanished (a `Blob` or `File`).
+    Blob,
+}
+
+/// A value that the host keeps, known to the core by slot, kind and size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hosted {
+    /// Where the driver keeps the value.
+    pub slot: Slot,
+    /// Text, bytes at hand, or bytes that have to be read.
+    pub kind: HostedKind,
+    /// Size in bytes; of the UTF-8 form for text.
+    pub bytes: u64,
+}
+
+/// The payload of one message: owned bytes, or a [`Slot`] for what the host keeps.
+///
+/// Values from JavaScript stay in JavaScript: they pass through the queue as slots, so that a
+/// Blob of 2 GB costs the wasm memory nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// A text message, owned.
+    Text(String),
+    /// A binary message, owned.
+    Binary(Vec<u8>),
+    /// A value of the host.
+    Hosted(Hosted),
+}
+
+impl Payload {
+    /// Size in bytes (UTF-8 for text). 64 bits, since a Blob may be larger than a 32-bit `usize`.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.len() as u64,
+            Self::Binary(bytes) => bytes.len() as u64,
+            Self::Hosted(hosted) => hosted.bytes,
+        }
+    }
+
+    /// Whether it goes out as a text message.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        match self {
+            Self::Text(_) => true,
+            Self::Binary(_) => false,
+            Self::Hosted(hosted) => hosted.kind == HostedKind::Text,
+        }
+    }
+
+    /// The slot, if the host keeps the value.
+    #[must_use]
+    pub fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::Hosted(hosted) => Some(hosted.slot),
+            Self::Text(_) | Self::Binary(_) => None,
+        }
+    }
+}

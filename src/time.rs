@@ -1,0 +1,67 @@
+//! Moments on a driver's own clock. Only drivers and transports hold a [`Clock`]; the core gets
+//! every moment as an argument, so that tests run in virtual time.
+
+use core::time::Duration;
+
+/// A moment, in microseconds since the zero of the [`Clock`] that gave it.
+///
+/// Timestamps of two clocks are not comparable. 64 bits of microseconds last 584,000 years.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The zero of the clock.
+    pub const ZERO: Self = Self(0);
+
+    /// The moment `micros` microseconds after the clock's zero.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the clock's zero.
+    #[must_use]
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// The moment `after` later; the largest timestamp if that is beyond 64 bits.
+    #[must_use]
+    pub fn saturating_add(self, after: Duration) -> Self {
+        let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+
+    /// How long after `earlier` this moment is; zero if it is before (a clock that jumped back).
+    #[must_use]
+    pub fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Where drivers take the time from.
+pub trait Clock {
+    /// The present moment. Never goes back.
+    fn now(&self) -> Timestamp;
+}
+
+/// Wakes tasks at moments of the clock it belongs to: what the in-memory transport needs beside
+/// the time itself.
+pub trait Alarm: Clock {
+    /// Calls `waker` once `due` has come.
+    fn wake_at(&self, due: Timestamp, waker: &core::task::Waker);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        let late = Timestamp::from_micros(u64::MAX - 1);
+        assert_eq!(late.saturating_add(Duration::from_secs(1)).as_micros(), u64::MAX);
+        assert_eq!(Timestamp::ZERO.saturating_add(Duration::MAX).as_micros(), u64::MAX);
+        assert_eq!(Timestamp::ZERO.saturating_since(late), Duration::ZERO);
+        assert_eq!(late.saturating_since(Timestamp::from_micros(u64::MAX - 3)), Duration::from_micros(2));
+    }
+}

@@ -1,0 +1,320 @@
+//! The in-memory transport: a link with a rate and a delay, in virtual time.
+//!
+//! It takes bytes only, so that a Blob crosses it in the parts that the session fetches.
+//!
+//! Not here: loss or reordering. A WebSocket has neither, so that the model has none.
+
+use core::cell::{Cell, RefCell};
+use core::ops::Range;
+use core::task::{Context, Waker};
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Capabilities, Content, FetchToken, Opened, Outgoing, Refused, Transport, TransportEvent};
+use crate::proto::HostedKind;
+use crate::time::{Alarm, Timestamp};
+
+/// One direction of a simulated connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Bytes of payload a second; `None` for no limit. Default none.
+    pub bytes_per_second: Option<u64>,
+    /// From the end of sending to arrival. Default 0.
+    pub delay: Duration,
+    /// How many bytes may be under way or unread before the sender has to wait. Default 256 KiB.
+    pub buffer_bytes: u64,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self { bytes_per_second: None, delay: Duration::ZERO, buffer_bytes: 256 << 10 }
+    }
+}
+
+/// What crosses a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// The server has accepted.
+    Accept { protocol: String },
+    /// A message, or a part of one.
+    Part { text: bool, first: bool, last: bool, bytes: Vec<u8> },
+    /// A close frame.
+    Close { code: Option<u16>, reason: String },
+    /// The connection is gone without a word.
+    Cut,
+}
+
+impl Item {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Part { bytes, .. } => bytes.len() as u64,
+            _ => 0,
+        }
+    }
+}
+
+/// One direction: written at one end, read at the other.
+#[derive(Debug)]
+pub(crate) struct Pipe<W: ?Sized> {
+    state: Mutex<PipeState>,
+    world: Arc<W>,
+}
+
+#[derive(Debug)]
+struct PipeState {
+    link: Link,
+    items: VecDeque<(Timestamp, Item)>,
+    /// When the link has sent everything it was given.
+    free_at: Timestamp,
+    unread_bytes: u64,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    cut: bool,
+}
+
+impl<W: Alarm + ?Sized> Pipe<W> {
+    pub(crate) fn new(link: Link, world: Arc<W>) -> Arc<Self> {
+        let free_at = world.now();
+        let state = PipeState {
+            link,
+            items: VecDeque::new(),
+            free_at,
+            unread_bytes: 0,
+            reader: None,
+            writer: None,
+            cut: false,
+        };
+        Arc::new(Self { state: Mutex::new(state), world })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PipeState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts an item on the link, behind all that is there. After a cut nothing is taken.
+    pub(crate) fn write(&self, item: Item) {
+        let reader = {
+            let mut state = self.lock();
+            if state.cut {
+                return;
+            }
+            state.cut = item == Item::Cut;
+            let bytes = item.bytes();
+            let sending = match state.link.bytes_per_second {
+                Some(rate) => Duration::from_micros(bytes.saturating_mul(1_000_000) / rate.max(1)),
+                None => Duration::ZERO,
+            };
+            state.free_at = state.free_at.max(self.world.now()).saturating_add(sending);
+            let arrival = state.free_at.saturating_add(state.link.delay);
+            state.unread_bytes += bytes;
+            state.items.push_back((arrival, item));
+            state.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Whether the writer may write. If not, `waker` is called when it may.
+    pub(crate) fn has_room(&self, waker: Option<&Waker>) -> bool {
+        let mut state = self.lock();
+        let room = state.unread_bytes < state.link.buffer_bytes.max(1) || state.cut;
+        if let (false, Some(waker)) = (room, waker) {
+            state.writer = Some(waker.clone());
+        }
+        room
+    }
+
+    /// Takes the next item that has arrived. If none has, `waker` is called when one does.
+    pub(crate) fn read(&self, waker: &Waker) -> Option<Item> {
+        let (item, writer) = {
+            let mut state = self.lock();
+            match state.items.front() {
+                Some((arrival, _)) if *arrival <= self.world.now() => {}
+                Some((arrival, _)) => {
+                    self.world.wake_at(*arrival, waker);
+                    return None;
+                }
+                None => {
+                    state.reader = Some(waker.clone());
+                    return None;
+                }
+            }
+            let (_, item) = state.items.pop_front()?;
+            state.unread_bytes -= item.bytes();
+            (item, state.writer.take())
+        };
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        Some(item)
+    }
+}
+
+/// A value that the simulated host keeps: its content can be read asynchronously, and can vanish.
+#[derive(Clone, Debug)]
+pub(crate) struct SimValue {
+    content: Arc<Mutex<Option<Vec<u8>>>>,
+}
+
+/// Values that a test may let vanish.
+pub(crate) type Values = Arc<Mutex<Vec<SimValue>>>;
+
+impl SimValue {
+    fn new(content: Vec<u8>) -> Self {
+        Self { content: Arc::new(Mutex::new(Some(content))) }
+    }
+
+    /// Its file is gone.
+    pub(crate) fn vanish(&self) {
+        *self.content.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn read(&self, range: Range<u64>) -> Option<Vec<u8>> {
+        let content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
+        Some(content.as_ref()?.get(range)?.to_vec())
+    }
+}
+
+/// The client's end.
+pub(crate) struct SimTransport<W: ?Sized> {
+    out: Arc<Pipe<W>>,
+    into: Arc<Pipe<W>>,
+    /// Binary messages stay with the simulated host.
+    keep_blobs: Option<Values>,
+    events: RefCell<VecDeque<TransportEvent<SimValue>>>,
+    partial: RefCell<Vec<u8>>,
+    close_sent: Cell<bool>,
+    over: Cell<bool>,
+    /// The driver has been told that there is no room.
+    refused_room: Cell<bool>,
+}
+
+impl<W: Alarm + ?Sized> SimTransport<W> {
+    /// A connection whose server has been asked. `keep_blobs`: where binary messages are kept as
+    /// Blobs, if they are.
+    pub(crate) fn new(out: Arc<Pipe<W>>, into: Arc<Pipe<W>>, keep_blobs: Option<Values>) -> Self {
+        Self {
+            out,
+            into,
+            keep_blobs,
+            events: RefCell::default(),
+            partial: RefCell::default(),
+            close_sent: Cell::new(false),
+            over: Cell::new(false),
+            refused_room: Cell::new(false),
+        }
+    }
+
+    /// Moves what can be moved; returns whether there is something for the driver.
+    pub(crate) fn poll_io(&self, cx: &mut Context<'_>) -> bool {
+        let mut changed = !self.events.borrow().is_empty();
+        while !self.over.get()
+            && let Some(item) = self.into.read(cx.waker())
+        {
+            changed = true;
+            self.take(item);
+        }
+        // Asked in any case, so that the waker is registered where there is none.
+        if self.out.has_room(Some(cx.waker())) && self.refused_room.replace(false) {
+            changed = true;
+        }
+        changed
+    }
+
+    fn take(&self, item: Item) {
+        let event = match item {
+            Item::Accept { protocol } => {
+                TransportEvent::Opened(Opened { protocol, extensions: String::new() })
+            }
+            Item::Part { text, last, bytes, .. } => {
+                let mut partial = self.partial.borrow_mut();
+                partial.extend_from_slice(&bytes);
+                if !last {
+                    return;
+                }
+                TransportEvent::Message(self.content(text, core::mem::take(&mut *partial)))
+            }
+            Item::Close { code, reason } => {
+                if !self.close_sent.replace(true) {
+                    self.out.write(Item::Close { code, reason: String::new() });
+                }
+                self.over.set(true);
+                TransportEvent::Closed { code: code.unwrap_or(1005), reason, was_clean: true }
+            }
+            Item::Cut => {
+                self.over.set(true);
+                TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false }
+            }
+        };
+        self.events.borrow_mut().push_back(event);
+    }
+
+    fn content(&self, text: bool, bytes: Vec<u8>) -> Content<SimValue> {
+        if text {
+            // Both ends make text from `String`s, in whole.
+            return match String::from_utf8(bytes) {
+                Ok(text) => Content::Text(text),
+                Err(_) => Content::Unsupported("text that is not UTF-8".into()),
+            };
+        }
+        let Some(values) = &self.keep_blobs else { return Content::Binary(bytes) };
+        let size = bytes.len() as u64;
+        let value = SimValue::new(bytes);
+        values.lock().unwrap_or_else(PoisonError::into_inner).push(value.clone());
+        Content::Value { value, kind: HostedKind::Blob, bytes: size }
+    }
+}
+
+impl<W: Alarm + ?Sized> Transport for SimTransport<W> {
+    type Value = SimValue;
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { takes_values: false }
+    }
+
+    fn has_room(&self) -> bool {
+        let room = self.out.has_room(None);
+        self.refused_room.set(!room);
+        room
+    }
+
+    fn send(&self, outgoing: Outgoing<SimValue>) -> Result<(), Refused> {
+        let bytes = match outgoing.content {
+            Content::Text(text) => text.into_bytes(),
+            Content::Binary(bytes) => bytes,
+            Content::Value { .. } | Content::Unsupported(_) => return Err(Refused),
+        };
+        let Outgoing { text, first, last, .. } = outgoing;
+        self.out.write(Item::Part { text, first, last, bytes });
+        Ok(())
+    }
+
+    fn close(&self, code: Option<u16>, reason: &str) {
+        if !self.close_sent.replace(true) {
+            self.out.write(Item::Close { code, reason: reason.into() });
+        }
+    }
+
+    fn abort(&self) {
+        if !self.over.replace(true) {
+            self.out.write(Item::Cut);
+        }
+    }
+
+    fn fetch(&self, value: &SimValue, range: Range<u64>, token: FetchToken) {
+        let content = value.read(range).map(Content::Binary);
+        self.events.borrow_mut().push_back(TransportEvent::Fetched { token, content });
+    }
+
+    fn next_event(&self) -> Option<TransportEvent<SimValue>> {
+        self.events.borrow_mut().pop_front()
+    }
+
+    fn copy(value: &SimValue) -> Option<Vec<u8>> {
+        let content = value.content.lock().unwrap_or_else(PoisonError::into_inner);
+        content.clone()
+    }
+}
