@@ -10,6 +10,7 @@
 //!
 //! Not here: clocks, randomness, sockets, tasks, `JsValue`.
 
+pub mod error;
 mod outcome;
 mod payload;
 mod recv;

@@ -1,1 +1,17 @@
-//! RFC 6455 as pure state machines: bytes in, messages out, and back.
+//! The WebSocket protocol, RFC 6455.
+//!
+//! Not here: sockets, TLS, clocks, randomness, redirects, URLs, records, channels, sessions.
+
+mod close;
+mod header;
+mod limits;
+mod mask;
+mod message;
+mod utf8;
+
+pub use close::{CloseCode, CloseFrame, CloseReason, InvalidClose, MAX_REASON_BYTES};
+pub use header::{EncodedHeader, FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
+pub use limits::Limits;
+pub use mask::{copy_masked, mask};
+pub use message::{Message, MessageKind, Role};
+pub use utf8::{InvalidUtf8, Utf8Validator};
