@@ -2,14 +2,18 @@
 //!
 //! Not here: sockets, TLS, clocks, randomness, redirects, URLs, records, channels, sessions.
 
+mod assembly;
 mod close;
+mod decoder;
 mod header;
 mod limits;
 mod mask;
 mod message;
 mod utf8;
 
+pub use assembly::{Incoming, MessageDecoder, MessageRef};
 pub use close::{CloseCode, CloseFrame, CloseReason, InvalidClose, MAX_REASON_BYTES};
+pub use decoder::{Decoder, Frame, FrameRef};
 pub use header::{EncodedHeader, FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
 pub use limits::Limits;
 pub use mask::{copy_masked, mask};

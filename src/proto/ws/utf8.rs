@@ -28,7 +28,7 @@ impl core::error::Error for InvalidUtf8 {}
 ///
 /// ```
 /// use tidegate::proto::ws::Utf8Validator;
-/// let mut text = Utf8Validator::default();
+/// let mut text = Utf8Validator::new();
 /// assert!(text.push(b"\xf0\x9f").is_ok()); // two of the four bytes of a character
 /// assert!(text.push(b"\x8c\x8a").is_ok());
 /// assert!(text.finish().is_ok());
@@ -42,6 +42,12 @@ pub struct Utf8Validator {
 }
 
 impl Utf8Validator {
+    /// A validator at the start of a text.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { partial: [0; 4], partial_len: 0 }
+    }
+
     /// Takes the next piece.
     ///
     /// # Errors
@@ -100,7 +106,7 @@ mod tests {
     use super::*;
 
     fn valid(pieces: &[&[u8]]) -> bool {
-        let mut text = Utf8Validator::default();
+        let mut text = Utf8Validator::new();
         pieces.iter().all(|piece| text.push(piece).is_ok()) && text.finish().is_ok()
     }
 
@@ -138,7 +144,7 @@ mod tests {
             (b"\xf4", 0x90),  // above U+10FFFF
             (b"\xf0\x90", 0x41),
         ] {
-            let mut text = Utf8Validator::default();
+            let mut text = Utf8Validator::new();
             assert_eq!(text.push(good), Ok(()));
             assert_eq!(text.push(&[bad]), Err(InvalidUtf8), "{good:x?} {bad:x}");
         }
@@ -147,7 +153,7 @@ mod tests {
     #[test]
     fn an_end_inside_a_character_is_invalid() {
         for partial in [&b"\xc3"[..], b"\xe2\x82", b"\xf0\x9f\x8c"] {
-            let mut text = Utf8Validator::default();
+            let mut text = Utf8Validator::new();
             assert_eq!(text.push(partial), Ok(()));
             assert_eq!(text.finish(), Err(InvalidUtf8));
             assert_eq!(text.finish(), Ok(()), "finish starts the next text");

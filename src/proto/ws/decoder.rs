@@ -1,0 +1,382 @@
+//! Bytes to frames, in one flat buffer that the decoder owns.
+//!
+//! Not here: joining fragments (`assembly.rs`), answering a ping or a close (`connection.rs`).
+
+use super::header::{FrameHeader, Opcode};
+use super::limits::Limits;
+use super::mask::mask;
+use super::message::{MessageKind, Role};
+use super::utf8::Utf8Validator;
+use crate::proto::error::ProtocolError;
+
+/// What an idle connection costs until its peer shows that it sends more.
+const FIRST_BUFFER: usize = 4 << 10;
+/// One read of this size amortises the cost of a system call; more gained nothing.
+const READ_BUFFER: usize = 64 << 10;
+/// A buffer that one frame made larger than this is given back once it is empty.
+const KEPT_BUFFER: usize = 1 << 20;
+
+/// Where a complete frame lies in its [`Decoder`]'s buffer.
+///
+/// It stays good until the next call of [`Decoder::spare`] or [`Decoder::take`]. A stale one
+/// lends other bytes of the buffer or none, and never panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameRef {
+    fin: bool,
+    opcode: Opcode,
+    start: usize,
+    len: usize,
+}
+
+impl FrameRef {
+    /// Whether this is the last fragment of its message.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        self.fin
+    }
+
+    /// What the frame is for.
+    #[must_use]
+    pub const fn opcode(&self) -> Opcode {
+        self.opcode
+    }
+
+    /// Payload bytes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the payload is empty.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// A complete frame, lent by [`Decoder::next_frame`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Whether this is the last fragment of its message.
+    pub fin: bool,
+    /// What the frame is for.
+    pub opcode: Opcode,
+    /// The payload, unmasked.
+    pub payload: &'a [u8],
+}
+
+/// Splits received bytes into frames, checks them in full and lends their payloads.
+///
+/// The bytes are written by the caller into [`Decoder::spare`] and announced by
+/// [`Decoder::filled`]; then [`Decoder::poll_frame`] is called until it gives `None`. Each
+/// payload is unmasked, and checked as UTF-8 if it is text, as it arrives; a frame that breaks a
+/// rule is refused at the first byte that shows it, and nothing of its payload is given out.
+///
+/// # Specification
+///
+/// [RFC 6455 §5](https://www.rfc-editor.org/rfc/rfc6455#section-5) and
+/// [§8.1](https://www.rfc-editor.org/rfc/rfc6455#section-8.1).
+///
+/// # Examples
+///
+/// ```
+/// use tidegate::proto::ws::{Decoder, Limits, Role};
+///
+/// let mut decoder = Decoder::new(Role::Client, Limits::default());
+/// let arrived = b"\x81\x05Hello\x82\x00";
+/// decoder.spare()[..arrived.len()].copy_from_slice(arrived);
+/// decoder.filled(arrived.len());
+/// while let Some(frame) = decoder.next_frame()? {
+///     println!("{:?}: {} bytes", frame.opcode, frame.payload.len());
+/// }
+/// # Ok::<(), tidegate::proto::error::ProtocolError>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    receiver: Role,
+    limits: Limits,
+    /// Initialised in its whole length, so that a transport can read into any part of it.
+    buffer: Vec<u8>,
+    /// Received bytes that belong to no complete frame are `start..end`.
+    /// Invariant: `start <= end <= buffer.len()`.
+    start: usize,
+    end: usize,
+    open: Option<OpenFrame>,
+    message: Option<OpenMessage>,
+    utf8: Utf8Validator,
+    control_frames: u64,
+    /// The last read filled all the room there was, so more is probably waiting.
+    eager: bool,
+    failed: Option<ProtocolError>,
+}
+
+/// A frame whose header was read; its payload begins at `Decoder::start`.
+#[derive(Clone, Copy, Debug)]
+struct OpenFrame {
+    fin: bool,
+    opcode: Opcode,
+    mask: Option<[u8; 4]>,
+    len: usize,
+    /// Whether the payload belongs to a text message.
+    text: bool,
+    /// Payload bytes that are unmasked and checked. Invariant: `done <= len`.
+    done: usize,
+}
+
+/// A message of which a first frame without FIN was seen.
+#[derive(Clone, Copy, Debug)]
+struct OpenMessage {
+    kind: MessageKind,
+    /// Declared payload bytes so far. Invariant: `bytes <= limits.max_message_bytes`.
+    bytes: u64,
+    /// Invariant: `1 <= fragments <= limits.max_fragments`.
+    fragments: u64,
+}
+
+impl Decoder {
+    /// A decoder of what an endpoint in the role `receiver` receives.
+    #[must_use]
+    pub const fn new(receiver: Role, limits: Limits) -> Self {
+        Self {
+            receiver,
+            limits,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            open: None,
+            message: None,
+            utf8: Utf8Validator::new(),
+            control_frames: 0,
+            eager: false,
+            failed: None,
+        }
+    }
+
+    /// Room for received bytes, never empty.
+    ///
+    /// Poll until `None` first; frames that wait to be polled make the buffer grow. Otherwise it
+    /// grows for an open frame only, to at most the larger of 64 KiB and twice what was received
+    /// of that frame, and never beyond its end: a header that declares much allocates nothing.
+    pub fn spare(&mut self) -> &mut [u8] {
+        let wanted = self.open.map_or(0, |open| open.len);
+        let live = self.end - self.start;
+        if live == 0 {
+            (self.start, self.end) = (0, 0);
+            if self.buffer.len() > KEPT_BUFFER && wanted <= KEPT_BUFFER {
+                self.buffer = Vec::new();
+            }
+        }
+        let behind = self.buffer.len() - self.end;
+        let short = wanted > self.buffer.len() - self.start || behind <= self.buffer.len() / 2;
+        if short && self.start > 0 {
+            // Also puts the payload of a frame that is larger than the buffer at its very start,
+            // from where `take` can give it away without a copy.
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, live);
+        }
+        let size = if wanted > self.buffer.len() - self.start {
+            wanted.min(live.saturating_mul(2).max(READ_BUFFER))
+        } else if self.end == self.buffer.len() || (self.eager && self.buffer.len() < READ_BUFFER) {
+            self.buffer.len().saturating_mul(2).max(FIRST_BUFFER)
+        } else {
+            self.buffer.len()
+        };
+        if size > self.buffer.len() {
+            self.eager = false;
+            self.buffer.reserve_exact(size - self.buffer.len());
+            self.buffer.resize(size, 0);
+        }
+        self.buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Says that the first `n` bytes of what [`Decoder::spare`] returned were written.
+    ///
+    /// More than its length counts as its length. The whole length makes a small buffer grow, up
+    /// to 64 KiB.
+    pub fn filled(&mut self, n: usize) {
+        let room = self.buffer.len() - self.end;
+        self.end += n.min(room);
+        self.eager = n >= room;
+    }
+
+    /// The next complete frame, or `None` if more bytes are needed.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ProtocolError`] but those of a close frame's body; every later call repeats it.
+    pub fn poll_frame(&mut self) -> Result<Option<FrameRef>, ProtocolError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let result = self.advance();
+        self.failed = result.err();
+        result
+    }
+
+    /// [`Decoder::poll_frame`] with its payload.
+    ///
+    /// # Errors
+    ///
+    /// As [`Decoder::poll_frame`].
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, ProtocolError> {
+        let Some(frame) = self.poll_frame()? else { return Ok(None) };
+        let payload = self.payload(&frame);
+        Ok(Some(Frame { fin: frame.fin, opcode: frame.opcode, payload }))
+    }
+
+    /// The unmasked payload of `frame`.
+    #[must_use]
+    pub fn payload(&self, frame: &FrameRef) -> &[u8] {
+        let rest = self.buffer.get(frame.start..).unwrap_or_default();
+        rest.get(..frame.len).unwrap_or_default()
+    }
+
+    /// The unmasked payload of `frame`, owned.
+    ///
+    /// A payload of 64 KiB or more that was read straight into the buffer is given away with the
+    /// buffer itself; anything else is copied.
+    pub fn take(&mut self, frame: &FrameRef) -> Vec<u8> {
+        let owns_buffer = frame.start == 0
+            && frame.len >= READ_BUFFER
+            && frame.len >= self.buffer.len() / 2
+            && frame.len <= self.start;
+        if !owns_buffer {
+            return self.payload(frame).to_vec();
+        }
+        let rest = self.buffer.get(self.start..self.end).unwrap_or_default().to_vec();
+        (self.start, self.end) = (0, rest.len());
+        let mut payload = core::mem::replace(&mut self.buffer, rest);
+        payload.truncate(frame.len);
+        payload
+    }
+
+    /// The message of which fragments were seen but not yet the last.
+    #[must_use]
+    pub fn open_message(&self) -> Option<MessageKind> {
+        self.message.map(|message| message.kind)
+    }
+
+    /// Bytes that the buffer takes in memory.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// Allows another [`Limits::max_control_frames`] control frames from now on.
+    pub const fn renew_control_allowance(&mut self) {
+        self.control_frames = 0;
+    }
+
+    /// Drops what was received and not yet given out.
+    pub fn discard(&mut self) {
+        (self.start, self.end) = (0, 0);
+        self.open = None;
+    }
+
+    fn advance(&mut self) -> Result<Option<FrameRef>, ProtocolError> {
+        let mut open = match self.open {
+            Some(open) => open,
+            None => match self.read_header()? {
+                Some(open) => open,
+                None => return Ok(None),
+            },
+        };
+        let arrived = open.len.min(self.end - self.start);
+        let fresh = self.start + open.done..self.start + arrived;
+        let fresh = self.buffer.get_mut(fresh).unwrap_or_default();
+        if let Some(key) = open.mask {
+            mask(fresh, key, open.done);
+        }
+        if open.text {
+            // RFC 6455 §8.1, and at once: a peer that streams garbage is not read to its end.
+            self.utf8.push(fresh).map_err(|_| ProtocolError::InvalidUtf8)?;
+        }
+        open.done = arrived;
+        if arrived < open.len {
+            self.open = Some(open);
+            return Ok(None);
+        }
+        self.open = None;
+        if open.fin && !open.opcode.is_control() {
+            self.message = None;
+            if open.text {
+                self.utf8.finish().map_err(|_| ProtocolError::InvalidUtf8)?;
+            }
+        }
+        let OpenFrame { fin, opcode, len, .. } = open;
+        let frame = FrameRef { fin, opcode, start: self.start, len };
+        self.start += len;
+        Ok(Some(frame))
+    }
+
+    fn read_header(&mut self) -> Result<Option<OpenFrame>, ProtocolError> {
+        let received = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let Some((header, used)) = FrameHeader::decode(received, self.receiver)? else {
+            // The sequence of frames shows in the opcode alone.
+            if let Some(opcode) = received.first().and_then(|b| Opcode::from_bits(b & 0x0f)) {
+                self.check_sequence(opcode)?;
+            }
+            return Ok(None);
+        };
+        self.check_sequence(header.opcode)?;
+        let text = self.admit(&header)? == Some(MessageKind::Text);
+        // RFC 6455 lengths have 63 bits; what passed the limits may still be more than `usize`
+        // or an allocation can hold where that has 32.
+        let len = usize::try_from(header.len)
+            .ok()
+            .filter(|len| isize::try_from(*len).is_ok())
+            .ok_or(ProtocolError::FrameTooBig { len: header.len, limit: LARGEST_ALLOCATION })?;
+        self.start += used;
+        let FrameHeader { fin, opcode, mask, .. } = header;
+        Ok(Some(OpenFrame { fin, opcode, mask, len, text, done: 0 }))
+    }
+
+    /// RFC 6455 §5.4: fragments of one message are not mixed with another's.
+    const fn check_sequence(&self, opcode: Opcode) -> Result<(), ProtocolError> {
+        match (opcode, &self.message) {
+            (Opcode::Continuation, None) => Err(ProtocolError::UnexpectedContinuation),
+            (Opcode::Text | Opcode::Binary, Some(_)) => Err(ProtocolError::UnfinishedMessage),
+            _ => Ok(()),
+        }
+    }
+
+    /// Holds a header against the limits, as `u64` and before anything is allocated, and counts it.
+    fn admit(&mut self, header: &FrameHeader) -> Result<Option<MessageKind>, ProtocolError> {
+        let limits = &self.limits;
+        let kind = match (header.opcode, self.message) {
+            (Opcode::Text, _) => MessageKind::Text,
+            (Opcode::Binary, _) => MessageKind::Binary,
+            (Opcode::Continuation, Some(message)) => message.kind,
+            _ => {
+                self.control_frames = self.control_frames.saturating_add(1);
+                return match limits.max_control_frames {
+                    Some(limit) if self.control_frames > limit => {
+                        Err(ProtocolError::TooManyControlFrames { limit })
+                    }
+                    _ => Ok(None),
+                };
+            }
+        };
+        if header.len > limits.max_frame_bytes {
+            return Err(ProtocolError::FrameTooBig { len: header.len, limit: limits.max_frame_bytes });
+        }
+        let (bytes, fragments) = self.message.map_or((0, 0), |open| (open.bytes, open.fragments));
+        // Both are below 2^63, so the sum cannot wrap.
+        let (bytes, fragments) = (bytes + header.len, fragments + 1);
+        if bytes > limits.max_message_bytes {
+            return Err(ProtocolError::MessageTooBig { limit: limits.max_message_bytes });
+        }
+        if fragments > limits.max_fragments {
+            return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
+        }
+        self.message = Some(OpenMessage { kind, bytes, fragments });
+        Ok(Some(kind))
+    }
+}
+
+/// What one allocation can hold on this target, in bytes.
+const LARGEST_ALLOCATION: u64 = isize::MAX as u64;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
+mod tests;
