@@ -5,6 +5,7 @@
 mod assembly;
 mod close;
 mod decoder;
+mod encoder;
 mod header;
 mod limits;
 mod mask;
@@ -14,6 +15,7 @@ mod utf8;
 pub use assembly::{Incoming, MessageDecoder, MessageRef};
 pub use close::{CloseCode, CloseFrame, CloseReason, InvalidClose, MAX_REASON_BYTES};
 pub use decoder::{Decoder, Frame, FrameRef};
+pub use encoder::{Control, Encoder, SendError, no_key};
 pub use header::{EncodedHeader, FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
 pub use limits::Limits;
 pub use mask::{copy_masked, mask};
