@@ -6,6 +6,7 @@ mod assembly;
 mod close;
 mod decoder;
 mod encoder;
+mod handshake;
 mod header;
 mod limits;
 mod mask;
@@ -16,6 +17,10 @@ pub use assembly::{Incoming, MessageDecoder, MessageRef};
 pub use close::{CloseCode, CloseFrame, CloseReason, InvalidClose, MAX_REASON_BYTES};
 pub use decoder::{Decoder, Frame, FrameRef};
 pub use encoder::{Control, Encoder, SendError, no_key};
+pub use handshake::{
+    Accepted, ClientHandshake, ClientRequest, HandshakeError, HeadLimits, Headers, InvalidHead,
+    InvalidRequest, InvalidResponse, Refusal, Request, RequestError, Response, ServerHandshake, accept_key,
+};
 pub use header::{EncodedHeader, FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
 pub use limits::Limits;
 pub use mask::{copy_masked, mask};
