@@ -18,6 +18,8 @@ mod js;
 #[cfg(feature = "client")]
 mod platform;
 pub mod proto;
+#[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
+pub mod server;
 pub mod time;
 #[cfg(feature = "client")]
 mod transport;

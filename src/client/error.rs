@@ -39,6 +39,10 @@ pub enum ConnectError {
     },
     /// This build has no transport: on the host, enable the feature `native`.
     NoTransport,
+    /// `wss:` on the host, where tidegate does not speak TLS yet. Nothing was tried.
+    NoTls,
+    /// On the host, `connect` has to be called inside a tokio runtime. Nothing was tried.
+    NoRuntime,
 }
 
 impl fmt::Display for ConnectError {
@@ -53,6 +57,8 @@ impl fmt::Display for ConnectError {
             }
             Self::TimedOut { .. } => f.write_str("the connection did not open before the deadline"),
             Self::Aborted { .. } => f.write_str("aborted by the caller"),
+            Self::NoTls => f.write_str("wss: is not spoken on the host yet"),
+            Self::NoRuntime => f.write_str("connect was called outside a tokio runtime"),
             Self::NoTransport => f.write_str("this build has no transport: enable the feature `native`"),
         }
     }

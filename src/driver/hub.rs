@@ -87,6 +87,7 @@ pub(crate) enum NoRoom {
 #[derive(Debug)]
 pub(crate) struct Hub {
     /// Unique in the process; a driver is found by it on its own thread.
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     pub(crate) id: u64,
     /// Makes the driver look into the hub. On the driver's own thread it may run it at once.
     kick: fn(&Self),
@@ -180,6 +181,7 @@ impl Hub {
     /// A hub for one connection with one user.
     pub(crate) fn new(send: SendLimits, receive: RecvLimits, kick: fn(&Self)) -> Arc<Self> {
         Arc::new(Self {
+            #[cfg(all(target_family = "wasm", target_os = "unknown"))]
             id: next_id(),
             kick,
             state: Mutex::new(State {
@@ -507,6 +509,7 @@ impl Hub {
 
     // For the driver.
 
+    #[cfg(any(feature = "native", feature = "sim", target_feature = "atomics"))]
     pub(crate) fn register_driver(&self, waker: &Waker) {
         let mut state = self.lock();
         if !state.driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -674,6 +677,7 @@ fn wake(wakers: impl IntoIterator<Item = Waker>) {
     }
 }
 
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
 fn next_id() -> u64 {
     use core::sync::atomic::{AtomicUsize, Ordering};
     static NEXT: AtomicUsize = AtomicUsize::new(1);

@@ -23,6 +23,7 @@ pub(crate) struct Capabilities {
 
 /// The content of a message, as a transport gives or takes it.
 #[derive(Debug)]
+#[allow(dead_code, reason = "each transport uses its own part of the vocabulary")]
 pub(crate) enum Content<V> {
     /// Text, owned.
     Text(String),
@@ -48,6 +49,7 @@ impl<V> Content<V> {
 
 /// A message, or a part of one, to be sent.
 #[derive(Debug)]
+#[allow(dead_code, reason = "each transport uses its own part of the vocabulary")]
 pub(crate) struct Outgoing<V> {
     /// The content of this part.
     pub(crate) content: Content<V>,
@@ -79,6 +81,7 @@ pub(crate) struct Opened {
 
 /// What a transport reports.
 #[derive(Debug)]
+#[allow(dead_code, reason = "each transport uses its own part of the vocabulary")]
 pub(crate) enum TransportEvent<V> {
     /// The opening handshake is done.
     Opened(Opened),
@@ -87,7 +90,6 @@ pub(crate) enum TransportEvent<V> {
     /// The answer to [`Transport::fetch`]; `None` if it could not be read.
     Fetched { token: FetchToken, content: Option<Content<V>> },
     /// Why the connection is about to be reported as closed, where more is known than a code.
-    #[cfg_attr(target_family = "wasm", allow(dead_code, reason = "browsers do not tell"))]
     Failed(TransportError),
     /// The connection is over. The last event.
     Closed { code: u16, reason: String, was_clean: bool },

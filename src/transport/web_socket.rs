@@ -56,6 +56,7 @@ extern "C" {
 /// over one that nobody listens to.
 const EVENTS: [&str; 4] = ["open", "message", "error", "close"];
 
+type Listener = Closure<dyn Fn(JsValue)>;
 type Inbox = RefCell<VecDeque<TransportEvent<JsValue>>>;
 type Reads = RefCell<Vec<Option<[Closure<dyn FnMut(JsValue)>; 2]>>>;
 
@@ -63,7 +64,7 @@ type Reads = RefCell<Vec<Option<[Closure<dyn FnMut(JsValue)>; 2]>>>;
 pub(crate) struct WebSocketTransport {
     socket: Socket,
     shared: Rc<Shared>,
-    listener: RefCell<Option<Closure<dyn Fn(JsValue)>>>,
+    listener: RefCell<Option<Listener>>,
 }
 
 struct Shared {
@@ -86,7 +87,7 @@ impl WebSocketTransport {
         }
         let closure = {
             let (socket, shared) = (socket.clone(), shared.clone());
-            Closure::<dyn Fn(JsValue)>::new(move |event: JsValue| {
+            Listener::new(move |event: JsValue| {
                 shared.take(&socket, &event);
                 (shared.notify)();
             })

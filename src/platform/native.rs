@@ -1,0 +1,56 @@
+//! Clock and timer of the host, by tokio.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::time::Sleep;
+
+use super::PollTimer;
+use crate::time::{Clock, Timestamp};
+
+/// The host's monotonic clock, from the moment it was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HostClock {
+    zero: Instant,
+}
+
+impl HostClock {
+    pub(crate) fn new() -> Self {
+        Self { zero: Instant::now() }
+    }
+}
+
+impl Clock for HostClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::ZERO.saturating_add(self.zero.elapsed())
+    }
+}
+
+/// One tokio timer that can be set again and again.
+pub(crate) struct HostTimer {
+    clock: HostClock,
+    due: Option<Timestamp>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl HostTimer {
+    pub(crate) fn new(clock: HostClock) -> Self {
+        Self { clock, due: None, sleep: None }
+    }
+}
+
+impl PollTimer for HostTimer {
+    fn poll_due(&mut self, due: Option<Timestamp>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.due != due {
+            self.due = due;
+            self.sleep = due.map(|due| Box::pin(tokio::time::sleep(due.saturating_since(self.clock.now()))));
+        }
+        let Some(sleep) = &mut self.sleep else { return Poll::Pending };
+        let polled = sleep.as_mut().poll(cx);
+        if polled.is_ready() {
+            (self.due, self.sleep) = (None, None);
+        }
+        polled
+    }
+}

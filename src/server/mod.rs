@@ -1,0 +1,89 @@
+//! The server's side of a connection, on the same driver as the client's.
+//!
+//! Not here: listening, HTTP, static files, TLS. Whatever serves HTTP reads the request; what it
+//! has read is judged by [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
+//! [`Request::new`](crate::proto::ws::Request::new) and then [`accept`]ed here.
+
+use core::fmt;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::client::{Client, CloseOptions};
+use crate::driver::Driver;
+use crate::driver::hub::Hub;
+use crate::driver::task::DriverTask;
+use crate::platform::native::{HostClock, HostTimer};
+use crate::proto::ws::{Connection, InvalidResponse, Limits, Request, Role};
+use crate::proto::{RecvLimits, SendLimits};
+use crate::transport::native::NativeTransport;
+
+/// How a connection is accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AcceptOptions {
+    /// What the peer may send. Default [`Limits::default`].
+    pub limits: Limits,
+    /// Bounds of the send queue. Default [`SendLimits::default`].
+    pub send_limits: SendLimits,
+    /// Bounds of the receive queue. Default [`RecvLimits::default`].
+    pub recv_limits: RecvLimits,
+}
+
+/// Why a connection was not accepted. The stream is dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The response cannot be sent: the subprotocol was not offered.
+    Response(InvalidResponse),
+    /// There is no tokio runtime to run the connection in.
+    NoRuntime,
+}
+
+impl fmt::Display for AcceptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Response(error) => error.fmt(f),
+            Self::NoRuntime => f.write_str("accept was called outside a tokio runtime"),
+        }
+    }
+}
+
+impl core::error::Error for AcceptError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Response(error) => Some(error),
+            Self::NoRuntime => None,
+        }
+    }
+}
+
+/// Accepts the connection that `request` asks for on `stream`: writes the response and runs the
+/// connection as a task. `subprotocol` must be among those offered.
+///
+/// Bytes that came behind the request are in [`Request::rest`]; they are read first.
+///
+/// # Errors
+///
+/// [`AcceptError`]; nothing was written.
+///
+/// # Specification
+///
+/// [RFC 6455 section 4.2.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2).
+pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    request: &Request,
+    subprotocol: Option<&str>,
+    options: AcceptOptions,
+) -> Result<Client, AcceptError> {
+    let response = request.accept(subprotocol).map_err(AcceptError::Response)?.to_bytes();
+    let runtime = tokio::runtime::Handle::try_current().map_err(|_| AcceptError::NoRuntime)?;
+    let mut connection = Connection::new(Role::Server, options.limits);
+    connection.receive(&request.rest);
+    let hub = Hub::new(options.send_limits, options.recv_limits, Hub::wake_driver);
+    let client = Client::new(&hub, &request.target, CloseOptions::default());
+    let protocol = subprotocol.unwrap_or_default().to_owned();
+    let transport = NativeTransport::accepted(stream, connection, response, protocol);
+    let clock = HostClock::new();
+    let driver = Driver::new(hub, transport, clock, None);
+    runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
+    Ok(client)
+}

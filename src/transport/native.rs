@@ -1,0 +1,441 @@
+//! RFC 6455 over a byte stream of tokio: [`proto::ws`](crate::proto::ws) presented as messages.
+//!
+//! Not here: TLS, redirects, retries, queues of the application.
+
+use core::cell::RefCell;
+use core::ops::Range;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::collections::VecDeque;
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    Capabilities, Content, FetchToken, Opened, Outgoing, Refused, Transport, TransportError, TransportEvent,
+};
+use crate::proto::ws::{
+    ClientHandshake, CloseCode, CloseFrame, Connection, Event, HandshakeError, Headers, Message, MessageKind,
+    Role,
+};
+
+/// Bytes that may wait to be written before the queue has to wait. Small, because a pong and a
+/// close frame wait behind them; large enough to fill a segment of loopback.
+const OUTPUT_BYTES: usize = 64 << 10;
+
+/// How many reads are made before what was read is looked at and other tasks get their turn.
+const READS_AT_ONCE: usize = 16;
+
+/// How much of the response of a handshake is read at once.
+const HEAD_BYTES: usize = 4 << 10;
+
+/// A stream of bytes in both directions.
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
+
+type Dial<S> = Pin<Box<dyn Future<Output = io::Result<S>> + Send>>;
+
+/// See the module's page.
+pub(crate) struct NativeTransport<S> {
+    inner: RefCell<Inner<S>>,
+}
+
+struct Inner<S> {
+    stage: Stage<S>,
+    keys: Keys,
+    events: VecDeque<TransportEvent<NoValue>>,
+    /// The driver has been told that there is no room.
+    room_refused: bool,
+    /// The peer's close frame has come.
+    close_received: bool,
+}
+
+enum Stage<S> {
+    /// The byte stream is being opened; the handshake waits for it.
+    Dialing(Dial<S>, Option<Box<ClientHandshake>>),
+    /// The request goes out (`written` bytes of it have), the response comes in.
+    Greeting { stream: S, handshake: Box<ClientHandshake>, written: usize },
+    /// Frames go both ways. `preface` is written before them (a server's response).
+    Open { stream: S, connection: Box<Connection>, preface: Vec<u8> },
+    /// Over.
+    Over,
+}
+
+/// There are no host values on the host.
+#[derive(Clone, Debug)]
+pub(crate) enum NoValue {}
+
+impl<S: ByteStream> NativeTransport<S> {
+    /// A client that dials, then greets.
+    pub(crate) fn dial(dial: Dial<S>, handshake: ClientHandshake) -> Self {
+        Self::new(Stage::Dialing(dial, Some(Box::new(handshake))))
+    }
+
+    /// A server whose client has been read from; `response` accepts it.
+    pub(crate) fn accepted(stream: S, connection: Connection, response: Vec<u8>, protocol: String) -> Self {
+        let transport =
+            Self::new(Stage::Open { stream, connection: Box::new(connection), preface: response });
+        let opened = Opened { protocol, extensions: String::new() };
+        transport.inner.borrow_mut().events.push_back(TransportEvent::Opened(opened));
+        transport
+    }
+
+    fn new(stage: Stage<S>) -> Self {
+        let inner = Inner {
+            stage,
+            keys: Keys::new(),
+            events: VecDeque::new(),
+            room_refused: false,
+            close_received: false,
+        };
+        Self { inner: RefCell::new(inner) }
+    }
+
+    /// Moves what can be moved, both ways. Returns whether there is something for the driver.
+    pub(crate) fn poll_io(&self, cx: &mut Context<'_>) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let before = inner.stage_number();
+        let moved = match &mut inner.stage {
+            Stage::Dialing(..) => inner.poll_dial(cx),
+            Stage::Greeting { .. } => inner.poll_greet(cx),
+            Stage::Open { .. } => inner.poll_open(cx),
+            Stage::Over => false,
+        };
+        moved || !inner.events.is_empty() || before != inner.stage_number()
+    }
+}
+
+impl<S: ByteStream> Inner<S> {
+    /// Distinguishes stages, so that the next one is polled as soon as it is reached.
+    fn stage_number(&self) -> u8 {
+        match self.stage {
+            Stage::Dialing(..) => 0,
+            Stage::Greeting { .. } => 1,
+            Stage::Open { .. } => 2,
+            Stage::Over => 3,
+        }
+    }
+
+    fn poll_dial(&mut self, cx: &mut Context<'_>) -> bool {
+        let Stage::Dialing(dial, handshake) = &mut self.stage else { return false };
+        match dial.as_mut().poll(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Err(error)) => self.fail(TransportError::Connect { message: error.to_string() }),
+            Poll::Ready(Ok(stream)) => {
+                if let Some(handshake) = handshake.take() {
+                    self.stage = Stage::Greeting { stream, handshake, written: 0 };
+                }
+            }
+        }
+        true
+    }
+
+    fn poll_greet(&mut self, cx: &mut Context<'_>) -> bool {
+        let Stage::Greeting { stream, handshake, written } = &mut self.stage else { return false };
+        while let Some(rest) = handshake.request().get(*written..)
+            && !rest.is_empty()
+        {
+            match Pin::new(&mut *stream).poll_write(cx, rest) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(n)) if n > 0 => *written += n,
+                Poll::Ready(Ok(_)) => {
+                    self.fail(broken(&io::ErrorKind::WriteZero.into()));
+                    return true;
+                }
+                Poll::Ready(Err(error)) => {
+                    self.fail(broken(&error));
+                    return true;
+                }
+            }
+        }
+        let _ = Pin::new(&mut *stream).poll_flush(cx);
+        let mut bytes = [0; HEAD_BYTES];
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let answer = match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => return false,
+                Poll::Ready(Err(error)) => Err(broken(&error)),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    Err(handshake_failed(&handshake.receive(&[]).err().unwrap_or(HandshakeError::Truncated)))
+                }
+                Poll::Ready(Ok(())) => match handshake.receive(buffer.filled()) {
+                    Ok(None) => continue,
+                    Ok(Some(accepted)) => Ok(accepted),
+                    Err(error) => Err(handshake_failed(&error)),
+                },
+            };
+            match answer {
+                Err(error) => self.fail(error),
+                Ok(accepted) => {
+                    let mut connection = Connection::new(Role::Client, crate::proto::ws::Limits::default());
+                    connection.receive(&accepted.rest);
+                    let extensions = header(&accepted.headers, "Sec-WebSocket-Extensions");
+                    let protocol = accepted.subprotocol.unwrap_or_default();
+                    self.events.push_back(TransportEvent::Opened(Opened { protocol, extensions }));
+                    if let Stage::Greeting { stream, .. } = core::mem::replace(&mut self.stage, Stage::Over) {
+                        self.stage =
+                            Stage::Open { stream, connection: Box::new(connection), preface: Vec::new() };
+                    }
+                }
+            }
+            return true;
+        }
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = self.take_events();
+        for _ in 0..READS_AT_ONCE {
+            match self.read(cx) {
+                Ok(Some(0)) => {
+                    self.take_events();
+                    self.end(None);
+                    return true;
+                }
+                Ok(Some(_)) => moved |= self.take_events(),
+                Ok(None) => break,
+                Err(error) => {
+                    self.end(Some(broken(&error)));
+                    return true;
+                }
+            }
+        }
+        if let Err(error) = self.write(cx) {
+            self.end(Some(broken(&error)));
+            return true;
+        }
+        let Stage::Open { connection, .. } = &self.stage else { return true };
+        // Both close frames have passed, or the connection has failed: nothing more will come that
+        // counts. A failed connection does not wait for its close frame to be written.
+        let over = self.close_received && connection.pending() == 0 || connection.should_end_transport();
+        if over {
+            self.shut_down(cx);
+            self.end(None);
+            return true;
+        }
+        if self.room_refused && connection.pending() < OUTPUT_BYTES {
+            self.room_refused = false;
+            return true;
+        }
+        moved
+    }
+
+    /// Reads once; `None` if nothing is there now, 0 at the end.
+    fn read(&mut self, cx: &mut Context<'_>) -> io::Result<Option<usize>> {
+        let Stage::Open { stream, connection, .. } = &mut self.stage else { return Ok(None) };
+        let mut buffer = ReadBuf::new(connection.spare());
+        match Pin::new(stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => Ok(None),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) => {
+                let n = buffer.filled().len();
+                connection.filled(n);
+                Ok(Some(n))
+            }
+        }
+    }
+
+    /// Takes what the codec has made of the bytes. Returns whether there was something.
+    fn take_events(&mut self) -> bool {
+        let mut any = false;
+        loop {
+            let Stage::Open { connection, .. } = &mut self.stage else { return any };
+            let keys = &mut self.keys;
+            let event = match connection.poll_event(|| keys.next()) {
+                Ok(Some(event)) => event,
+                Ok(None) => return any,
+                Err(error) => {
+                    let message = error.to_string();
+                    // Said once: the codec repeats its error for ever.
+                    if !self.close_received {
+                        self.close_received = true;
+                        self.events.push_back(TransportEvent::Failed(TransportError::Protocol { message }));
+                    }
+                    return true;
+                }
+            };
+            any = true;
+            match event {
+                Event::Message(Message::Text(text)) => {
+                    self.events.push_back(TransportEvent::Message(Content::Text(text)));
+                }
+                Event::Message(Message::Binary(bytes)) => {
+                    self.events.push_back(TransportEvent::Message(Content::Binary(bytes)));
+                }
+                Event::Close(_) => self.close_received = true,
+                // Pings are answered by the codec; a pong answers none of ours.
+                Event::Ping(_) | Event::Pong(_) => {}
+            }
+        }
+    }
+
+    /// Writes as much as goes.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Stage::Open { stream, connection, preface } = &mut self.stage else { return Ok(()) };
+        let mut stream = Pin::new(stream);
+        let mut wrote = false;
+        loop {
+            let rest = if preface.is_empty() { connection.output() } else { preface.as_slice() };
+            if rest.is_empty() {
+                break;
+            }
+            match stream.as_mut().poll_write(cx, rest) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(n)) if preface.is_empty() => connection.consume(n),
+                Poll::Ready(Ok(n)) => drop(preface.drain(..n)),
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+            wrote = true;
+        }
+        if wrote && let Poll::Ready(Err(error)) = stream.poll_flush(cx) {
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Says to the peer that nothing more comes. Not waited for: everything is written, and on TCP
+    /// this never blocks.
+    fn shut_down(&mut self, cx: &mut Context<'_>) {
+        if let Stage::Open { stream, .. } = &mut self.stage {
+            let _ = Pin::new(stream).poll_shutdown(cx);
+        }
+    }
+
+    /// A connection that was never open.
+    fn fail(&mut self, error: TransportError) {
+        self.stage = Stage::Over;
+        self.events.push_back(TransportEvent::Failed(error));
+        self.events.push_back(TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false });
+    }
+
+    /// An open connection has ended.
+    fn end(&mut self, error: Option<TransportError>) {
+        if let Stage::Open { mut connection, .. } = core::mem::replace(&mut self.stage, Stage::Over) {
+            let closed = connection.transport_ended();
+            self.events.extend(error.map(TransportEvent::Failed));
+            self.events.push_back(TransportEvent::Closed {
+                code: closed.code.get(),
+                reason: closed.reason.as_str().into(),
+                was_clean: closed.was_clean,
+            });
+        }
+    }
+}
+
+impl<S: ByteStream> Transport for NativeTransport<S> {
+    type Value = NoValue;
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { takes_values: false }
+    }
+
+    fn has_room(&self) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let room = match &inner.stage {
+            Stage::Open { connection, .. } => connection.pending() < OUTPUT_BYTES,
+            _ => false,
+        };
+        inner.room_refused |= !room;
+        room
+    }
+
+    fn send(&self, outgoing: Outgoing<NoValue>) -> Result<(), Refused> {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        let Stage::Open { connection, .. } = &mut inner.stage else { return Err(Refused) };
+        let keys = &mut inner.keys;
+        let kind = if outgoing.text { MessageKind::Text } else { MessageKind::Binary };
+        let sent = match &outgoing.content {
+            Content::Text(text) => connection.send_text(text, || keys.next()),
+            Content::Binary(bytes) => connection.send_message(kind, bytes, outgoing.last, || keys.next()),
+            Content::Unsupported(_) => return Err(Refused),
+            Content::Value { value, .. } => match *value {},
+        };
+        sent.map_err(|_| Refused)
+    }
+
+    fn close(&self, code: Option<u16>, reason: &str) {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        if let Stage::Open { connection, .. } = &mut inner.stage {
+            let frame = code.and_then(|code| CloseFrame::new(CloseCode::new(code), reason).ok());
+            let keys = &mut inner.keys;
+            // Closing already, if this fails: then a close frame has been sent.
+            let _ = connection.send_close(frame.as_ref(), || keys.next());
+        }
+    }
+
+    fn abort(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.stage = Stage::Over;
+        inner.events.clear();
+    }
+
+    fn fetch(&self, value: &NoValue, _: Range<u64>, _: FetchToken) {
+        match *value {}
+    }
+
+    fn next_event(&self) -> Option<TransportEvent<NoValue>> {
+        self.inner.borrow_mut().events.pop_front()
+    }
+
+    fn copy(value: &NoValue) -> Option<Vec<u8>> {
+        match *value {}
+    }
+}
+
+fn broken(error: &io::Error) -> TransportError {
+    TransportError::Io { message: error.to_string() }
+}
+
+fn handshake_failed(error: &HandshakeError) -> TransportError {
+    let status = match error {
+        HandshakeError::Refused(refusal) | HandshakeError::Version { refusal, .. } => Some(refusal.status),
+        _ => None,
+    };
+    TransportError::Handshake { status, message: error.to_string() }
+}
+
+/// All values of a field, as one.
+fn header(headers: &Headers, name: &str) -> String {
+    let values: Vec<_> = headers.all(name).map(String::from_utf8_lossy).collect();
+    values.join(", ")
+}
+
+/// Masking keys and nonces from the operating system's generator, drawn in bulk.
+///
+/// RFC 6455 section 10.3: a key must not be predictable, or a peer could choose the bytes on the wire.
+pub(crate) struct Keys {
+    pool: [u8; 512],
+    used: usize,
+}
+
+impl Keys {
+    pub(crate) fn new() -> Self {
+        Self { pool: [0; 512], used: 512 }
+    }
+
+    /// The next masking key.
+    pub(crate) fn next(&mut self) -> [u8; 4] {
+        self.take()
+    }
+
+    /// The nonce of one opening handshake.
+    pub(crate) fn nonce(&mut self) -> [u8; 16] {
+        self.take()
+    }
+
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        if self.pool.len() - self.used < N {
+            // An operating system without random numbers cannot run anything that is secure; going
+            // on with predictable keys would hide it.
+            getrandom::fill(&mut self.pool).expect("the operating system has random numbers");
+            self.used = 0;
+        }
+        let mut bytes = [0; N];
+        let rest = self.pool.get(self.used..self.used + N);
+        bytes.copy_from_slice(rest.expect("checked above"));
+        self.used += N;
+        bytes
+    }
+}
