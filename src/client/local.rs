@@ -79,7 +79,7 @@ impl LocalClient {
     /// [`LocalSendError`]; nothing was taken.
     pub fn try_send(&self, value: &JsValue) -> Result<super::Ticket, LocalSendError> {
         let (kind, bytes) = classify(value)?;
-        match self.send_value(value, kind, bytes, false, false) {
+        match self.send_value(value, kind, bytes, false) {
             Ok(id) => Ok(super::Ticket::new(self.hub(), id)),
             Err(NoRoom::Full) => Err(LocalSendError::Full),
             Err(NoRoom::Closed) => Err(LocalSendError::Closed),
@@ -87,19 +87,18 @@ impl LocalClient {
     }
 
     /// As [`try_send`](Self::try_send), for a value whose kind and size are known. `owned`: nobody
-    /// else changes the buffer. `want`: the observer is told when there is room again.
+    /// else changes the buffer. Refused for want of room, the observer is told when there is some.
     pub(crate) fn send_value(
         &self,
         value: &JsValue,
         kind: HostedKind,
         bytes: u64,
         owned: bool,
-        want: bool,
     ) -> Result<TicketId, NoRoom> {
         let core = &self.driver.core;
         let payload = core.keep_value(value.clone(), kind, bytes);
         let slot = payload.slot();
-        match self.hub().try_send(payload, want) {
+        match self.hub().try_send(payload, true) {
             Ok(ticket) => {
                 // Sending has already been tried. What is still pending has to wait, and only that
                 // is copied: what went out was copied by the browser.
@@ -169,7 +168,7 @@ mod host {
     use super::LocalClient;
     use crate::client::CloseOptions;
     use crate::driver::{Command, Hub, Incoming, Observer, web};
-    use crate::proto::{Hosted, Outcome, RecvLimits, SendLimits, TicketId};
+    use crate::proto::{Hosted, RecvLimits, SendLimits, TicketId};
     use crate::transport::web_socket::{Socket, WebSocketTransport};
 
     impl LocalClient {
@@ -189,15 +188,6 @@ mod host {
             driver.core.observer.set(observer);
             driver.pump();
             Self { driver, close: CloseOptions::default() }
-        }
-
-        /// The outcome of a message, if it is known; then it is forgotten here.
-        pub(crate) fn take_outcome(&self, ticket: TicketId) -> Option<Outcome> {
-            let outcome = self.outcome(ticket);
-            if outcome.is_some() {
-                self.hub().detach(ticket);
-            }
-            outcome
         }
 
         /// Takes a message out of the queue, if it is still there.

@@ -327,8 +327,10 @@ impl<T: Transport, C: Clock> Driver<T, C> {
 
     fn report_done(&self, done: Done) {
         let room_wanted = self.hub.finish(done);
-        if let Some(ticket) = done.ticket {
-            self.observer.outcome(ticket, done.outcome);
+        if let Some(ticket) = done.ticket
+            && self.observer.outcome(ticket, done.outcome)
+        {
+            self.hub.detach(ticket);
         }
         if room_wanted {
             self.observer.room();

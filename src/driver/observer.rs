@@ -17,8 +17,9 @@ pub(crate) trait Observer {
     fn readable(&self);
     /// There is room in the send queue again.
     fn room(&self);
-    /// The message of this ticket has ended.
-    fn outcome(&self, ticket: TicketId, outcome: Outcome);
+    /// The message of this ticket has ended. Returns whether that was taken note of; if not, the
+    /// hub keeps the outcome for whoever asks.
+    fn outcome(&self, ticket: TicketId, outcome: Outcome) -> bool;
     /// The connection is over; nothing else is called after this.
     fn closed(&self, closed: &Closed);
 }
@@ -37,12 +38,10 @@ impl ObserverSlot {
         self.observer.replace(Some(observer));
     }
 
-    fn tell(&self, what: impl FnOnce(&dyn Observer)) {
+    fn tell<R>(&self, what: impl FnOnce(&dyn Observer) -> R) -> Option<R> {
         // Cloned, so that no borrow is held while it is called.
         let observer = self.observer.borrow().clone();
-        if let Some(observer) = observer {
-            what(&*observer);
-        }
+        observer.map(|observer| what(&*observer))
     }
 
     pub(crate) fn opened(&self) {
@@ -57,8 +56,8 @@ impl ObserverSlot {
         self.tell(|observer| observer.room());
     }
 
-    pub(crate) fn outcome(&self, ticket: TicketId, outcome: Outcome) {
-        self.tell(|observer| observer.outcome(ticket, outcome));
+    pub(crate) fn outcome(&self, ticket: TicketId, outcome: Outcome) -> bool {
+        self.tell(|observer| observer.outcome(ticket, outcome)).unwrap_or(false)
     }
 
     pub(crate) fn closed(&self, closed: &Closed) {
@@ -76,6 +75,8 @@ impl ObserverSlot {
     pub(crate) fn opened(&self) {}
     pub(crate) fn readable(&self) {}
     pub(crate) fn room(&self) {}
-    pub(crate) fn outcome(&self, _: TicketId, _: Outcome) {}
+    pub(crate) fn outcome(&self, _: TicketId, _: Outcome) -> bool {
+        false
+    }
     pub(crate) fn closed(&self, _: &Closed) {}
 }

@@ -1,13 +1,12 @@
 //! The one exported class.
 
-use core::cell::Cell;
 use std::rc::Rc;
 
 use js_sys::{Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
 
 use super::convert::{CLOSED, FULL, HANDED_OVER, bound, bound_u32, count, deadline, kind, number};
-use super::sink::{Sink, SinkObserver};
+use super::sink::{Sent, Sink, SinkObserver};
 use crate::client::{CloseOptions, LocalClient};
 use crate::driver::Command;
 use crate::driver::hub::NoRoom;
@@ -37,8 +36,7 @@ impl Core {
         max_receive_messages: f64,
         overflow_code: u16,
     ) -> Core {
-        let observer =
-            Rc::new(SinkObserver { sink, wants_message: Cell::new(false), sending: Cell::new(false) });
+        let observer = Rc::new(SinkObserver::new(sink));
         let send = SendLimits {
             max_queued_bytes: bound(max_send_bytes),
             max_queued_messages: bound_u32(max_send_messages),
@@ -56,25 +54,23 @@ impl Core {
 
     /// 0: handed over; a positive ticket: queued; -1: full; -2: closed.
     pub fn send(&self, data: &JsValue, data_kind: u8, bytes: f64, owned: bool) -> f64 {
-        // Nested calls (a socket that calls back) must not hide outcomes of other messages for
-        // longer than this one takes.
-        let outer = self.observer.sending.replace(true);
-        let sent = self.client.send_value(data, kind(data_kind), count(bytes), owned, true);
-        self.observer.sending.set(outer);
+        let sent = self.observer.send(|| self.client.send_value(data, kind(data_kind), count(bytes), owned));
         match sent {
             Err(NoRoom::Full) => FULL,
-            Err(NoRoom::Closed) => CLOSED,
-            Ok(ticket) => match self.client.take_outcome(ticket) {
-                Some(Outcome::HandedOver) => HANDED_OVER,
-                Some(_) => CLOSED,
-                None => number(ticket.0),
-            },
+            Ok(Sent::Ended(Outcome::HandedOver)) => HANDED_OVER,
+            // The socket refused it: it is closing, and its close event is on the way.
+            Err(NoRoom::Closed) | Ok(Sent::Ended(_)) => CLOSED,
+            Ok(Sent::Queued(ticket)) => number(ticket.0),
         }
     }
 
-    /// Takes a message out of the queue; its outcome says whether it was still there.
-    pub fn cancel(&self, ticket: f64) {
-        self.client.cancel(TicketId(count(ticket)));
+    /// Takes a message out of the queue. Returns whether it was still there; its outcome follows
+    /// through the sink before this returns.
+    pub fn cancel(&self, ticket: f64) -> bool {
+        let ticket = TicketId(count(ticket));
+        self.observer.cancelled.set(None);
+        self.client.cancel(ticket);
+        self.observer.cancelled.take() == Some(ticket)
     }
 
     /// The next message, or `undefined`.

@@ -1,11 +1,12 @@
 //! What wasm tells the facade.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 use wasm_bindgen::prelude::*;
 
 use super::convert::{cause, number, outcome};
 use crate::driver::Observer;
+use crate::driver::hub::NoRoom;
 use crate::proto::{Closed, Outcome, TicketId};
 
 #[wasm_bindgen]
@@ -36,13 +37,56 @@ extern "C" {
     );
 }
 
+impl SinkObserver {
+    pub(super) fn new(sink: Sink) -> Self {
+        Self {
+            sink,
+            wants_message: Cell::new(false),
+            sends: Cell::new(0),
+            ended: RefCell::default(),
+            cancelled: Cell::new(None),
+        }
+    }
+
+    /// Runs a `send`. Returns the end of its own message, if that has come, and reports the others.
+    pub(super) fn send(&self, queue: impl FnOnce() -> Result<TicketId, NoRoom>) -> Result<Sent, NoRoom> {
+        self.sends.set(self.sends.get() + 1);
+        let sent = queue();
+        self.sends.set(self.sends.get() - 1);
+        let own = sent.ok().and_then(|ticket| {
+            let mut ended = self.ended.borrow_mut();
+            let at = ended.iter().position(|entry| entry.0 == ticket)?;
+            Some(ended.remove(at).1)
+        });
+        if self.sends.get() == 0 {
+            // Taken out first: the sink may send again.
+            for (ticket, ended) in self.ended.take() {
+                self.outcome(ticket, ended);
+            }
+        }
+        sent.map(|ticket| own.map_or(Sent::Queued(ticket), Sent::Ended))
+    }
+}
+
+/// What became of a message within the call that sent it.
+pub(super) enum Sent {
+    /// It has to wait.
+    Queued(TicketId),
+    /// It has ended.
+    Ended(Outcome),
+}
+
 /// Passes on what the driver reports, once for each time the facade has found nothing.
 pub(super) struct SinkObserver {
-    pub(super) sink: Sink,
+    sink: Sink,
     /// `take` has found nothing, so that the next message is worth a call.
     pub(super) wants_message: Cell<bool>,
-    /// A `send` is under way and looks at the outcome of its message itself.
-    pub(super) sending: Cell<bool>,
+    /// How many calls of `send` are under way, one inside the other.
+    sends: Cell<u32>,
+    /// What ended meanwhile: a `send` returns the end of its own message instead of reporting it.
+    ended: RefCell<Vec<(TicketId, Outcome)>>,
+    /// The message that was cancelled last, for the `cancel` that is under way.
+    pub(super) cancelled: Cell<Option<TicketId>>,
 }
 
 impl Observer for SinkObserver {
@@ -60,10 +104,16 @@ impl Observer for SinkObserver {
         self.sink.room();
     }
 
-    fn outcome(&self, ticket: TicketId, ended: Outcome) {
-        if !self.sending.get() {
-            self.sink.outcome(number(ticket.0), outcome(ended));
+    fn outcome(&self, ticket: TicketId, ended: Outcome) -> bool {
+        if self.sends.get() > 0 {
+            self.ended.borrow_mut().push((ticket, ended));
+            return true;
         }
+        if ended == Outcome::Cancelled {
+            self.cancelled.set(Some(ticket));
+        }
+        self.sink.outcome(number(ticket.0), outcome(ended));
+        true
     }
 
     fn closed(&self, closed: &Closed) {
