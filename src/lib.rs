@@ -20,6 +20,8 @@ mod platform;
 pub mod proto;
 #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
 pub mod server;
+#[cfg(feature = "client")]
+mod slab;
 pub mod time;
 #[cfg(feature = "client")]
 mod transport;

@@ -10,7 +10,8 @@ use super::close::CloseOptions;
 use crate::driver::Hub;
 use crate::driver::hub::NoRoom;
 use crate::driver::web::{self, WebDriver};
-use crate::proto::{HostedKind, Outcome, TicketId};
+use crate::proto::HostedKind;
+use crate::transport::Transport;
 
 /// This is not the thread that has opened the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ impl LocalClient {
     }
 
     fn hub(&self) -> &Arc<Hub> {
-        self.driver.core.hub()
+        self.driver.core.outlet().hub()
     }
 
     /// Sends a string, an `ArrayBuffer`, a view of one, or a `Blob`, if there is room now.
@@ -79,51 +80,31 @@ impl LocalClient {
     /// [`LocalSendError`]; nothing was taken.
     pub fn try_send(&self, value: &JsValue) -> Result<super::Ticket, LocalSendError> {
         let (kind, bytes) = classify(value)?;
-        match self.send_value(value, kind, bytes, false) {
-            Ok(id) => Ok(super::Ticket::new(self.hub(), id)),
-            Err(NoRoom::Full) => Err(LocalSendError::Full),
-            Err(NoRoom::Closed) => Err(LocalSendError::Closed),
-        }
-    }
-
-    /// As [`try_send`](Self::try_send), for a value whose kind and size are known. `owned`: nobody
-    /// else changes the buffer. Refused for want of room, the observer is told when there is some.
-    pub(crate) fn send_value(
-        &self,
-        value: &JsValue,
-        kind: HostedKind,
-        bytes: u64,
-        owned: bool,
-    ) -> Result<TicketId, NoRoom> {
-        let core = &self.driver.core;
-        let payload = core.keep_value(value.clone(), kind, bytes);
+        let transport = self.driver.core.transport();
+        let payload = transport.keep(value.clone(), kind, bytes);
         let slot = payload.slot();
-        match self.hub().try_send(payload, true) {
-            Ok(ticket) => {
+        match self.hub().try_send(payload) {
+            Ok(id) => {
+                let ticket = super::Ticket::new(self.hub(), id);
                 // Sending has already been tried. What is still pending has to wait, and only that
                 // is copied: what went out was copied by the browser.
                 if kind == HostedKind::Buffer
-                    && !owned
-                    && self.outcome(ticket).is_none()
+                    && ticket.outcome().is_none()
                     && let (Some(slot), Some(snapshot)) = (slot, snapshot(value))
                 {
-                    core.replace_value(slot, snapshot);
+                    transport.replace(slot, snapshot);
                 }
                 Ok(ticket)
             }
             Err((why, payload)) => {
                 if let Some(slot) = payload.slot() {
-                    drop(core.take_value(slot));
+                    transport.release(slot);
                 }
-                Err(why)
+                Err(match why {
+                    NoRoom::Full => LocalSendError::Full,
+                    NoRoom::Closed => LocalSendError::Closed,
+                })
             }
-        }
-    }
-
-    fn outcome(&self, ticket: TicketId) -> Option<Outcome> {
-        match self.hub().poll_outcome(ticket, None) {
-            core::task::Poll::Ready(outcome) => Some(outcome),
-            core::task::Poll::Pending => None,
         }
     }
 
@@ -136,7 +117,7 @@ impl LocalClient {
         if !Arc::ptr_eq(hub, self.hub()) {
             return None;
         }
-        self.driver.core.value(slot)?.dyn_into().ok()
+        self.driver.core.transport().value(slot)?.dyn_into().ok()
     }
 
     /// Bytes queued here and bytes that the browser has taken and not sent, as WHATWG
@@ -153,65 +134,6 @@ impl LocalClient {
     #[must_use]
     pub fn queued_messages(&self) -> u32 {
         self.hub().queued().0
-    }
-}
-
-/// What only the npm build needs.
-#[cfg(feature = "js")]
-mod host {
-    use core::time::Duration;
-    use std::rc::Rc;
-
-    use js_sys::{Array, Uint8Array};
-    use wasm_bindgen::prelude::*;
-
-    use super::LocalClient;
-    use crate::client::CloseOptions;
-    use crate::driver::{Command, Hub, Incoming, Observer, web};
-    use crate::proto::{Hosted, RecvLimits, SendLimits, TicketId};
-    use crate::transport::web_socket::{Socket, WebSocketTransport};
-
-    impl LocalClient {
-        /// Takes over `socket` with the events that it has dispatched already. Received values stay
-        /// JavaScript values, which [`take`](Self::take) gives out.
-        pub(crate) fn adopt(
-            socket: Socket,
-            early: &Array,
-            observer: Rc<dyn Observer>,
-            connect_within: Option<Duration>,
-            limits: (SendLimits, RecvLimits),
-        ) -> Self {
-            let hub = Hub::new(limits.0, limits.1, web::kick);
-            hub.add_user();
-            let transport = WebSocketTransport::from_raw(socket, early, true, web::notifier(hub.id));
-            let driver = web::start(hub, transport, connect_within);
-            driver.core.observer.set(observer);
-            driver.pump();
-            Self { driver, close: CloseOptions::default() }
-        }
-
-        /// Takes a message out of the queue, if it is still there.
-        pub(crate) fn cancel(&self, ticket: TicketId) {
-            self.hub().command(Command::Cancel(ticket));
-        }
-
-        /// The next received message as a JavaScript value; `None` if none is there.
-        pub(crate) fn take(&self) -> Option<Result<JsValue, String>> {
-            Some(match self.hub().try_recv()? {
-                Incoming::Hosted(Hosted { slot, .. }) => {
-                    self.hub().adopt_value();
-                    Ok(self.driver.core.take_value(slot).unwrap_or(JsValue::UNDEFINED))
-                }
-                Incoming::Text(text) => Ok(JsValue::from(text)),
-                Incoming::Binary(bytes) => Ok(Uint8Array::from(bytes.as_slice()).buffer().into()),
-                Incoming::Unsupported(name) => Err(name),
-            })
-        }
-
-        /// Leaves a command to the driver.
-        pub(crate) fn begin_close(&self, command: Command) {
-            self.hub().begin_close(command);
-        }
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use futures_channel::oneshot;
 
 use super::error::{BlobError, ReceiveError, SendError};
-use crate::driver::{Command, Hub, Incoming};
+use crate::driver::{Command, Hub};
 use crate::proto::{Hosted, HostedKind, Payload, Slot};
+use crate::transport::Incoming;
 
 /// One message, sent or received.
 ///
@@ -57,11 +58,14 @@ impl Message {
         }
     }
 
+    /// A message that has arrived; a value of the host is then held by it.
     pub(crate) fn from_incoming(incoming: Incoming, hub: &Arc<Hub>) -> Self {
         match incoming {
-            Incoming::Text(text) => Self::Text(text),
-            Incoming::Binary(bytes) => Self::Binary(bytes),
-            Incoming::Hosted(Hosted { slot, bytes, .. }) => Self::Blob(Blob::new(hub.clone(), slot, bytes)),
+            Incoming::Message(Payload::Text(text)) => Self::Text(text),
+            Incoming::Message(Payload::Binary(bytes)) => Self::Binary(bytes),
+            Incoming::Message(Payload::Hosted(hosted)) => {
+                Self::Blob(Blob::new(hub.clone(), hosted.slot, hosted.bytes))
+            }
             Incoming::Unsupported(name) => Self::Error(ReceiveError::UnsupportedData { name }),
         }
     }

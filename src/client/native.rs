@@ -7,9 +7,9 @@ use tokio::net::TcpStream;
 use super::builder::ClientBuilder;
 use super::error::ConnectError;
 use super::{Client, UrlError, address};
-use crate::driver::Driver;
 use crate::driver::hub::Hub;
 use crate::driver::task::{DriverTask, PollTransport};
+use crate::driver::{Driver, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
 use crate::proto::ws::{ClientHandshake, ClientRequest, HeadLimits};
 use crate::transport::native::{ByteStream, Keys, NativeTransport};
@@ -58,7 +58,7 @@ pub(super) fn start(builder: &ClientBuilder) -> Result<Client, ConnectError> {
     let (hub, deadline) = builder.hub(Hub::wake_driver, Duration::from_secs(15));
     let client = Client::new(&hub, url.as_str(), builder.close.clone());
     let clock = HostClock::new();
-    let driver = Driver::new(hub, NativeTransport::dial(dial, handshake), clock, deadline);
+    let driver = Driver::new(HubOutlet::new(hub), NativeTransport::dial(dial, handshake), clock, deadline);
     runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
     Ok(client)
 }

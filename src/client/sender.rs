@@ -67,7 +67,7 @@ impl Sender {
     /// given back.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<Ticket, SendError> {
         let payload = message.into().into_payload(&self.hub)?;
-        match self.hub.try_send(payload, false) {
+        match self.hub.try_send(payload) {
             Ok(id) => Ok(Ticket::new(&self.hub, id)),
             Err((why, payload)) => Err(refused(why, payload, &self.hub)),
         }

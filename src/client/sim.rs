@@ -12,9 +12,9 @@ use super::builder::{BinaryType, ClientBuilder, opened};
 use super::error::ConnectError;
 use super::message::Message;
 use super::{Client, address};
-use crate::driver::Driver;
 use crate::driver::hub::Hub;
 use crate::driver::task::{DriverTask, PollTransport};
+use crate::driver::{Driver, HubOutlet};
 use crate::platform::PollTimer;
 use crate::platform::sim::{Executor, World, WorldTimer};
 use crate::time::{Clock, Timestamp};
@@ -173,7 +173,7 @@ impl ClientBuilder {
         let keep_blobs = (self.binary_type == BinaryType::Blob).then_some(values);
         let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs);
         let client = Client::new(&hub, &self.url, self.close.clone());
-        let driver = Driver::new(hub, transport, world.clone(), deadline);
+        let driver = Driver::new(HubOutlet::new(hub), transport, world.clone(), deadline);
         sim.executor.spawn(DriverTask::new(driver, WorldTimer::new(world.clone())));
 
         let end = End { up, down };

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_channel::oneshot;
 
-use super::slab::Slab;
 use crate::proto::{
-    Class, CloseRequest, Closed, Done, Flow, Hosted, Outcome, Payload, RecvLimits, RecvQueue, SendLimits,
-    Slot, TicketId,
+    Class, CloseRequest, Closed, Done, Flow, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot,
+    TicketId,
 };
-use crate::transport::{Opened, TransportError};
+use crate::slab::Slab;
+use crate::transport::{Incoming, Opened, TransportError};
 
 /// By which the driver answers [`Command::Read`]; `None` if the content could not be read.
 pub(crate) type Reply = oneshot::Sender<Option<Vec<u8>>>;
@@ -31,34 +31,12 @@ pub(crate) enum Command {
     Close(CloseRequest),
     /// Stop sending, go on receiving.
     End { within: Option<Duration>, close_within: Option<Duration> },
-    /// Give up at once.
-    #[cfg(feature = "js")]
-    Abort,
     /// Read a received host value.
     Read { slot: Slot, range: Range<u64>, reply: Reply },
     /// A received host value is not needed any more.
     Release(Slot),
     /// The last handle is gone.
     Wake,
-}
-
-/// A message on its way to the application.
-#[derive(Debug)]
-pub(crate) enum Incoming {
-    Text(String),
-    Binary(Vec<u8>),
-    Hosted(Hosted),
-    /// The name of a type that the WebSocket standard does not know.
-    Unsupported(String),
-}
-
-impl Incoming {
-    pub(crate) fn slot(&self) -> Option<Slot> {
-        match self {
-            Self::Hosted(hosted) => Some(hosted.slot),
-            _ => None,
-        }
-    }
 }
 
 /// How far the handles see the connection.
@@ -103,8 +81,6 @@ struct State {
     queued_messages: u32,
     queued_bytes: u64,
     room: Waiters,
-    /// Somebody without a waker was told that the queue is full.
-    room_wanted: bool,
     tickets: Slab<Ticket>,
     next_serial: u32,
     received: RecvQueue<Incoming>,
@@ -192,7 +168,6 @@ impl Hub {
                 queued_messages: 0,
                 queued_bytes: 0,
                 room: Waiters::default(),
-                room_wanted: false,
                 tickets: Slab::default(),
                 next_serial: 0,
                 received: RecvQueue::new(receive),
@@ -249,17 +224,12 @@ impl Hub {
     }
 
     /// Takes room for a message and queues it, if there is room now.
-    ///
-    /// `want` remembers that somebody without a waker waits for room.
-    pub(crate) fn try_send(&self, payload: Payload, want: bool) -> Result<TicketId, (NoRoom, Payload)> {
+    pub(crate) fn try_send(&self, payload: Payload) -> Result<TicketId, (NoRoom, Payload)> {
         let ticket = {
             let mut state = self.lock();
             match state.admit(payload.bytes()) {
                 Ok(()) => state.queue(payload),
-                Err(why) => {
-                    state.room_wanted |= want && why == NoRoom::Full;
-                    return Err((why, payload));
-                }
+                Err(why) => return Err((why, payload)),
             }
         };
         (self.kick)(self);
@@ -523,17 +493,14 @@ impl Hub {
         core::mem::swap(&mut state.commands, commands);
     }
 
-    pub(crate) fn set_opened(&self, opened: Opened) {
-        self.lock().opened = opened;
-    }
-
     pub(crate) fn set_failure(&self, failure: TransportError) {
         self.lock().failure = Some(failure);
     }
 
-    pub(crate) fn open(&self) {
+    pub(crate) fn open(&self, opened: Opened) {
         let wakers = {
             let mut state = self.lock();
+            state.opened = opened;
             if state.stage == Stage::Connecting {
                 state.stage = Stage::Open;
             }
@@ -572,12 +539,13 @@ impl Hub {
         wake(wakers);
     }
 
-    /// Queues a received message. Gives it back with the bounds if it does not fit.
-    pub(crate) fn deliver(&self, incoming: Incoming, bytes: u64) -> Result<(), (Incoming, RecvLimits)> {
+    /// Queues a received message. Gives it back with the code to close with if it does not fit.
+    pub(crate) fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)> {
         let waker = {
             let mut state = self.lock();
+            let bytes = incoming.bytes();
             if let Err(incoming) = state.received.push(incoming, bytes) {
-                return Err((incoming, state.received.limits()));
+                return Err((incoming, state.received.limits().overflow_code));
             }
             state.readers.first()
         };
@@ -585,9 +553,9 @@ impl Hub {
         Ok(())
     }
 
-    /// A message has left the queue. Returns whether somebody without a waker waits for room.
-    pub(crate) fn finish(&self, done: Done) -> bool {
-        let (ticket, next, flushers, wanted) = {
+    /// A message has left the queue.
+    pub(crate) fn finish(&self, done: Done) {
+        let (ticket, next, flushers) = {
             let mut state = self.lock();
             state.queued_messages = state.queued_messages.saturating_sub(1);
             state.queued_bytes = state.queued_bytes.saturating_sub(done.bytes);
@@ -599,12 +567,11 @@ impl Hub {
                 waker
             });
             let flushers = if state.queued_messages == 0 { state.flushers.all() } else { Vec::new() };
-            (ticket, state.room.first(), flushers, core::mem::take(&mut state.room_wanted))
+            (ticket, state.room.first(), flushers)
         };
         wake(ticket);
         wake(next);
         wake(flushers);
-        wanted
     }
 
     /// Whether no handle and no received value is left.
@@ -614,7 +581,7 @@ impl Hub {
     }
 
     /// The driver is gone, perhaps with its runtime: whoever still waits must not wait for ever.
-    pub(crate) fn abandon(&self) {
+    pub(crate) fn abandon(&self, unknown: crate::proto::Amount) {
         let unsent = {
             let mut state = self.lock();
             state.commands.clear();
@@ -626,7 +593,7 @@ impl Hub {
             was_clean: false,
             cause: crate::proto::CloseCause::Aborted,
             unsent,
-            unknown: crate::proto::Amount::default(),
+            unknown,
         });
     }
 }

@@ -4,7 +4,7 @@
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use super::Driver;
+use super::{Driver, HubOutlet};
 use crate::platform::PollTimer;
 use crate::time::Clock;
 use crate::transport::Transport;
@@ -18,12 +18,12 @@ pub(crate) trait PollTransport: Transport {
 
 /// Runs one connection until it is over and nobody holds on to it.
 pub(crate) struct DriverTask<T: Transport, C, S> {
-    driver: Driver<T, C>,
+    driver: Driver<T, C, HubOutlet>,
     timer: S,
 }
 
 impl<T: Transport, C, S> DriverTask<T, C, S> {
-    pub(crate) fn new(driver: Driver<T, C>, timer: S) -> Self {
+    pub(crate) fn new(driver: Driver<T, C, HubOutlet>, timer: S) -> Self {
         Self { driver, timer }
     }
 }
@@ -36,7 +36,7 @@ impl<T: PollTransport, C: Clock, S: PollTimer> Future for DriverTask<T, C, S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.driver.hub().register_driver(cx.waker());
+        this.driver.outlet().hub().register_driver(cx.waker());
         loop {
             // Pumped before and after the transport has moved: what a handle has left wants to go
             // out with it, and what has come in wants to be seen.
@@ -44,7 +44,7 @@ impl<T: PollTransport, C: Clock, S: PollTimer> Future for DriverTask<T, C, S> {
             if this.driver.transport().poll_io(cx) {
                 continue;
             }
-            if this.driver.is_done() {
+            if this.driver.is_over() && this.driver.outlet().hub().is_deserted() {
                 return Poll::Ready(());
             }
             if this.timer.poll_due(due, cx).is_pending() {

@@ -1,20 +1,20 @@
 //! The driver's shell on a page, in a worker and in Node: a table of drivers per thread.
 //!
 //! A handle on the driver's own thread pumps it at once; one on another thread (wasm with
-//! threads) wakes a small task. The npm build has no task and no future.
+//! threads) wakes a small task. The npm build has no table, no task and no future.
 
 use core::cell::RefCell;
 use core::time::Duration;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Driver, Hub};
+use super::{Driver, Hub, HubOutlet};
 use crate::platform::web::{Timer, WebClock};
 use crate::transport::web_socket::WebSocketTransport;
 
 /// A driver with its timer.
 pub(crate) struct WebDriver {
-    pub(crate) core: Driver<WebSocketTransport, WebClock>,
+    pub(crate) core: Driver<WebSocketTransport, WebClock, HubOutlet>,
     timer: Timer,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn start(
             driver.fire();
         }
     });
-    let core = Driver::new(hub, transport, WebClock, connect_timeout);
+    let core = Driver::new(HubOutlet::new(hub), transport, WebClock, connect_timeout);
     let driver = Rc::new(WebDriver { core, timer: Timer::new(fire) });
     DRIVERS.with(|drivers| {
         let mut drivers = drivers.borrow_mut();
@@ -92,8 +92,9 @@ impl WebDriver {
             return;
         }
         self.timer.set(deadline);
-        if self.core.is_done() {
-            let id = self.core.hub().id;
+        let hub = self.core.outlet().hub();
+        if self.core.is_over() && hub.is_deserted() {
+            let id = hub.id;
             let gone = DRIVERS.try_with(|drivers| {
                 let mut drivers = drivers.borrow_mut();
                 let at = drivers.binary_search_by_key(&id, |entry| entry.0).ok()?;

@@ -8,6 +8,7 @@ use crate::proto::{CloseCause, HostedKind, Outcome};
 pub(super) const HANDED_OVER: f64 = 0.0;
 pub(super) const FULL: f64 = -1.0;
 pub(super) const CLOSED: f64 = -2.0;
+pub(super) const REFUSED: f64 = -3.0;
 
 pub(super) fn kind(kind: u8) -> HostedKind {
     match kind {
@@ -42,7 +43,7 @@ pub(super) fn bound_u32(number: f64) -> u32 {
 
 /// A deadline in milliseconds; 0 is off.
 pub(super) fn deadline(milliseconds: f64) -> Option<Duration> {
-    (milliseconds > 0.0).then(|| Duration::from_micros(count(milliseconds * 1000.0)))
+    (milliseconds > 0.0).then(|| Duration::from_millis(count(milliseconds)))
 }
 
 /// An amount as a JavaScript number.

@@ -1,10 +1,13 @@
-//! The exports of the npm package: convert, call [`LocalClient`](crate::LocalClient), convert back.
+//! The exports of the npm package: numbers in, numbers out.
 //!
-//! All of it is synchronous. Promises, tickets and iterators are made in TypeScript (they cost
-//! half of the wasm otherwise); what happens later is told through one [`Sink`](sink::Sink).
+//! The facade (TypeScript) owns the socket, the timer and every value; the driver knows values by
+//! the slots that the facade has put them under. So no string, buffer or Blob ever enters the wasm,
+//! and a call across the border costs little. Promises, tickets and iterators are made in
+//! TypeScript as well (they cost half of the wasm otherwise).
 //!
 //! Not here: any behaviour of its own.
 
 mod convert;
 mod core;
-mod sink;
+mod host;
+mod outlet;

@@ -53,7 +53,7 @@ pub struct CloseRequest {
 
 /// Names one [`Output::Fetch`], so that an answer that comes too late is known as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FetchId(u64);
+pub struct FetchId(pub(crate) u64);
 
 /// What the driver has to do next.
 #[derive(Debug, PartialEq, Eq)]
@@ -344,6 +344,12 @@ impl Session {
         self.phase == Phase::Closed && self.closed.is_none() && self.pending.is_empty()
     }
 
+    /// What the transport was given in whole.
+    #[must_use]
+    pub fn handed_over(&self) -> Amount {
+        self.handed_over
+    }
+
     /// Bytes that are queued here, the message being read included.
     #[must_use]
     pub fn queued_bytes(&self) -> u64 {
@@ -397,7 +403,8 @@ impl Session {
         match item.payload {
             Payload::Hosted(_) if !self.config.transport_takes_values => self.fetch_part(message, 0),
             // A large file that is gone fails at its first byte just as well as at all of them.
-            Payload::Hosted(Hosted { kind: HostedKind::Blob, bytes: 1.., .. }) => {
+            // An empty one is read as well: a file that is gone may show a size of 0.
+            Payload::Hosted(Hosted { kind: HostedKind::Blob, .. }) => {
                 let end = if message.bytes <= READ_BLOB_UP_TO { message.bytes } else { 1 };
                 self.fetch(message, 0..end);
             }

@@ -9,9 +9,9 @@ use core::fmt;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::client::{Client, CloseOptions};
-use crate::driver::Driver;
 use crate::driver::hub::Hub;
 use crate::driver::task::DriverTask;
+use crate::driver::{Driver, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
 use crate::proto::ws::{Connection, InvalidResponse, Limits, Request, Role};
 use crate::proto::{RecvLimits, SendLimits};
@@ -83,7 +83,7 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let protocol = subprotocol.unwrap_or_default().to_owned();
     let transport = NativeTransport::accepted(stream, connection, response, protocol);
     let clock = HostClock::new();
-    let driver = Driver::new(hub, transport, clock, None);
+    let driver = Driver::new(HubOutlet::new(hub), transport, clock, None);
     runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
     Ok(client)
 }

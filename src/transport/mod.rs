@@ -1,6 +1,8 @@
 //! What carries messages: a browser's `WebSocket`, a byte stream with tidegate's own framing, an
 //! in-memory pair.
 //!
+//! A transport also keeps the values of its host, under the slots of [`Payload`]s.
+//!
 //! Not here: retries, queues of the application, protocol decisions.
 
 #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
@@ -12,53 +14,33 @@ pub(crate) mod web_socket;
 
 use core::ops::Range;
 
-use crate::proto::{FetchId, HostedKind};
+use crate::proto::{FetchId, Payload, Slot, Transmit};
 
-/// What a transport can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Capabilities {
-    /// It sends host values as they are. Otherwise it is given bytes only.
-    pub(crate) takes_values: bool,
-}
-
-/// The content of a message, as a transport gives or takes it.
+/// What has arrived.
 #[derive(Debug)]
 #[allow(dead_code, reason = "each transport uses its own part of the vocabulary")]
-pub(crate) enum Content<V> {
-    /// Text, owned.
-    Text(String),
-    /// Bytes, owned. In a later part of a text message these are UTF-8 as well.
-    Binary(Vec<u8>),
-    /// A host value of `bytes` bytes.
-    Value { value: V, kind: HostedKind, bytes: u64 },
+pub(crate) enum Incoming {
+    /// A message.
+    Message(Payload),
     /// The host gave a value of a type that the WebSocket standard does not know; its name.
     Unsupported(String),
 }
 
-impl<V> Content<V> {
+impl Incoming {
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::Message(payload) => payload.slot(),
+            Self::Unsupported(_) => None,
+        }
+    }
+
     /// Size in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Self::Text(text) => text.len() as u64,
-            Self::Binary(bytes) => bytes.len() as u64,
-            Self::Value { bytes, .. } => *bytes,
+            Self::Message(payload) => payload.bytes(),
             Self::Unsupported(_) => 0,
         }
     }
-}
-
-/// A message, or a part of one, to be sent.
-#[derive(Debug)]
-#[allow(dead_code, reason = "each transport uses its own part of the vocabulary")]
-pub(crate) struct Outgoing<V> {
-    /// The content of this part.
-    pub(crate) content: Content<V>,
-    /// Whether the message is text.
-    pub(crate) text: bool,
-    /// Whether this part begins the message. Always, if `takes_values`.
-    pub(crate) first: bool,
-    /// Whether this part ends the message. Always, if `takes_values`.
-    pub(crate) last: bool,
 }
 
 /// Who asked for content of a host value.
@@ -82,13 +64,13 @@ pub(crate) struct Opened {
 /// What a transport reports.
 #[derive(Debug)]
 #[allow(dead_code, reason = "each transport uses its own part of the vocabulary")]
-pub(crate) enum TransportEvent<V> {
+pub(crate) enum TransportEvent {
     /// The opening handshake is done.
-    Opened(Opened),
+    Opened,
     /// A message has arrived.
-    Message(Content<V>),
+    Message(Incoming),
     /// The answer to [`Transport::fetch`]; `None` if it could not be read.
-    Fetched { token: FetchToken, content: Option<Content<V>> },
+    Fetched { token: FetchToken, content: Option<Payload> },
     /// Why the connection is about to be reported as closed, where more is known than a code.
     Failed(TransportError),
     /// The connection is over. The last event.
@@ -138,29 +120,27 @@ impl core::fmt::Display for TransportError {
 
 impl core::error::Error for TransportError {}
 
-/// The transport refused a message; it is closing or closed, or the host threw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused;
-
 /// Carries messages over one connection. All of it is synchronous and may be called back into.
 pub(crate) trait Transport {
-    /// What the host keeps behind a slot.
-    type Value: Clone;
-
-    /// What it can do; the same for its whole life.
-    fn capabilities(&self) -> Capabilities;
+    /// Whether it sends host values as they are. Otherwise it is given bytes only. The same for
+    /// its whole life.
+    fn takes_values(&self) -> bool;
     /// Whether it takes a message now. When that changes it lets the driver be pumped.
     fn has_room(&self) -> bool;
-    /// Takes one message or part.
-    fn send(&self, outgoing: Outgoing<Self::Value>) -> Result<(), Refused>;
+    /// Takes one message or part. False if it cannot: it is closing or closed, or the host threw.
+    fn send(&self, part: Transmit) -> bool;
     /// Starts the closing handshake.
     fn close(&self, code: Option<u16>, reason: &str);
     /// Lets go of the connection at once. No event comes after this, but answers to `fetch` do.
     fn abort(&self);
-    /// Reads a range of a value; the answer is [`TransportEvent::Fetched`].
-    fn fetch(&self, value: &Self::Value, range: Range<u64>, token: FetchToken);
+    /// Reads a range of a host value; the answer is [`TransportEvent::Fetched`].
+    fn fetch(&self, slot: Slot, range: Range<u64>, token: FetchToken);
+    /// Forgets a host value.
+    fn release(&self, slot: Slot);
+    /// The bytes of what was fetched; a slot is released.
+    fn take_bytes(&self, content: Payload) -> Option<Vec<u8>>;
+    /// What became known when the connection opened.
+    fn opened(&self) -> Opened;
     /// The next event that has not been taken.
-    fn next_event(&self) -> Option<TransportEvent<Self::Value>>;
-    /// The bytes of a value that is at hand.
-    fn copy(value: &Self::Value) -> Option<Vec<u8>>;
+    fn next_event(&self) -> Option<TransportEvent>;
 }

@@ -11,13 +11,12 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{
-    Capabilities, Content, FetchToken, Opened, Outgoing, Refused, Transport, TransportError, TransportEvent,
-};
+use super::{FetchToken, Incoming, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::ws::{
     ClientHandshake, CloseCode, CloseFrame, Connection, Event, HandshakeError, Headers, Message, MessageKind,
     Role,
 };
+use crate::proto::{Payload, Slot, Transmit};
 
 /// Bytes that may wait to be written before the queue has to wait. Small, because a pong and a
 /// close frame wait behind them; large enough to fill a segment of loopback.
@@ -43,7 +42,8 @@ pub(crate) struct NativeTransport<S> {
 struct Inner<S> {
     stage: Stage<S>,
     keys: Keys,
-    events: VecDeque<TransportEvent<NoValue>>,
+    events: VecDeque<TransportEvent>,
+    opened: Opened,
     /// The driver has been told that there is no room.
     room_refused: bool,
     /// The peer's close frame has come.
@@ -61,10 +61,6 @@ enum Stage<S> {
     Over,
 }
 
-/// There are no host values on the host.
-#[derive(Clone, Debug)]
-pub(crate) enum NoValue {}
-
 impl<S: ByteStream> NativeTransport<S> {
     /// A client that dials, then greets.
     pub(crate) fn dial(dial: Dial<S>, handshake: ClientHandshake) -> Self {
@@ -75,8 +71,10 @@ impl<S: ByteStream> NativeTransport<S> {
     pub(crate) fn accepted(stream: S, connection: Connection, response: Vec<u8>, protocol: String) -> Self {
         let transport =
             Self::new(Stage::Open { stream, connection: Box::new(connection), preface: response });
-        let opened = Opened { protocol, extensions: String::new() };
-        transport.inner.borrow_mut().events.push_back(TransportEvent::Opened(opened));
+        let mut inner = transport.inner.borrow_mut();
+        inner.opened.protocol = protocol;
+        inner.events.push_back(TransportEvent::Opened);
+        drop(inner);
         transport
     }
 
@@ -85,6 +83,7 @@ impl<S: ByteStream> NativeTransport<S> {
             stage,
             keys: Keys::new(),
             events: VecDeque::new(),
+            opened: Opened::default(),
             room_refused: false,
             close_received: false,
         };
@@ -171,7 +170,8 @@ impl<S: ByteStream> Inner<S> {
                     connection.receive(&accepted.rest);
                     let extensions = header(&accepted.headers, "Sec-WebSocket-Extensions");
                     let protocol = accepted.subprotocol.unwrap_or_default();
-                    self.events.push_back(TransportEvent::Opened(Opened { protocol, extensions }));
+                    self.opened = Opened { protocol, extensions };
+                    self.events.push_back(TransportEvent::Opened);
                     if let Stage::Greeting { stream, .. } = core::mem::replace(&mut self.stage, Stage::Over) {
                         self.stage =
                             Stage::Open { stream, connection: Box::new(connection), preface: Vec::new() };
@@ -254,17 +254,17 @@ impl<S: ByteStream> Inner<S> {
                 }
             };
             any = true;
-            match event {
-                Event::Message(Message::Text(text)) => {
-                    self.events.push_back(TransportEvent::Message(Content::Text(text)));
+            let payload = match event {
+                Event::Message(Message::Text(text)) => Payload::Text(text),
+                Event::Message(Message::Binary(bytes)) => Payload::Binary(bytes),
+                Event::Close(_) => {
+                    self.close_received = true;
+                    continue;
                 }
-                Event::Message(Message::Binary(bytes)) => {
-                    self.events.push_back(TransportEvent::Message(Content::Binary(bytes)));
-                }
-                Event::Close(_) => self.close_received = true,
                 // Pings are answered by the codec; a pong answers none of ours.
-                Event::Ping(_) | Event::Pong(_) => {}
-            }
+                Event::Ping(_) | Event::Pong(_) => continue,
+            };
+            self.events.push_back(TransportEvent::Message(Incoming::Message(payload)));
         }
     }
 
@@ -323,10 +323,8 @@ impl<S: ByteStream> Inner<S> {
 }
 
 impl<S: ByteStream> Transport for NativeTransport<S> {
-    type Value = NoValue;
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { takes_values: false }
+    fn takes_values(&self) -> bool {
+        false
     }
 
     fn has_room(&self) -> bool {
@@ -339,19 +337,18 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
         room
     }
 
-    fn send(&self, outgoing: Outgoing<NoValue>) -> Result<(), Refused> {
+    fn send(&self, part: Transmit) -> bool {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
-        let Stage::Open { connection, .. } = &mut inner.stage else { return Err(Refused) };
+        let Stage::Open { connection, .. } = &mut inner.stage else { return false };
         let keys = &mut inner.keys;
-        let kind = if outgoing.text { MessageKind::Text } else { MessageKind::Binary };
-        let sent = match &outgoing.content {
-            Content::Text(text) => connection.send_text(text, || keys.next()),
-            Content::Binary(bytes) => connection.send_message(kind, bytes, outgoing.last, || keys.next()),
-            Content::Unsupported(_) => return Err(Refused),
-            Content::Value { value, .. } => match *value {},
+        let kind = if part.text { MessageKind::Text } else { MessageKind::Binary };
+        let sent = match &part.payload {
+            Payload::Text(text) => connection.send_text(text, || keys.next()),
+            Payload::Binary(bytes) => connection.send_message(kind, bytes, part.last, || keys.next()),
+            Payload::Hosted(_) => return false,
         };
-        sent.map_err(|_| Refused)
+        sent.is_ok()
     }
 
     fn close(&self, code: Option<u16>, reason: &str) {
@@ -371,16 +368,24 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
         inner.events.clear();
     }
 
-    fn fetch(&self, value: &NoValue, _: Range<u64>, _: FetchToken) {
-        match *value {}
+    fn fetch(&self, _: Slot, _: Range<u64>, token: FetchToken) {
+        // There are no host values on the host.
+        let event = TransportEvent::Fetched { token, content: None };
+        self.inner.borrow_mut().events.push_back(event);
     }
 
-    fn next_event(&self) -> Option<TransportEvent<NoValue>> {
+    fn release(&self, _: Slot) {}
+
+    fn take_bytes(&self, _: Payload) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn opened(&self) -> Opened {
+        self.inner.borrow().opened.clone()
+    }
+
+    fn next_event(&self) -> Option<TransportEvent> {
         self.inner.borrow_mut().events.pop_front()
-    }
-
-    fn copy(value: &NoValue) -> Option<Vec<u8>> {
-        match *value {}
     }
 }
 

@@ -11,8 +11,9 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Capabilities, Content, FetchToken, Opened, Outgoing, Refused, Transport, TransportEvent};
-use crate::proto::HostedKind;
+use super::{FetchToken, Incoming, Opened, Transport, TransportEvent};
+use crate::proto::{Hosted, HostedKind, Payload, Slot, Transmit};
+use crate::slab::Slab;
 use crate::time::{Alarm, Timestamp};
 
 /// One direction of a simulated connection.
@@ -184,7 +185,9 @@ pub(crate) struct SimTransport<W: ?Sized> {
     into: Arc<Pipe<W>>,
     /// Binary messages stay with the simulated host.
     keep_blobs: Option<Values>,
-    events: RefCell<VecDeque<TransportEvent<SimValue>>>,
+    events: RefCell<VecDeque<TransportEvent>>,
+    values: RefCell<Slab<SimValue>>,
+    opened: RefCell<Opened>,
     partial: RefCell<Vec<u8>>,
     close_sent: Cell<bool>,
     over: Cell<bool>,
@@ -201,6 +204,8 @@ impl<W: Alarm + ?Sized> SimTransport<W> {
             into,
             keep_blobs,
             events: RefCell::default(),
+            values: RefCell::default(),
+            opened: RefCell::default(),
             partial: RefCell::default(),
             close_sent: Cell::new(false),
             over: Cell::new(false),
@@ -227,7 +232,8 @@ impl<W: Alarm + ?Sized> SimTransport<W> {
     fn take(&self, item: Item) {
         let event = match item {
             Item::Accept { protocol } => {
-                TransportEvent::Opened(Opened { protocol, extensions: String::new() })
+                self.opened.borrow_mut().protocol = protocol;
+                TransportEvent::Opened
             }
             Item::Part { text, last, bytes, .. } => {
                 let mut partial = self.partial.borrow_mut();
@@ -252,27 +258,26 @@ impl<W: Alarm + ?Sized> SimTransport<W> {
         self.events.borrow_mut().push_back(event);
     }
 
-    fn content(&self, text: bool, bytes: Vec<u8>) -> Content<SimValue> {
+    fn content(&self, text: bool, bytes: Vec<u8>) -> Incoming {
         if text {
             // Both ends make text from `String`s, in whole.
             return match String::from_utf8(bytes) {
-                Ok(text) => Content::Text(text),
-                Err(_) => Content::Unsupported("text that is not UTF-8".into()),
+                Ok(text) => Incoming::Message(Payload::Text(text)),
+                Err(_) => Incoming::Unsupported("text that is not UTF-8".into()),
             };
         }
-        let Some(values) = &self.keep_blobs else { return Content::Binary(bytes) };
+        let Some(values) = &self.keep_blobs else { return Incoming::Message(Payload::Binary(bytes)) };
         let size = bytes.len() as u64;
         let value = SimValue::new(bytes);
         values.lock().unwrap_or_else(PoisonError::into_inner).push(value.clone());
-        Content::Value { value, kind: HostedKind::Blob, bytes: size }
+        let slot = Slot(self.values.borrow_mut().insert(value));
+        Incoming::Message(Payload::Hosted(Hosted { slot, kind: HostedKind::Blob, bytes: size }))
     }
 }
 
 impl<W: Alarm + ?Sized> Transport for SimTransport<W> {
-    type Value = SimValue;
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { takes_values: false }
+    fn takes_values(&self) -> bool {
+        false
     }
 
     fn has_room(&self) -> bool {
@@ -281,15 +286,11 @@ impl<W: Alarm + ?Sized> Transport for SimTransport<W> {
         room
     }
 
-    fn send(&self, outgoing: Outgoing<SimValue>) -> Result<(), Refused> {
-        let bytes = match outgoing.content {
-            Content::Text(text) => text.into_bytes(),
-            Content::Binary(bytes) => bytes,
-            Content::Value { .. } | Content::Unsupported(_) => return Err(Refused),
-        };
-        let Outgoing { text, first, last, .. } = outgoing;
+    fn send(&self, part: Transmit) -> bool {
+        let Transmit { payload, text, first, last } = part;
+        let Some(bytes) = self.take_bytes(payload) else { return false };
         self.out.write(Item::Part { text, first, last, bytes });
-        Ok(())
+        true
     }
 
     fn close(&self, code: Option<u16>, reason: &str) {
@@ -304,17 +305,30 @@ impl<W: Alarm + ?Sized> Transport for SimTransport<W> {
         }
     }
 
-    fn fetch(&self, value: &SimValue, range: Range<u64>, token: FetchToken) {
-        let content = value.read(range).map(Content::Binary);
+    fn fetch(&self, slot: Slot, range: Range<u64>, token: FetchToken) {
+        let content = self.values.borrow().get(slot.0).and_then(|value| value.read(range));
+        let content = content.map(Payload::Binary);
         self.events.borrow_mut().push_back(TransportEvent::Fetched { token, content });
     }
 
-    fn next_event(&self) -> Option<TransportEvent<SimValue>> {
-        self.events.borrow_mut().pop_front()
+    fn release(&self, slot: Slot) {
+        self.values.borrow_mut().remove(slot.0);
     }
 
-    fn copy(value: &SimValue) -> Option<Vec<u8>> {
-        let content = value.content.lock().unwrap_or_else(PoisonError::into_inner);
-        content.clone()
+    fn take_bytes(&self, content: Payload) -> Option<Vec<u8>> {
+        match content {
+            Payload::Text(text) => Some(text.into_bytes()),
+            Payload::Binary(bytes) => Some(bytes),
+            // What it reads it gives as bytes.
+            Payload::Hosted(_) => None,
+        }
+    }
+
+    fn opened(&self) -> Opened {
+        self.opened.borrow().clone()
+    }
+
+    fn next_event(&self) -> Option<TransportEvent> {
+        self.events.borrow_mut().pop_front()
     }
 }

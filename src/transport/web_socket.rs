@@ -1,8 +1,8 @@
 //! A WebSocket of the host: a browser's, Node's, or one that behaves like them (`ws`).
 //!
-//! Opened here, or handed in already open with the events that came meanwhile. Values are passed
-//! to the host as they are. It listens by `addEventListener`, dispatches nothing, and detaches its
-//! own listeners when it is let go.
+//! Text and buffers that arrive become owned, Blobs stay with the host; values that are sent are
+//! passed to the host as they are. It listens by `addEventListener`, dispatches nothing, and
+//! detaches its own listeners when it is let go.
 //!
 //! Not here: any protocol decision, any queue.
 
@@ -14,10 +14,11 @@ use std::rc::Rc;
 use js_sys::{Array, ArrayBuffer, Promise, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
-use web_sys::{Blob, CloseEvent, MessageEvent};
+use web_sys::{BinaryType, Blob, CloseEvent, MessageEvent};
 
-use super::{Capabilities, Content, FetchToken, Opened, Outgoing, Refused, Transport, TransportEvent};
-use crate::proto::HostedKind;
+use super::{FetchToken, Incoming, Opened, Transport, TransportEvent};
+use crate::proto::{Hosted, HostedKind, Payload, Slot, Transmit};
+use crate::slab::Slab;
 
 #[wasm_bindgen]
 extern "C" {
@@ -52,13 +53,13 @@ extern "C" {
     type Slice;
 }
 
-/// What is listened to. `error` says nothing that `close` does not, but `ws` kills the process
-/// over one that nobody listens to.
+/// What is listened to. `error` says nothing that `close` does not, but a host may report one
+/// that nobody listens to as uncaught.
 const EVENTS: [&str; 4] = ["open", "message", "error", "close"];
 
 type Listener = Closure<dyn Fn(JsValue)>;
-type Inbox = RefCell<VecDeque<TransportEvent<JsValue>>>;
-type Reads = RefCell<Vec<Option<[Closure<dyn FnMut(JsValue)>; 2]>>>;
+type Inbox = RefCell<VecDeque<TransportEvent>>;
+type Reads = RefCell<Slab<[Closure<dyn FnMut(JsValue)>; 2]>>;
 
 /// See the module's page.
 pub(crate) struct WebSocketTransport {
@@ -69,35 +70,18 @@ pub(crate) struct WebSocketTransport {
 
 struct Shared {
     inbox: Inbox,
+    /// The values that the core knows by their slots.
+    values: RefCell<Slab<JsValue>>,
     /// The callbacks of reads that are under way; each pair is dropped by the one that is called.
     reads: Reads,
     /// Makes the driver take events.
     notify: Rc<dyn Fn()>,
-    /// Whether received values stay with the host (npm) or become owned (Rust); Blobs always stay.
-    keep_values: bool,
+    /// Whether subprotocols were offered: a server that acknowledges none has then refused. Not
+    /// all browsers fail such a connection by themselves, as the standard has it.
+    wants_protocol: bool,
 }
 
 impl WebSocketTransport {
-    /// Listens to `socket`. `early` are the events that it has already dispatched, in order.
-    pub(crate) fn from_raw(socket: Socket, early: &Array, keep_values: bool, notify: Rc<dyn Fn()>) -> Self {
-        let shared =
-            Rc::new(Shared { inbox: Inbox::default(), reads: Reads::default(), notify, keep_values });
-        for event in early.iter() {
-            shared.take(&socket, &event);
-        }
-        let closure = {
-            let (socket, shared) = (socket.clone(), shared.clone());
-            Listener::new(move |event: JsValue| {
-                shared.take(&socket, &event);
-                (shared.notify)();
-            })
-        };
-        for kind in EVENTS {
-            socket.listen(kind, closure.as_ref());
-        }
-        Self { socket, shared, listener: RefCell::new(Some(closure)) }
-    }
-
     /// Opens a WebSocket. `binary_type` is set before the first event can come.
     ///
     /// # Errors
@@ -107,18 +91,51 @@ impl WebSocketTransport {
     pub(crate) fn open(
         url: &str,
         protocols: &[String],
-        binary_type: web_sys::BinaryType,
+        binary_type: BinaryType,
         notify: Rc<dyn Fn()>,
     ) -> Result<Self, JsValue> {
         let names: Array = protocols.iter().map(JsValue::from).collect();
         let socket = web_sys::WebSocket::new_with_str_sequence(url, &names)?;
         socket.set_binary_type(binary_type);
-        Ok(Self::from_raw(socket.unchecked_into(), &Array::new(), false, notify))
+        let socket: Socket = socket.unchecked_into();
+        let shared = Rc::new(Shared {
+            inbox: Inbox::default(),
+            values: RefCell::default(),
+            reads: Reads::default(),
+            notify,
+            wants_protocol: !protocols.is_empty(),
+        });
+        let listener = {
+            let (socket, shared) = (socket.clone(), shared.clone());
+            Listener::new(move |event: JsValue| {
+                shared.take(&socket, &event);
+                (shared.notify)();
+            })
+        };
+        for kind in EVENTS {
+            socket.listen(kind, listener.as_ref());
+        }
+        Ok(Self { socket, shared, listener: RefCell::new(Some(listener)) })
     }
 
     /// Bytes that the host says it has not sent yet; 0 where it does not say.
     pub(crate) fn buffered_amount(&self) -> f64 {
         self.socket.buffered_amount().unwrap_or(0.0)
+    }
+
+    /// Keeps a value; the payload that stands for it owns the slot.
+    pub(crate) fn keep(&self, value: JsValue, kind: HostedKind, bytes: u64) -> Payload {
+        self.shared.keep(value, kind, bytes)
+    }
+
+    /// The value of a slot.
+    pub(crate) fn value(&self, slot: Slot) -> Option<JsValue> {
+        self.shared.values.borrow().get(slot.0).cloned()
+    }
+
+    /// Puts another value in its place, such as a snapshot of a buffer that has to wait.
+    pub(crate) fn replace(&self, slot: Slot, value: JsValue) {
+        self.shared.values.borrow_mut().replace(slot.0, value);
     }
 
     fn detach(&self) -> bool {
@@ -133,14 +150,16 @@ impl WebSocketTransport {
 impl Shared {
     /// Takes one event of the socket into the inbox.
     fn take(&self, socket: &Socket, event: &JsValue) {
-        // The class is not checked but the name: `ws` has event classes of its own.
         let event = event.unchecked_ref::<web_sys::Event>();
         let taken = match event.type_().as_str() {
-            "message" => TransportEvent::Message(self.content(&event.unchecked_ref::<MessageEvent>().data())),
-            "open" => TransportEvent::Opened(Opened {
-                protocol: socket.protocol().unwrap_or_default(),
-                extensions: socket.extensions().unwrap_or_default(),
-            }),
+            "message" => TransportEvent::Message(self.content(event.unchecked_ref::<MessageEvent>().data())),
+            "open" if self.wants_protocol && socket.protocol().is_none_or(|chosen| chosen.is_empty()) => {
+                // WHATWG WebSockets, establish a connection: fail it. The close that follows is
+                // the second one, and does not count.
+                let _ = socket.close();
+                TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false }
+            }
+            "open" => TransportEvent::Opened,
             "close" => {
                 let event = event.unchecked_ref::<CloseEvent>();
                 let (code, reason, was_clean) = (event.code(), event.reason(), event.was_clean());
@@ -151,32 +170,32 @@ impl Shared {
         self.inbox.borrow_mut().push_back(taken);
     }
 
-    fn content(&self, data: &JsValue) -> Content<JsValue> {
+    fn content(&self, data: JsValue) -> Incoming {
         if let Some(text) = data.dyn_ref::<js_sys::JsString>() {
-            if self.keep_values {
-                // UTF-16 units: the exact size would cost a walk over the string.
-                let bytes = u64::from(text.length());
-                return Content::Value { value: data.clone(), kind: HostedKind::Text, bytes };
-            }
-            return Content::Text(String::from(text));
+            return Incoming::Message(Payload::Text(String::from(text)));
         }
         if let Some(buffer) = data.dyn_ref::<ArrayBuffer>() {
-            if self.keep_values {
-                let bytes = u64::from(buffer.byte_length());
-                return Content::Value { value: data.clone(), kind: HostedKind::Buffer, bytes };
-            }
-            return Content::Binary(Uint8Array::new(buffer).to_vec());
+            return Incoming::Message(Payload::Binary(Uint8Array::new(buffer).to_vec()));
         }
-        if let Some(blob) = data.dyn_ref::<Blob>() {
-            return Content::Value { value: data.clone(), kind: HostedKind::Blob, bytes: size_of(blob) };
+        if let Some(bytes) = data.dyn_ref::<Blob>().map(size_of) {
+            return Incoming::Message(self.keep(data, HostedKind::Blob, bytes));
         }
-        Content::Unsupported(String::from(data.js_typeof().unchecked_ref::<js_sys::JsString>()))
+        Incoming::Unsupported(String::from(data.js_typeof().unchecked_ref::<js_sys::JsString>()))
     }
 
-    /// The callback of a read that is under way has been called with `content`.
-    fn read_done(&self, key: usize, token: FetchToken, content: Option<Content<JsValue>>) {
+    fn keep(&self, value: JsValue, kind: HostedKind, bytes: u64) -> Payload {
+        let slot = Slot(self.values.borrow_mut().insert(value));
+        Payload::Hosted(Hosted { slot, kind, bytes })
+    }
+
+    /// The callback of a read that is under way has been called.
+    fn read_done(&self, key: u32, token: FetchToken, buffer: Option<ArrayBuffer>) {
+        let content = buffer.map(|buffer| {
+            let bytes = u64::from(buffer.byte_length());
+            self.keep(buffer.into(), HostedKind::Buffer, bytes)
+        });
         self.inbox.borrow_mut().push_back(TransportEvent::Fetched { token, content });
-        let callbacks = self.reads.borrow_mut().get_mut(key).and_then(Option::take);
+        let callbacks = self.reads.borrow_mut().remove(key);
         (self.notify)();
         // One of the two is running: wasm-bindgen frees it when it returns.
         drop(callbacks);
@@ -184,10 +203,8 @@ impl Shared {
 }
 
 impl Transport for WebSocketTransport {
-    type Value = JsValue;
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { takes_values: true }
+    fn takes_values(&self) -> bool {
+        true
     }
 
     fn has_room(&self) -> bool {
@@ -195,22 +212,21 @@ impl Transport for WebSocketTransport {
         true
     }
 
-    fn send(&self, outgoing: Outgoing<JsValue>) -> Result<(), Refused> {
-        let sent = match outgoing.content {
-            Content::Text(text) => self.socket.send_text(&text),
-            Content::Binary(bytes) => {
-                // A view of shared memory is refused by browsers, so that with wasm threads the
-                // bytes are copied once more.
-                if cfg!(target_feature = "atomics") {
-                    self.socket.send_value(&Uint8Array::new_from_slice(&bytes))
-                } else {
-                    self.socket.send_bytes(&bytes)
-                }
+    fn send(&self, part: Transmit) -> bool {
+        let sent = match part.payload {
+            Payload::Text(text) => self.socket.send_text(&text),
+            // A view of shared memory is refused by browsers, so that with wasm threads the bytes
+            // are copied once more.
+            Payload::Binary(bytes) if cfg!(target_feature = "atomics") => {
+                self.socket.send_value(&Uint8Array::new_from_slice(&bytes))
             }
-            Content::Value { value, .. } => self.socket.send_value(&value),
-            Content::Unsupported(_) => return Err(Refused),
+            Payload::Binary(bytes) => self.socket.send_bytes(&bytes),
+            Payload::Hosted(hosted) => match self.value(hosted.slot) {
+                Some(value) => self.socket.send_value(&value),
+                None => return false,
+            },
         };
-        sent.map_err(|_| Refused)
+        sent.is_ok()
     }
 
     fn close(&self, code: Option<u16>, reason: &str) {
@@ -228,48 +244,56 @@ impl Transport for WebSocketTransport {
         }
     }
 
-    fn fetch(&self, value: &JsValue, range: Range<u64>, token: FetchToken) {
+    fn fetch(&self, slot: Slot, range: Range<u64>, token: FetchToken) {
         #[allow(clippy::cast_precision_loss, reason = "a Blob's size is at most 2^53")]
         let (start, end) = (range.start as f64, range.end as f64);
-        let key = {
-            let mut reads = self.shared.reads.borrow_mut();
-            reads.iter().position(Option::is_none).unwrap_or_else(|| {
-                reads.push(None);
-                reads.len() - 1
-            })
-        };
-        let callback = |ok: bool| {
-            let shared = self.shared.clone();
-            Closure::once(move |value: JsValue| {
-                let content = value.dyn_ref::<ArrayBuffer>().filter(|_| ok).map(|buffer| Content::Value {
-                    bytes: u64::from(buffer.byte_length()),
-                    kind: HostedKind::Buffer,
-                    value: value.clone(),
-                });
-                shared.read_done(key, token, content);
-            })
-        };
-        let promise = value
-            .dyn_ref::<Blob>()
-            .and_then(|blob| blob.slice_with_f64_and_f64(start, end).ok())
-            .and_then(|part| part.unchecked_into::<Slice>().array_buffer().ok());
+        let promise = self.value(slot).and_then(|value| {
+            let blob = value.dyn_ref::<Blob>()?;
+            // The whole is not sliced: an empty slice of a file that is gone reads as empty.
+            let whole = range.start == 0 && range.end == size_of(blob);
+            let part = if whole { blob.clone() } else { blob.slice_with_f64_and_f64(start, end).ok()? };
+            part.unchecked_into::<Slice>().array_buffer().ok()
+        });
         let Some(promise) = promise else {
             self.shared.inbox.borrow_mut().push_back(TransportEvent::Fetched { token, content: None });
             return;
         };
-        let callbacks = [callback(true), callback(false)];
-        let _ = promise.then2(&callbacks[0], &callbacks[1]);
-        if let Some(place) = self.shared.reads.borrow_mut().get_mut(key) {
-            *place = Some(callbacks);
+        // The callbacks have to know their own key, which is known once they are kept; no promise
+        // calls back before this turn is over.
+        let key = Rc::new(core::cell::Cell::new(0));
+        let callbacks = [true, false].map(|ok| {
+            let (shared, key) = (self.shared.clone(), key.clone());
+            Closure::once(move |value: JsValue| {
+                let buffer = value.dyn_into::<ArrayBuffer>().ok().filter(|_| ok);
+                shared.read_done(key.get(), token, buffer);
+            })
+        });
+        let [resolved, rejected] = &callbacks;
+        let _ = promise.then2(resolved, rejected);
+        key.set(self.shared.reads.borrow_mut().insert(callbacks));
+    }
+
+    fn release(&self, slot: Slot) {
+        // Dropped after the borrow has ended.
+        let value = self.shared.values.borrow_mut().remove(slot.0);
+        drop(value);
+    }
+
+    fn take_bytes(&self, content: Payload) -> Option<Vec<u8>> {
+        let Payload::Hosted(hosted) = content else { return None };
+        let value = self.shared.values.borrow_mut().remove(hosted.slot.0)?;
+        value.dyn_ref::<ArrayBuffer>().map(|buffer| Uint8Array::new(buffer).to_vec())
+    }
+
+    fn opened(&self) -> Opened {
+        Opened {
+            protocol: self.socket.protocol().unwrap_or_default(),
+            extensions: self.socket.extensions().unwrap_or_default(),
         }
     }
 
-    fn next_event(&self) -> Option<TransportEvent<JsValue>> {
+    fn next_event(&self) -> Option<TransportEvent> {
         self.shared.inbox.borrow_mut().pop_front()
-    }
-
-    fn copy(value: &JsValue) -> Option<Vec<u8>> {
-        value.dyn_ref::<ArrayBuffer>().map(|buffer| Uint8Array::new(buffer).to_vec())
     }
 }
 

@@ -1,0 +1,110 @@
+//! The outlet to the handles: what the driver does with the hub.
+
+use core::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use super::hub::{Command, Hub, Reply};
+use super::{Driver, Outlet};
+use crate::proto::{Amount, Closed, Done, Outcome};
+use crate::slab::Slab;
+use crate::time::Clock;
+use crate::transport::{FetchToken, Incoming, Transport, TransportError};
+
+/// Reports to a [`Hub`] and carries out its commands.
+pub(crate) struct HubOutlet {
+    hub: Arc<Hub>,
+    /// Swapped with the hub's, for their capacity.
+    commands: RefCell<Vec<Command>>,
+    /// Who waits for the content of a received value.
+    replies: RefCell<Slab<Reply>>,
+    /// Messages that came out of the hub after the session had stopped taking any.
+    rejected: Cell<Amount>,
+}
+
+impl HubOutlet {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub, commands: RefCell::default(), replies: RefCell::default(), rejected: Cell::default() }
+    }
+
+    /// What the handles share with the driver.
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    fn carry_out<T: Transport, C: Clock>(&self, driver: &Driver<T, C, Self>, command: Command) {
+        match command {
+            Command::Send { class, flow, payload, ticket } => {
+                let bytes = payload.bytes();
+                if let Err(payload) = driver.send(class, flow, payload, ticket) {
+                    let mut rejected = self.rejected.get();
+                    rejected.add(bytes);
+                    self.rejected.set(rejected);
+                    driver.release(payload.slot());
+                    self.hub.finish(Done { ticket, outcome: Outcome::Unsent, bytes });
+                }
+            }
+            Command::Cancel(ticket) => driver.cancel(ticket),
+            Command::Close(request) => driver.close(request),
+            Command::End { within, close_within } => driver.end(within, close_within),
+            Command::Read { slot, range, reply } => {
+                let key = self.replies.borrow_mut().insert(reply);
+                driver.transport().fetch(slot, range, FetchToken::Reply(key));
+            }
+            Command::Release(slot) => driver.transport().release(slot),
+            // Nothing to do but to look whether anybody is left, which the shell does.
+            Command::Wake => {}
+        }
+    }
+}
+
+impl<T: Transport> Outlet<T> for HubOutlet {
+    fn take_commands<C: Clock>(&self, driver: &Driver<T, C, Self>) -> bool {
+        let mut commands = self.commands.take();
+        self.hub.swap_commands(&mut commands);
+        let any = !commands.is_empty();
+        for command in commands.drain(..) {
+            self.carry_out(driver, command);
+        }
+        self.commands.replace(commands);
+        any
+    }
+
+    fn opened(&self, transport: &T) {
+        self.hub.open(transport.opened());
+    }
+
+    fn done(&self, done: Done) {
+        self.hub.finish(done);
+    }
+
+    fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)> {
+        self.hub.deliver(incoming)
+    }
+
+    fn read_done(&self, key: u32, content: Option<Vec<u8>>) {
+        let reply = self.replies.borrow_mut().remove(key);
+        if let Some(reply) = reply {
+            // Nobody waits any more if this fails, which is nobody's loss.
+            let _ = reply.send(content);
+        }
+    }
+
+    fn failed(&self, error: TransportError) {
+        self.hub.set_failure(error);
+    }
+
+    fn stop_sending(&self) {
+        self.hub.stop_sending();
+    }
+
+    fn closed(&self, mut closed: Closed) {
+        let rejected = self.rejected.take();
+        closed.unsent.messages += rejected.messages;
+        closed.unsent.bytes = closed.unsent.bytes.saturating_add(rejected.bytes);
+        self.hub.close(closed);
+    }
+
+    fn abandoned(&self, handed_over: Amount) {
+        self.hub.abandon(handed_over);
+    }
+}
