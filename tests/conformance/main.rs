@@ -1,0 +1,14 @@
+//! RFC 6455 by section, against the codec alone: no transport, clock, thread or file, so that the
+//! same tests run on wasm32, where `usize` has 32 bits.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
+mod properties;
+mod s10_limits;
+mod s4_opening_handshake;
+mod s5_3_masking;
+mod s5_5_control_frames;
+mod s5_framing;
+mod s7_closing;
+mod s8_utf8;
+mod support;
