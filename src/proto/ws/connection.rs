@@ -180,8 +180,8 @@ impl Connection {
             let spare = self.incoming.spare();
             let n = spare.len().min(bytes.len());
             let (now, later) = bytes.split_at_checked(n).unwrap_or((bytes, &[]));
-            for (slot, byte) in spare.iter_mut().zip(now) {
-                *slot = *byte;
+            if let Some(room) = spare.get_mut(..now.len()) {
+                room.copy_from_slice(now);
             }
             self.incoming.filled(n);
             bytes = later;
