@@ -1,0 +1,212 @@
+/** From an address to an open socket: checks, the race of handshake and wasm, deadline, abort. */
+
+import { checkAmount, checkCloseCode, checkMilliseconds, checkProtocols, resolveAddress } from "./address.js";
+import type { Codec } from "./codec.js";
+import type { Host, SocketEvent, WasmSource, WebSocketLike } from "./core.js";
+import type { Message, Sendable } from "./data.js";
+import { TidegateError, aborted } from "./errors.js";
+import { abort, adopt, type Socket } from "./socket.js";
+import type { Closed } from "./ticket.js";
+
+/** Options of `connect`. */
+export interface ConnectOptions<In = Message, Out = Sendable> {
+  /** Subprotocols to offer, the preferred one first. Default none. */
+  protocols?: string | readonly string[] | undefined;
+  /** In which form binary messages arrive. Default `"arraybuffer"`. */
+  binaryType?: "arraybuffer" | "blob" | undefined;
+  /** Aborts connecting. Without effect once open. */
+  signal?: AbortSignal | undefined;
+  /**
+   * Milliseconds until connecting fails with `timeout`. Default 75,000, since a browser may hold an
+   * attempt back for 60 s without notice; 0: no deadline.
+   */
+  within?: number | undefined;
+  /** Makes messages of values and values of messages. Default none: values are messages. */
+  codec?: Codec<In, Out> | undefined;
+  /** The `WebSocket` class to use, such as that of the package `ws`. Default: the host's own. */
+  WebSocket?: (new (url: string, protocols: string[]) => WebSocketLike) | undefined;
+  /** Where the wasm comes from, if not from beside this package. Only the first connect counts. */
+  wasm?: WasmSource | undefined;
+  /**
+   * Most bytes queued for sending. Default 16 MiB; 0: no bound. A larger message is taken when the
+   * queue is empty.
+   */
+  maxSendBytes?: number | undefined;
+  /** Most messages queued for sending. Default 65,536; 0: no bound. */
+  maxSendMessages?: number | undefined;
+  /**
+   * Most bytes received and not yet taken. Default 64 MiB; 0: no bound. What does not fit closes the
+   * connection with `overflowCode`.
+   */
+  maxReceiveBytes?: number | undefined;
+  /** Most messages received and not yet taken. Default 65,536; 0: no bound. */
+  maxReceiveMessages?: number | undefined;
+  /** Close code for the overflow of the receive queue: 1000 or 3000 to 4999. Default 4009. */
+  overflowCode?: number | undefined;
+}
+
+const EVENTS = ["open", "message", "error", "close"];
+/** The queues' default bounds, in the order in which the wasm takes them. */
+const BOUNDS = {
+  maxSendBytes: 16 << 20,
+  maxSendMessages: 65_536,
+  maxReceiveBytes: 64 << 20,
+  maxReceiveMessages: 65_536,
+};
+
+/** The function `connect`, as both entries of the package export it. */
+export interface Connect {
+  /**
+   * Opens a connection to `url` and gives its handle once it is open. Relative and `http(s):`
+   * addresses resolve against the page's or worker's base.
+   *
+   * Rejects with a {@link TidegateError}. Before any socket is made: `url`, `protocols`, `option`,
+   * `closeCode` (for `overflowCode`), `environment`. Later: `connect` (refused, not authorised, a
+   * broken handshake; `error.closed` has the close event), `timeout`, `wasm`, `aborted`. Aborting the
+   * signal ends the handshake. Nothing is left behind.
+   *
+   * Specification: RFC 6455 section 4, WHATWG WebSockets.
+   */
+  (url: string | URL, options?: ConnectOptions & { codec?: undefined }): Promise<Socket>;
+  /** As above; messages are values of the application, by a codec such as `json`. */
+  <In, Out = In>(
+    url: string | URL,
+    options: ConnectOptions<In, Out> & { codec: Codec<In, Out> },
+  ): Promise<Socket<In, Out>>;
+}
+
+/**
+ * `connect` for `host`.
+ *
+ * The socket is made at once and the wasm is loaded meanwhile; events that come before it is there
+ * are kept and handed over with the socket, so that connecting takes the longer of the two.
+ */
+export function connectOn(host: Host): Connect {
+  return <In, Out>(url: string | URL, options?: ConnectOptions<In, Out>) => open(host, url, options);
+}
+
+function open<In, Out>(
+  host: Host,
+  url: string | URL,
+  options: ConnectOptions<In, Out> = {},
+): Promise<Socket<In, Out>> {
+  // What is thrown in here rejects the promise.
+  return new Promise((resolve, reject) => {
+    const { signal, codec, binaryType = "arraybuffer" } = options;
+    const address = resolveAddress(url);
+    const protocols = checkProtocols(options.protocols);
+    const within = checkMilliseconds("within", options.within, 75_000);
+    const bounds = Object.entries(BOUNDS).map(([name, fallback]) =>
+      checkAmount(name, options[name as keyof typeof BOUNDS], fallback),
+    );
+    const overflowCode = checkCloseCode(options.overflowCode ?? 4009);
+    if (binaryType !== "arraybuffer" && binaryType !== "blob") {
+      throw new TidegateError("option", `binaryType is "${binaryType}"; give "arraybuffer" or "blob"`);
+    }
+    if (signal?.aborted) throw aborted(signal);
+
+    const loading = host.load(options.wasm);
+    // Whether it fails or not is looked at below; until then nobody may report it as unhandled.
+    loading?.catch(() => {});
+    const raw = create(options.WebSocket ?? globalThis.WebSocket, address, protocols);
+    // Before open, or a first binary message might come in the other form.
+    raw.binaryType = binaryType;
+    const deadline = performance.now() + within;
+    const early: SocketEvent[] = [];
+    const record = (event: SocketEvent): void => void early.push(event);
+    let socket: Socket<In, Out> | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let settled = false;
+
+    /** Leaves nothing behind: no timer, and no listener on the signal. */
+    const settle = (): void => {
+      settled = true;
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    };
+    const fail = (error: TidegateError): void => {
+      if (settled) return;
+      settle();
+      reject(error);
+    };
+    /** Ends an attempt for which there is no wasm yet. */
+    const abandon = (error: TidegateError): void => {
+      if (settled) return;
+      for (const type of EVENTS) raw.removeEventListener(type, record);
+      raw.close();
+      fail(error);
+    };
+    const onAbort = (): void => (socket ? abort(socket) : abandon(aborted(signal)));
+    const timedOut = (closed?: Closed): TidegateError =>
+      new TidegateError("timeout", `no connection to ${address} within ${within} ms; try again, or raise \`within\``, {
+        closed,
+      });
+
+    const attach = (): void => {
+      if (settled) return;
+      clearTimeout(timer);
+      for (const type of EVENTS) raw.removeEventListener(type, record);
+      socket = adopt<In, Out>({
+        Core: host.Core,
+        raw,
+        early,
+        codec,
+        bounds: [...bounds, overflowCode],
+        // At least 1, since 0 means no deadline.
+        connectMs: within && Math.max(1, Math.ceil(deadline - performance.now())),
+        opened(opened) {
+          settle();
+          resolve(opened);
+        },
+        closed(closed) {
+          // Once open, the end is a result (`Socket.closed`) and not an error.
+          if (settled) return;
+          if (closed.cause === "aborted") fail(aborted(signal, closed));
+          else if (closed.cause === "timeout") fail(timedOut(closed));
+          else fail(new TidegateError("connect", failed(address, closed.code), { closed }));
+        },
+      });
+    };
+
+    signal?.addEventListener("abort", onAbort);
+    if (!loading) return attach();
+    for (const type of EVENTS) raw.addEventListener(type, record);
+    if (within) timer = setTimeout(() => abandon(timedOut()), within);
+    loading.then(attach).catch((cause: unknown) =>
+      abandon(
+        new TidegateError(
+          "wasm",
+          "the wasm could not be loaded; serve tidegate_core_bg.wasm beside the scripts, and allow " +
+            "'wasm-unsafe-eval' if there is a Content-Security-Policy",
+          { cause },
+        ),
+      ),
+    );
+  });
+}
+
+function create(
+  Socket: (new (url: string, protocols: string[]) => WebSocketLike) | undefined,
+  address: string,
+  protocols: string[],
+): WebSocketLike {
+  if (!Socket) {
+    throw new TidegateError("environment", "there is no WebSocket here; give one by the option `WebSocket`");
+  }
+  try {
+    const raw = new Socket(address, protocols);
+    // `ws` in Node is an EventEmitter, for which an `error` without a listener ends the process. This
+    // one holds nothing; it stays, since an abandoned handshake reports its error later.
+    (raw as { on?: (type: string, listener: () => void) => void }).on?.("error", () => {});
+    return raw;
+  } catch (cause) {
+    throw new TidegateError("environment", `the WebSocket constructor refused ${address}; see \`cause\``, { cause });
+  }
+}
+
+function failed(address: string, code: number): string {
+  return (
+    `no connection to ${address} (close code ${code}); browsers do not tell why: check that the server ` +
+    "runs, takes WebSockets there, and acknowledges a subprotocol"
+  );
+}

@@ -1,0 +1,114 @@
+/**
+ * The interface to the wasm module (`src/js` in the crate). Everything in it is synchronous:
+ * promises, tickets and iterators are made on this side.
+ *
+ * Not here: behaviour. The numbers are given names in ticket.ts.
+ */
+
+import type { Parcel } from "./data.js";
+
+/** The four events of a socket. `Event` of the DOM, or what `ws` gives. */
+export interface SocketEvent {
+  readonly type: string;
+}
+
+// `any`: each host has event classes of its own.
+/** What is used of a WebSocket: a browser's, Node's own, or that of `ws`. */
+export interface WebSocketLike {
+  readonly url: string;
+  readonly protocol: string;
+  readonly extensions: string;
+  readonly readyState: number;
+  readonly bufferedAmount?: number;
+  binaryType: string;
+  send(data: never): void;
+  close(code?: number, reason?: string): void;
+  addEventListener(type: string, listener: (event: any) => void): void;
+  removeEventListener(type: string, listener: (event: any) => void): void;
+}
+
+/** What wasm calls. It may be called back from any of these. */
+export interface Sink {
+  /** The socket is open. */
+  opened(): void;
+  /** There is a message again, once after `take` found none. */
+  readable(): void;
+  /** There is room again, once after `send` found none. */
+  room(): void;
+  /** A queued message has come to its end; `outcome` is an index into `OUTCOMES`. */
+  outcome(ticket: number, outcome: number): void;
+  /** The connection has ended; `cause` is an index into `CAUSES`. Exactly once, the last call of all. */
+  closed(
+    code: number,
+    reason: string,
+    wasClean: boolean,
+    cause: number,
+    unsentMessages: number,
+    unsentBytes: number,
+    unknownMessages: number,
+    unknownBytes: number,
+  ): void;
+}
+
+/** One connection, from a socket that may still be connecting to its end. */
+export interface Core {
+  /** 0: handed to the socket; above 0: queued under this number; -1: full; -2: closing or closed. */
+  send(data: Parcel["data"], kind: Parcel["kind"], bytes: number, owned: boolean): number;
+  /** True if the message was still queued; its outcome is reported through the sink. */
+  cancel(ticket: number): boolean;
+  /** The next message, or undefined. */
+  take(): unknown;
+  /** Begins the close; `code` 0: none. A second call does nothing. */
+  close(code: number, reason: string, withinMs: number, flush: boolean): void;
+  /** Sends what is queued, then only receives. */
+  end(withinMs: number): void;
+  /** Gives up at once. */
+  abort(): void;
+  readonly bufferedAmount: number;
+  /** Gives the wasm side's memory back; no call may follow. */
+  free(): void;
+}
+
+/**
+ * The bounds of the queues, 0 for none: maxSendBytes, maxSendMessages, maxReceiveBytes,
+ * maxReceiveMessages; then the overflow code.
+ */
+export type Bounds = readonly number[];
+
+/** `Core` as a constructor: takes over `socket` with the events that came before, in order. */
+export type CoreConstructor = new (
+  socket: WebSocketLike,
+  early: SocketEvent[],
+  sink: Sink,
+  connectMs: number,
+  ...bounds: Bounds
+) => Core;
+
+/** What a package entry provides: the wasm's class, and the way to load it on this host. */
+export interface Host {
+  /** Usable once `load` has ended. */
+  readonly Core: CoreConstructor;
+  /** Loads the wasm; `undefined` when that is done already. `source` overrides where from. */
+  load(source: WasmSource | undefined): Promise<unknown> | undefined;
+}
+
+/** Where the wasm comes from: its address, a response, its bytes, or a compiled module. */
+export type WasmSource = string | URL | Request | Response | BufferSource | WebAssembly.Module;
+
+/** Loads by `init`, once: later calls share the first one's work, and try again after a failure. */
+export function loadOnce(
+  init: (source: WasmSource | undefined) => Promise<unknown>,
+): (source: WasmSource | undefined) => Promise<unknown> | undefined {
+  let ready = false;
+  let loading: Promise<unknown> | undefined;
+  return (source) =>
+    ready
+      ? undefined
+      : (loading ??= init(source).then(
+          () => (ready = true),
+          (cause) => {
+            loading = undefined;
+            throw cause;
+          },
+        ));
+}

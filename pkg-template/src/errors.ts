@@ -1,0 +1,78 @@
+/** The one error class of the package, and what it is told apart by. */
+
+import type { Closed } from "./ticket.js";
+
+/**
+ * What went wrong, in a word that never changes between releases. Program against this, not
+ * against the message.
+ *
+ * - `url`, `protocols`, `option`: an argument of {@link connect} that cannot work; no socket was made.
+ * - `environment`: there is no `WebSocket` here, or its constructor refused.
+ * - `wasm`: tidegate's own wasm could not be loaded.
+ * - `connect`: the connection did not come about; `closed` has the close event.
+ * - `timeout`: it did not come about within the connect deadline.
+ * - `aborted`: by the caller's signal, whose reason is the `cause`.
+ * - `closed`: the connection takes no more messages; `data` has the message.
+ * - `unsupported`: a value that is neither text, bytes nor a Blob, given or received.
+ * - `detached`: a buffer that has no bytes any more, or cannot be transferred.
+ * - `encode`, `decode`: the codec threw; `cause` has what it threw.
+ * - `closeCode`, `closeReason`: may not be sent in a close frame; the socket stays open.
+ * - `busy`: a second consumer asked for a message while the first was still waiting for one.
+ */
+export type ErrorCode =
+  | "url"
+  | "protocols"
+  | "option"
+  | "environment"
+  | "wasm"
+  | "connect"
+  | "timeout"
+  | "aborted"
+  | "closed"
+  | "unsupported"
+  | "detached"
+  | "encode"
+  | "decode"
+  | "closeCode"
+  | "closeReason"
+  | "busy";
+
+/** What an error carries beside its code and its message. */
+export interface ErrorDetails {
+  /** What caused it: an exception, or an abort signal's reason. */
+  cause?: unknown;
+  /** How the connection ended. */
+  closed?: Closed | undefined;
+  /** The message that was not taken. */
+  data?: unknown;
+}
+
+/** Every failure of this package. The message says what to do about it. */
+export class TidegateError extends Error {
+  /** What went wrong; stable. */
+  readonly code: ErrorCode;
+  /** How the connection ended: with the codes `connect`, `timeout` and, while connecting, `aborted`. */
+  readonly closed: Closed | undefined;
+  /**
+   * With the code `closed`: the message that was not taken. After `transfer` this holds its bytes,
+   * since the buffer that was given is detached.
+   */
+  readonly data: unknown;
+
+  /** Errors are made by the package; the constructor is public for tests of applications. */
+  constructor(code: ErrorCode, message: string, { cause, closed, data }: ErrorDetails = {}) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = "TidegateError";
+    this.code = code;
+    this.closed = closed;
+    this.data = data;
+  }
+}
+
+/** The error for an operation that `signal` has ended; its reason becomes the `cause`. */
+export function aborted(signal: AbortSignal | undefined, closed?: Closed): TidegateError {
+  return new TidegateError("aborted", "aborted by the caller", {
+    cause: signal?.reason,
+    closed,
+  });
+}

@@ -1,0 +1,22 @@
+/**
+ * A WebSocket client for browsers: `await connect(url)`, `for await`, truthful outcomes.
+ *
+ * This entry loads the wasm from beside itself. Importing it does nothing.
+ *
+ * @packageDocumentation
+ */
+
+import init, { Core } from "./tidegate_core.js";
+import { connectOn, type Connect } from "./connect.js";
+import { loadOnce } from "./core.js";
+
+export * from "./api.js";
+
+/** Opens a connection and gives its handle once it is open. See {@link Connect}. */
+export const connect: Connect = /* @__PURE__ */ connectOn({
+  Core,
+  // `new URL` with a literal is what bundlers look for to ship the file.
+  load: /* @__PURE__ */ loadOnce((source) =>
+    init({ module_or_path: source ?? new URL("./tidegate_core_bg.wasm", import.meta.url) }),
+  ),
+});

@@ -1,0 +1,105 @@
+/** What became of one message, and of a connection. */
+
+/**
+ * The end of one message; each has exactly one.
+ *
+ * - `handedOver`: given to the socket. Nobody but the peer can say whether it arrived.
+ * - `delivered`: the peer has confirmed it.
+ * - `expired`: its deadline passed before it was started.
+ * - `superseded`: a later message took its place.
+ * - `cancelled`: by {@link Ticket.cancel}.
+ * - `unsent`: the connection ended first; it was never given to the socket.
+ * - `unknown`: the connection ended while it was under way.
+ * - `unreadable`: a Blob whose content could not be read, such as a file that has gone.
+ */
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** In the order of the wasm's numbers. */
+export const OUTCOMES = [
+  "handedOver",
+  "delivered",
+  "expired",
+  "superseded",
+  "cancelled",
+  "unsent",
+  "unknown",
+  "unreadable",
+] as const;
+
+/**
+ * Why a connection ended.
+ *
+ * - `remote`: the peer closed it, or the network broke; `wasClean` tells which.
+ * - `aborted`: by the caller's signal, while connecting.
+ * - `timeout`: it did not open within the connect deadline.
+ * - `local`: closed from here, and the peer confirmed.
+ * - `unconfirmed`: closed from here, and the peer did not confirm within the deadline.
+ * - `overflow`: the application did not take its messages, and the receive queue was full.
+ */
+export type CloseCause = (typeof CAUSES)[number];
+
+/** In the order of the wasm's numbers. */
+export const CAUSES = ["remote", "aborted", "timeout", "local", "unconfirmed", "overflow"] as const;
+
+/** An amount of messages. */
+export interface Amount {
+  readonly messages: number;
+  /** Their size, of text in UTF-8. */
+  readonly bytes: number;
+}
+
+/** How a connection ended. */
+export interface Closed {
+  /** The close code received; 1005 if there was none in the close frame, 1006 if there was no frame. */
+  readonly code: number;
+  /** The reason received, at most 123 bytes of UTF-8. */
+  readonly reason: string;
+  /** Whether both sides took leave (RFC 6455 section 7.1.4). */
+  readonly wasClean: boolean;
+  /** Who ended it, and how. */
+  readonly cause: CloseCause;
+  /** What was queued and never given to the socket. */
+  readonly unsent: Amount;
+  /** What was given to the socket and is not known to have left it. */
+  readonly unknown: Amount;
+}
+
+/** A message that was taken by `send`. Dropping the ticket changes nothing about the message. */
+export class Ticket {
+  #outcome: Outcome | undefined;
+  #promise: Promise<Outcome> | undefined;
+  #resolve: ((outcome: Outcome) => void) | undefined;
+  #cancel: (() => boolean) | undefined;
+
+  /** Made by `send`. @internal */
+  constructor(outcome: Outcome | undefined, cancel?: () => boolean) {
+    this.#outcome = outcome;
+    this.#cancel = cancel;
+  }
+
+  /** Notes the outcome of `ticket`; its promise is made only when somebody asks for it. @internal */
+  static settle(ticket: Ticket, outcome: Outcome): void {
+    ticket.#outcome = outcome;
+    ticket.#cancel = undefined;
+    ticket.#resolve?.(outcome);
+  }
+
+  /**
+   * What became of the message. Never rejects, and is settled at the latest when the connection
+   * has ended. The same promise at each call.
+   */
+  get outcome(): Promise<Outcome> {
+    return (this.#promise ??= new Promise((resolve) => {
+      if (this.#outcome) resolve(this.#outcome);
+      else this.#resolve = resolve;
+    }));
+  }
+
+  /**
+   * Takes the message out of the queue. True: it will not be sent, and its outcome is `cancelled`.
+   * False: too late, it has left the queue or ended otherwise.
+   */
+  cancel(): boolean {
+    return this.#cancel?.() ?? false;
+  }
+}

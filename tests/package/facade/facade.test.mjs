@@ -1,0 +1,495 @@
+/**
+ * Unit tests of the facade over a fake socket and a fake core: `node --test tests/package/facade`.
+ * TIDEGATE_PACKAGE names the folder of the built package; default: where `cargo xtask dist` puts it.
+ */
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { resolve } from "node:path";
+import { FakeCore, FakeSocket, deferred } from "./fake.mjs";
+
+const folder = resolve(process.env.TIDEGATE_PACKAGE ?? "target/npm/package");
+const load = (file) => import(pathToFileURL(`${folder}/${file}`).href);
+const { connectOn } = await load("connect.js");
+const { resolveAddress, checkProtocols } = await load("address.js");
+const { byteLength, parcel } = await load("data.js");
+const { loadOnce } = await load("core.js");
+const { TidegateError, json } = await load("api.js");
+
+const URL_ = "ws://host.test/";
+const rejections = [];
+process.on("unhandledRejection", (error) => rejections.push(error));
+afterEach(() => new Promise((done) => setImmediate(done)).then(() => assert.deepEqual(rejections.splice(0), [])));
+
+/** An open socket with its fake core and fake socket. */
+async function opened(options = {}) {
+  const connect = connectOn({ Core: FakeCore, load: () => undefined });
+  const pending = connect(URL_, { WebSocket: FakeSocket, ...options });
+  const raw = FakeSocket.sockets.at(-1);
+  raw.accept(options.accept ?? "");
+  const socket = await pending;
+  return { socket, raw, core: FakeCore.cores.at(-1) };
+}
+
+const code = (expected) => (error) => {
+  assert.ok(error instanceof TidegateError, String(error));
+  assert.equal(error.code, expected);
+  assert.ok(error.message.length > 10);
+  return true;
+};
+
+test("b1_bad_subprotocols_are_typed_errors_before_the_constructor", async () => {
+  const connect = connectOn({ Core: FakeCore, load: () => undefined });
+  const before = FakeSocket.sockets.length;
+  for (const protocols of ["", "a b", "a,b", "a/b", ["a", "a"], ["ok", ""], "ä"]) {
+    await assert.rejects(connect(URL_, { WebSocket: FakeSocket, protocols }), code("protocols"));
+  }
+  assert.equal(FakeSocket.sockets.length, before);
+  assert.deepEqual(checkProtocols(["chat.v2", "x_y~z"]), ["chat.v2", "x_y~z"]);
+  assert.deepEqual(checkProtocols("one"), ["one"]);
+});
+
+test("b2_addresses_resolve_as_in_the_standard", () => {
+  const base = "https://page.test/dir/index.html";
+  assert.equal(resolveAddress("/live?x=1", base), "wss://page.test/live?x=1");
+  assert.equal(resolveAddress("live", base), "wss://page.test/dir/live");
+  assert.equal(resolveAddress("//other.test/live", base), "wss://other.test/live");
+  assert.equal(resolveAddress("http://other.test:81/"), "ws://other.test:81/");
+  assert.equal(resolveAddress(new URL("ws://other.test")), "ws://other.test/");
+  for (const bad of ["ftp://host.test/", "ws://host.test/#", "ws://host.test/#top", "ws://", "ws://[::bad/"]) {
+    assert.throws(() => resolveAddress(bad, base), code("url"), bad);
+  }
+});
+
+test("b3_a_relative_address_without_a_base_is_a_typed_error", () => {
+  assert.throws(() => resolveAddress("/live"), code("url"));
+  assert.throws(() => resolveAddress("/live", "blob:https://page.test/8f14"), code("url"));
+});
+
+test("b5_a_refused_connection_fails_once_with_the_close_event", async () => {
+  const connect = connectOn({ Core: FakeCore, load: () => undefined });
+  const pending = connect(URL_, { WebSocket: FakeSocket });
+  const raw = FakeSocket.sockets.at(-1);
+  raw.dispatchEvent(new Event("error"));
+  raw.finish(1006, "", false);
+  await assert.rejects(pending, (error) => code("connect")(error) && error.closed.code === 1006 && !error.closed.wasClean);
+  assert.equal(raw.listeners, 0);
+  assert.ok(FakeCore.cores.at(-1).freed);
+});
+
+test("b6_abort_before_and_after_the_wasm_is_there_leaves_nothing_behind", async () => {
+  const early = new AbortController();
+  await assert.rejects(
+    connectOn({ Core: FakeCore, load: () => undefined })(URL_, { signal: AbortSignal.abort(), WebSocket: FakeSocket }),
+    code("aborted"),
+  );
+  const wasm = deferred();
+  const pending = connectOn({ Core: FakeCore, load: () => wasm.promise })(URL_, { signal: early.signal, WebSocket: FakeSocket });
+  const raw = FakeSocket.sockets.at(-1);
+  const cores = FakeCore.cores.length;
+  assert.equal(raw.listeners, 1);
+  early.abort("enough");
+  await assert.rejects(pending, (error) => code("aborted")(error) && error.cause === "enough");
+  assert.equal(raw.listeners, 0);
+  assert.equal(raw.closeCalls.length, 1);
+  wasm.resolve();
+  await wasm.promise;
+  assert.equal(FakeCore.cores.length, cores);
+
+  const late = new AbortController();
+  const second = connectOn({ Core: FakeCore, load: () => undefined })(URL_, { signal: late.signal, WebSocket: FakeSocket });
+  late.abort();
+  await assert.rejects(second, (error) => code("aborted")(error) && error.closed.cause === "aborted");
+  assert.equal(FakeSocket.sockets.at(-1).listeners, 0);
+});
+
+test("b6_the_signal_keeps_no_listener_and_does_nothing_once_open", async () => {
+  const controller = new AbortController();
+  let listeners = 0;
+  const { signal } = controller;
+  for (const [method, step] of [["addEventListener", 1], ["removeEventListener", -1]]) {
+    const original = signal[method];
+    signal[method] = (...args) => ((listeners += step), original.apply(signal, args));
+  }
+  const { socket, core } = await opened({ signal });
+  assert.equal(listeners, 0);
+  controller.abort();
+  assert.equal(socket.readyState, 1);
+  assert.equal(core.freed, false);
+});
+
+test("b8_the_deadline_covers_the_loading_of_the_wasm", async () => {
+  const connect = connectOn({ Core: FakeCore, load: () => new Promise(() => {}) });
+  await assert.rejects(connect(URL_, { within: 5, WebSocket: FakeSocket }), code("timeout"));
+  assert.equal(FakeSocket.sockets.at(-1).closeCalls.length, 1);
+  assert.equal(FakeSocket.sockets.at(-1).listeners, 0);
+});
+
+test("b8_the_rest_of_the_deadline_goes_to_the_core", async () => {
+  assert.ok((await opened({ within: 500 })).core.connectMs <= 500);
+  assert.ok((await opened()).core.connectMs > 74_000);
+  assert.equal((await opened({ within: 0 })).core.connectMs, 0);
+  assert.equal((await opened({ within: Infinity })).core.connectMs, 0);
+  assert.equal((await opened({ within: 1e12 })).core.connectMs, 0x7fffffff);
+});
+
+test("b9_events_from_before_the_wasm_arrive_in_order", async () => {
+  const wasm = deferred();
+  const pending = connectOn({ Core: FakeCore, load: () => wasm.promise })(URL_, { WebSocket: FakeSocket });
+  const raw = FakeSocket.sockets.at(-1);
+  raw.accept("chat");
+  raw.deliver("one");
+  raw.deliver(new Uint8Array([1, 2, 3]).buffer);
+  raw.deliver("three");
+  raw.finish(4001, "bye");
+  wasm.resolve();
+  const socket = await pending;
+  assert.deepEqual(FakeCore.cores.at(-1).early, ["open", "message", "message", "message", "close"]);
+  assert.equal(socket.protocol, "chat");
+  const seen = [];
+  for await (const message of socket) seen.push(message);
+  assert.deepEqual(seen, ["one", new Uint8Array([1, 2, 3]).buffer, "three"]);
+  assert.equal((await socket.closed).code, 4001);
+});
+
+test("b11_messages_before_the_close_come_out_then_one_end_for_ever", async () => {
+  const { socket, raw, core } = await opened();
+  raw.deliver("a");
+  raw.deliver("b");
+  raw.finish(1000, "done");
+  await socket.closed;
+  await null;
+  assert.ok(core.freed, "the wasm side is given back though nobody has read yet");
+  assert.equal(socket.tryRecv(), "a");
+  assert.equal(await socket.recv(), "b");
+  assert.equal(await socket.recv(), undefined);
+  assert.equal(await socket.recv(), undefined);
+  assert.deepEqual(await socket[Symbol.asyncIterator]().next(), { done: true, value: undefined });
+});
+
+test("b11_a_waiting_reader_ends_with_the_connection", async () => {
+  const { socket, raw } = await opened();
+  const waiting = socket.recv();
+  raw.finish(1000);
+  assert.equal(await waiting, undefined);
+});
+
+test("b14_an_unknown_kind_of_data_is_an_error_item_and_the_next_goes_on", async () => {
+  const { socket, raw } = await opened();
+  raw.deliver({ unsupported: "Buffer[]" });
+  raw.deliver("after");
+  await assert.rejects(socket.recv(), code("unsupported"));
+  assert.equal(await socket.recv(), "after");
+});
+
+test("one_consumer_at_a_time_and_leaving_a_loop_loses_nothing", async () => {
+  const { socket, raw } = await opened();
+  const first = socket.recv();
+  await assert.rejects(socket.recv(), code("busy"));
+  raw.deliver("1");
+  assert.equal(await first, "1");
+  raw.deliver("2");
+  raw.deliver("3");
+  for await (const message of socket) {
+    assert.equal(message, "2");
+    break;
+  }
+  assert.equal(socket.readyState, 1);
+  assert.equal(await socket.recv(), "3");
+  assert.equal(socket.tryRecv(), undefined);
+});
+
+test("b19_send_after_close_fails_and_gives_the_message_back", async () => {
+  const { socket, raw } = await opened();
+  const closing = socket.close(1000);
+  assert.equal(socket.readyState, 2);
+  const bytes = new Uint8Array([1]);
+  await assert.rejects(socket.send(bytes, { transfer: true }), (error) => code("closed")(error) && error.data === bytes);
+  assert.equal(bytes.length, 1);
+  assert.throws(() => socket.trySend("x"), code("closed"));
+  raw.finish(1000);
+  await closing;
+  await assert.rejects(socket.send("x"), (error) => code("closed")(error) && error.data === "x");
+  assert.equal(socket.readyState, 3);
+  assert.deepEqual(raw.sent, []);
+});
+
+test("b19_a_peer_that_is_closing_refuses_too_and_transferred_bytes_come_back", async () => {
+  const { socket, raw } = await opened();
+  raw.readyState = 2;
+  const bytes = new Uint8Array([7, 8]);
+  await assert.rejects(socket.send(bytes, { transfer: true }), (error) => code("closed")(error) && error.data[1] === 8);
+});
+
+test("b28_send_waits_in_order_and_try_send_says_full", async () => {
+  const { socket, raw, core } = await opened({ maxSendMessages: 1 });
+  raw.gated = true;
+  const first = await socket.send("1");
+  const order = [];
+  const second = socket.send("2").then((ticket) => (order.push("2"), ticket));
+  const third = socket.send("3").then((ticket) => (order.push("3"), ticket));
+  assert.equal(socket.trySend("4"), undefined);
+  core.drain();
+  assert.equal(await first.outcome, "handedOver");
+  const ticket = await second;
+  core.drain();
+  await third;
+  core.drain();
+  assert.equal(await ticket.outcome, "handedOver");
+  assert.deepEqual([raw.sent, order], [["1", "2", "3"], ["2", "3"]]);
+});
+
+test("b27_an_aborted_wait_leaves_the_message_unsent_and_others_go_on", async () => {
+  const { socket, raw, core } = await opened({ maxSendMessages: 1 });
+  raw.gated = true;
+  await socket.send("1");
+  const controller = new AbortController();
+  const given_up = socket.send("2", { signal: controller.signal });
+  const kept = socket.send("3");
+  controller.abort("changed my mind");
+  await assert.rejects(given_up, (error) => code("aborted")(error) && error.cause === "changed my mind");
+  core.drain();
+  await kept;
+  core.drain();
+  assert.deepEqual(raw.sent, ["1", "3"]);
+});
+
+test("b27_waiting_sends_are_refused_at_close", async () => {
+  const { socket, raw } = await opened({ maxSendMessages: 1 });
+  raw.gated = true;
+  const ticket = await socket.send("1");
+  const waiting = socket.send("2");
+  void socket.close(1000, "", { flush: false });
+  await assert.rejects(waiting, code("closed"));
+  raw.finish(1000);
+  assert.equal(await ticket.outcome, "unsent");
+  assert.deepEqual((await socket.closed).unsent, { messages: 1, bytes: 1 });
+});
+
+test("tickets_tell_the_outcome_late_and_can_cancel", async () => {
+  const { socket, raw } = await opened();
+  const direct = await socket.send("1");
+  assert.equal(direct.cancel(), false);
+  assert.equal(await direct.outcome, "handedOver");
+  assert.equal(direct.outcome, direct.outcome);
+  raw.gated = true;
+  const queued = await socket.send("2");
+  assert.equal(queued.cancel(), true);
+  assert.equal(queued.cancel(), false);
+  assert.equal(await queued.outcome, "cancelled");
+  assert.deepEqual(raw.sent, ["1"]);
+});
+
+test("b29_each_kind_is_classified_with_its_size", () => {
+  const described = (data) => {
+    const { kind, bytes, owned } = parcel(data);
+    return [kind, bytes, owned];
+  };
+  assert.deepEqual(described(""), [0, 0, true]);
+  assert.deepEqual(described("aä€😀\ud800"), [0, 13, true]);
+  assert.deepEqual(described(new ArrayBuffer(5)), [1, 5, false]);
+  assert.deepEqual(described(new Uint16Array(new ArrayBuffer(8), 2, 3)), [1, 6, false]);
+  assert.deepEqual(described(new DataView(new ArrayBuffer(8), 7)), [1, 1, false]);
+  assert.deepEqual(described(new ArrayBuffer(0)), [1, 0, false]);
+  assert.deepEqual(described(new Float64Array(0)), [1, 0, false]);
+  assert.deepEqual(described(new Blob(["abc"])), [2, 3, true]);
+  for (const shared of [new SharedArrayBuffer(4), new ArrayBuffer(4, { maxByteLength: 8 })]) {
+    const original = new Uint8Array(shared, 1, 2);
+    original.set([5, 6]);
+    const copied = parcel(original);
+    original.set([0, 0]);
+    assert.deepEqual([copied.bytes, copied.owned, ...copied.data], [2, true, 5, 6]);
+    assert.equal(parcel(shared).bytes, 4);
+  }
+  for (const bad of [undefined, null, 1, {}, [1], Symbol("x"), () => {}]) assert.throws(() => parcel(bad), code("unsupported"));
+});
+
+test("b29_detached_buffers_are_typed_errors", async () => {
+  const buffer = new ArrayBuffer(8);
+  const views = [buffer, new Uint8Array(buffer), new DataView(buffer)];
+  structuredClone(buffer, { transfer: [buffer] });
+  for (const view of views) assert.throws(() => parcel(view), code("detached"));
+  const shrinking = new ArrayBuffer(8, { maxByteLength: 8 });
+  const beyond = [new Uint8Array(shrinking, 4, 4), new DataView(shrinking, 4, 4)];
+  shrinking.resize(2);
+  for (const view of beyond) assert.throws(() => parcel(view), code("detached"));
+  const { socket } = await opened();
+  await assert.rejects(socket.send(buffer), code("detached"));
+});
+
+test("byte_lengths_are_those_of_utf8_at_every_length", () => {
+  const units = ["a", "ä", "€", "😀", "\ud800", "\udc00", "\ud800x"];
+  for (let length = 0; length < 300; length++) {
+    const text = Array.from({ length }, (_, i) => units[(i * 7 + length) % units.length]).join("");
+    assert.equal(byteLength(text), Buffer.byteLength(text), `length ${length}`);
+  }
+  const long = "😀a".repeat(100_000) + "\udc00";
+  assert.equal(byteLength(long), Buffer.byteLength(long));
+});
+
+test("b30_the_peer_sees_the_bytes_as_they_were_at_the_call", async () => {
+  const { socket, raw, core } = await opened({ maxSendMessages: 1 });
+  raw.gated = true;
+  const bytes = new Uint8Array([0, 1, 2, 3]);
+  await socket.send(bytes.subarray(1, 3));
+  const waiting = socket.send(bytes.subarray(2));
+  bytes.fill(9);
+  core.drain();
+  await waiting;
+  core.drain();
+  assert.deepEqual(raw.sent.map((sent) => [...sent]), [[1, 2], [2, 3]]);
+});
+
+test("b30_transfer_detaches_and_makes_no_copy", async () => {
+  const { socket, raw, core } = await opened({ maxSendMessages: 1 });
+  raw.gated = true;
+  const bytes = new Uint8Array([0, 1, 2, 3]);
+  await socket.send(bytes.subarray(1), { transfer: true });
+  assert.equal(bytes.length, 0);
+  const kept = new Uint8Array([4]);
+  assert.equal(socket.trySend(kept, { transfer: true }), undefined);
+  assert.equal(kept.length, 1, "a full queue leaves the buffer alone");
+  core.drain();
+  assert.ok(socket.trySend(kept, { transfer: true }));
+  assert.equal(kept.length, 0);
+  core.drain();
+  assert.deepEqual(raw.sent.map((sent) => [...sent]), [[1, 2, 3], [4]]);
+});
+
+test("b33_b34_codes_and_reasons_that_may_not_be_sent_leave_the_socket_open", async () => {
+  const { socket, raw, core } = await opened();
+  for (const bad of [0, 999, 1001, 1005, 1006, 2999, 5000, 3000.5, NaN]) await assert.rejects(socket.close(bad), code("closeCode"));
+  await assert.rejects(socket.close(1000, "€".repeat(42)), code("closeReason"));
+  await assert.rejects(socket.close(1000, "", { within: -1 }), code("option"));
+  assert.equal(socket.readyState, 1);
+  await socket.send("still open");
+  const closing = socket.close(undefined, "€".repeat(41));
+  assert.deepEqual(core.closeArgs, { code: 1000, reason: "€".repeat(41), withinMs: 10_000, flush: true });
+  raw.finish(1000);
+  assert.equal((await closing).cause, "local");
+});
+
+test("b36_every_closer_gets_the_same_result", async () => {
+  const { socket, raw, core } = await opened();
+  const closers = [socket.close(4001, "first", { within: 0.5 }), socket.close(4002), socket.end()];
+  raw.finish(4001, "first");
+  const [first, second, third] = await Promise.all(closers);
+  assert.equal(first, second);
+  assert.equal(first, third);
+  assert.equal(await socket.close(), first);
+  assert.equal(core.closeArgs.code, 4001);
+  assert.equal(core.closeArgs.withinMs, 1);
+});
+
+test("await_using_closes", async () => {
+  const { socket, raw, core } = await opened();
+  const disposed = socket[Symbol.asyncDispose]();
+  assert.deepEqual(core.closeArgs, { code: 0, reason: "", withinMs: 10_000, flush: true });
+  raw.finish(1005);
+  await disposed;
+});
+
+test("b15_end_stops_sending_and_goes_on_receiving", async () => {
+  const { socket, raw, core } = await opened();
+  const ending = socket.end({ within: 50 });
+  await assert.rejects(socket.send("no"), code("closed"));
+  raw.deliver("still");
+  assert.equal(await socket.recv(), "still");
+  assert.equal(core.endArgs.withinMs, 50);
+  raw.finish(1000);
+  assert.equal((await ending).code, 1000);
+});
+
+test("b41_amounts_do_not_wrap_and_a_missing_one_is_zero", async () => {
+  const { socket, raw } = await opened();
+  raw.bufferedAmount = 6 * 2 ** 30;
+  assert.equal(socket.bufferedAmount, 6 * 2 ** 30);
+  raw.finish(1000);
+  await socket.closed;
+  await null;
+  raw.bufferedAmount = undefined;
+  assert.equal(socket.bufferedAmount, 0);
+});
+
+test("options_are_checked_before_a_socket_is_made", async () => {
+  const connect = connectOn({ Core: FakeCore, load: () => undefined });
+  const before = FakeSocket.sockets.length;
+  for (const options of [{ within: -1 }, { within: "1" }, { maxSendBytes: NaN }, { maxReceiveMessages: -5 }, { binaryType: "nodebuffer" }]) {
+    await assert.rejects(connect(URL_, { WebSocket: FakeSocket, ...options }), code("option"));
+  }
+  await assert.rejects(connect(URL_, { WebSocket: FakeSocket, overflowCode: 1009 }), code("closeCode"));
+  assert.equal(FakeSocket.sockets.length, before);
+  const { core } = await opened();
+  assert.deepEqual(core.bounds, {
+    maxSendBytes: 16 << 20,
+    maxSendMessages: 65_536,
+    maxReceiveBytes: 64 << 20,
+    maxReceiveMessages: 65_536,
+    overflowCode: 4009,
+  });
+});
+
+test("a_constructor_that_throws_or_is_missing_is_a_typed_error", async () => {
+  const connect = connectOn({ Core: FakeCore, load: () => Promise.reject(new Error("unused")) });
+  const Refusing = class {
+    constructor() {
+      throw new Error("mixed content");
+    }
+  };
+  await assert.rejects(connect(URL_, { WebSocket: Refusing }), code("environment"));
+  if (!globalThis.WebSocket) await assert.rejects(connect(URL_), code("environment"));
+});
+
+test("a_wasm_that_does_not_load_is_one_typed_error_and_may_be_tried_again", async () => {
+  let attempts = 0;
+  const load = loadOnce(async () => {
+    if (++attempts === 1) throw new Error("404");
+  });
+  const connect = connectOn({ Core: FakeCore, load });
+  await assert.rejects(connect(URL_, { WebSocket: FakeSocket }), (error) => code("wasm")(error) && error.cause.message === "404");
+  assert.equal(FakeSocket.sockets.at(-1).closeCalls.length, 1);
+  const pending = connect(URL_, { WebSocket: FakeSocket });
+  FakeSocket.sockets.at(-1).accept();
+  await pending;
+  assert.equal(load(), undefined);
+  assert.equal(attempts, 2);
+});
+
+test("b12_binary_type_is_set_before_open", async () => {
+  assert.equal((await opened({ binaryType: "blob" })).raw.binaryType, "blob");
+  const { socket, raw } = await opened();
+  assert.equal(raw.binaryType, "arraybuffer");
+  await socket.send(new Blob(["x"]));
+  assert.equal(socket.binaryType, "arraybuffer");
+});
+
+test("a_codec_serves_both_ways_and_its_failures_are_typed", async () => {
+  const { socket, raw } = await opened({ codec: json });
+  await socket.send({ kind: "hello" });
+  assert.deepEqual(raw.sent, ['{"kind":"hello"}']);
+  await assert.rejects(socket.send(undefined), (error) => code("encode")(error) && error.cause instanceof TypeError);
+  raw.deliver("not json");
+  raw.deliver(new ArrayBuffer(1));
+  raw.deliver('{"n":1}');
+  const iterator = socket[Symbol.asyncIterator]();
+  await assert.rejects(iterator.next(), (error) => code("decode")(error) && error.cause instanceof SyntaxError);
+  await assert.rejects(iterator.next(), code("decode"));
+  assert.deepEqual(await iterator.next(), { done: false, value: { n: 1 } });
+});
+
+test("an_outcome_that_comes_inside_send_is_not_lost", async () => {
+  const { socket, core } = await opened();
+  core.send = () => (core.sink.outcome(9, 7), 9);
+  assert.equal(await (await socket.send(new Blob(["gone"]))).outcome, "unreadable");
+});
+
+test("an_error_event_of_an_event_emitter_has_a_listener", async () => {
+  const errors = [];
+  class Emitter extends FakeSocket {
+    on(type, listener) {
+      errors.push([type, listener()]);
+    }
+  }
+  await opened({ WebSocket: Emitter });
+  assert.deepEqual(errors, [["error", undefined]]);
+});
