@@ -116,6 +116,7 @@ function open<In, Out>(
     const record = (event: SocketEvent): void => void early.push(event);
     let socket: Socket<In, Out> | undefined;
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let isOpen = false;
     let settled = false;
 
     /** Leaves nothing behind: no timer, and no listener on the signal. */
@@ -142,6 +143,27 @@ function open<In, Out>(
         closed,
       });
 
+    const failed = (closed: Closed): TidegateError =>
+      new TidegateError(
+        "connect",
+        `no connection to ${address} (close code ${closed.code}); browsers do not tell why: check that the ` +
+          "server runs, takes WebSockets there, and acknowledges a subprotocol",
+        { closed },
+      );
+    /** Looks at an open socket; there is no handle yet when the wasm's constructor finds it open. */
+    const arrive = (): void => {
+      if (!socket || !isOpen) return;
+      if (!protocols.length || raw.protocol) {
+        settle();
+        resolve(socket);
+        return;
+      }
+      // Fetch, "WebSocket opening handshake": a subprotocol offered and not acknowledged is a failure.
+      // Chromium and `ws` see to that; Firefox opens the socket without one.
+      abort(socket);
+      void socket.closed.then((closed) => fail(failed({ ...closed, cause: "remote" })));
+    };
+
     const attach = (): void => {
       if (settled) return;
       clearTimeout(timer);
@@ -154,18 +176,18 @@ function open<In, Out>(
         bounds: [...bounds, overflowCode],
         // At least 1, since 0 means no deadline.
         connectMs: within && Math.max(1, Math.ceil(deadline - performance.now())),
-        opened(opened) {
-          settle();
-          resolve(opened);
+        opened() {
+          isOpen = true;
+          arrive();
         },
         closed(closed) {
           // Once open, the end is a result (`Socket.closed`) and not an error.
-          if (settled) return;
+          if (isOpen) return;
           if (closed.cause === "aborted") fail(aborted(signal, closed));
-          else if (closed.cause === "timeout") fail(timedOut(closed));
-          else fail(new TidegateError("connect", failed(address, closed.code), { closed }));
+          else fail(closed.cause === "timeout" ? timedOut(closed) : failed(closed));
         },
       });
+      arrive();
     };
 
     signal?.addEventListener("abort", onAbort);
@@ -202,11 +224,4 @@ function create(
   } catch (cause) {
     throw new TidegateError("environment", `the WebSocket constructor refused ${address}; see \`cause\``, { cause });
   }
-}
-
-function failed(address: string, code: number): string {
-  return (
-    `no connection to ${address} (close code ${code}); browsers do not tell why: check that the server ` +
-    "runs, takes WebSockets there, and acknowledges a subprotocol"
-  );
 }

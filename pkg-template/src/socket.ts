@@ -57,8 +57,8 @@ export interface Opening<In, Out> {
   readonly connectMs: number;
   readonly bounds: Bounds;
   readonly codec: Codec<In, Out> | undefined;
-  /** Called once when open. */
-  opened(socket: Socket<In, Out>): void;
+  /** Called once when open; perhaps before {@link adopt} has returned. */
+  opened(): void;
   /** Called once when the connection has ended, also if it was never open. */
   closed(closed: Closed): void;
 }
@@ -112,7 +112,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
       raw,
       early,
       {
-        opened: () => opened(this),
+        opened,
         readable: () => this.#reader?.(),
         room: () => this.#admit(),
         outcome: (number, outcome) => this.#conclude(number, OUTCOMES[outcome]!),

@@ -1,15 +1,15 @@
 /**
- * Unit tests of the facade over a fake socket and a fake core: `node --test tests/package/facade`.
- * TIDEGATE_PACKAGE names the folder of the built package; default: where `cargo xtask dist` puts it.
+ * Unit tests of the facade over a fake socket and a fake core, in Node. TIDEGATE_PACKAGE names the
+ * folder of the built package; default: the one installed here.
  */
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { resolve } from "node:path";
 import { FakeCore, FakeSocket, deferred } from "./fake.mjs";
 
-const folder = resolve(process.env.TIDEGATE_PACKAGE ?? "target/npm/package");
-const load = (file) => import(pathToFileURL(`${folder}/${file}`).href);
+const { TIDEGATE_PACKAGE } = process.env;
+const folder = TIDEGATE_PACKAGE ? pathToFileURL(`${TIDEGATE_PACKAGE}/`) : import.meta.resolve("tidegate");
+const load = (file) => import(new URL(file, folder).href);
 const { connectOn } = await load("connect.js");
 const { resolveAddress, checkProtocols } = await load("address.js");
 const { byteLength, parcel } = await load("data.js");
@@ -75,6 +75,19 @@ test("b5_a_refused_connection_fails_once_with_the_close_event", async () => {
   await assert.rejects(pending, (error) => code("connect")(error) && error.closed.code === 1006 && !error.closed.wasClean);
   assert.equal(raw.listeners, 0);
   assert.ok(FakeCore.cores.at(-1).freed);
+});
+
+test("b5_an_unacknowledged_subprotocol_fails_even_if_the_browser_opens", async () => {
+  for (const wasm of [undefined, deferred()]) {
+    const connect = connectOn({ Core: FakeCore, load: () => wasm?.promise });
+    const pending = connect(URL_, { WebSocket: FakeSocket, protocols: "chat" });
+    const raw = FakeSocket.sockets.at(-1);
+    raw.accept("");
+    wasm?.resolve();
+    await assert.rejects(pending, (error) => code("connect")(error) && error.closed.code === 1006 && error.closed.cause === "remote");
+    assert.equal(raw.closeCalls.length, 1);
+    assert.equal(raw.listeners, 0);
+  }
 });
 
 test("b6_abort_before_and_after_the_wasm_is_there_leaves_nothing_behind", async () => {

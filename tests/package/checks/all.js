@@ -1,0 +1,11 @@
+/** Every check, in the order in which they run. */
+
+import { closing } from "./closing.js";
+import { connecting } from "./connecting.js";
+import { memory } from "./memory.js";
+import { messages } from "./messages.js";
+
+export { run, summary } from "./harness.js";
+
+/** @type {Record<string, import("./harness.js").Check>} */
+export const checks = { ...connecting, ...messages, ...closing, ...memory };

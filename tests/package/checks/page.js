@@ -1,0 +1,65 @@
+/** What the pages share: running the checks here and in a module worker, and showing the result. */
+
+import { checks, run, summary } from "./all.js";
+
+/** The address of the embedded server: `?server=`, or the page's own origin. */
+export const server = new URLSearchParams(location.search).get("server") ?? location.origin;
+
+/**
+ * What the checks need to know of a page or worker.
+ *
+ * @param {typeof import("tidegate")} tidegate
+ * @param {() => Promise<{ memory: WebAssembly.Memory }>} init the default export of `tidegate/core`
+ * @param {string} base
+ * @returns {import("./harness.js").Environment}
+ */
+export function environment(tidegate, init, base) {
+  return {
+    tidegate,
+    base,
+    host: "document" in globalThis ? "page" : "worker",
+    async memory() {
+      // Connecting loads the wasm; after that `init` only gives what is there.
+      await (await tidegate.connect(new URL("/echo", base))).close();
+      return (await init()).memory;
+    },
+  };
+}
+
+/**
+ * Runs everything here and in `worker`, then puts the result where a driver finds it: on
+ * `globalThis.result`, in the title, and on the page for a human.
+ *
+ * @param {import("./harness.js").Environment} here
+ * @param {Worker} worker module worker that calls {@link serve}
+ * @param {Record<string, import("./harness.js").Check>} more checks of this page alone
+ */
+export async function runAll(here, worker, more = {}) {
+  const inPage = await run({ ...checks, ...more }, here);
+  const inWorker = await new Promise((resolve) => {
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.onerror = (event) => {
+      const message = event.message || "the worker could not be started";
+      resolve({ checks: [{ name: "b4_the_checks_run_in_a_worker", host: "worker", status: "failed", message, ms: 0 }] });
+    };
+    worker.postMessage(here.base);
+  });
+  const result = summary([...inPage.checks, ...inWorker.checks]);
+  document.title = result.failed ? `${result.failed} failed` : `${result.passed} passed`;
+  document.body.appendChild(document.createElement("pre")).textContent = result.checks
+    .map(({ name, host, status, message, ms }) => `${status} ${host} ${name} (${ms} ms) ${message}`)
+    .join("\n");
+  Object.assign(globalThis, { result });
+}
+
+/**
+ * The worker's half of {@link runAll}. B4: nothing needs a window.
+ *
+ * @param {typeof import("tidegate")} tidegate
+ * @param {() => Promise<{ memory: WebAssembly.Memory }>} init
+ */
+export function serve(tidegate, init) {
+  globalThis.onmessage = async ({ data }) => {
+    postMessage(await run(checks, environment(tidegate, init, data)));
+  };
+}

@@ -1,0 +1,26 @@
+/**
+ * The checks in Node, with the WebSocket of `ws`: `node node/run.mjs http://127.0.0.1:PORT`. Prints
+ * the result as JSON; exit code 0 only if all passed.
+ */
+
+import { readFile } from "node:fs/promises";
+import { WebSocket } from "ws";
+import * as tidegate from "tidegate";
+import init from "tidegate/core";
+import { checks, run } from "../checks/all.js";
+
+const base = process.argv[2];
+if (!base) {
+  console.error("usage: node run.mjs SERVER");
+  process.exit(2);
+}
+const bytes = await readFile(new URL("tidegate_core_bg.wasm", import.meta.resolve("tidegate/core")));
+const result = await run(checks, {
+  tidegate,
+  base,
+  host: "node",
+  WebSocket,
+  memory: async () => (await init({ module_or_path: bytes })).memory,
+});
+console.log(JSON.stringify(result));
+process.exitCode = result.failed ? 1 : 0;

@@ -1,0 +1,71 @@
+/** What must compile and what must not, under both module resolutions. Never run. */
+
+import { WebSocket as NodeSocket } from "ws";
+import { connect, json, TidegateError, Socket, type Closed, type Codec, type ErrorCode, type Message, type Outcome, type Ticket } from "tidegate";
+
+type FromServer = { kind: "welcome"; name: string };
+type ToServer = { kind: "hello" } | { kind: "bye"; why: string };
+
+async function plain(): Promise<void> {
+  const socket = await connect(new URL("wss://example.com/live"), {
+    protocols: ["chat.v2"],
+    binaryType: "blob",
+    signal: AbortSignal.timeout(1000),
+    within: 5000,
+    WebSocket: NodeSocket,
+    maxSendBytes: 1 << 20,
+  });
+  const message: Message | undefined = await socket.recv();
+  const ticket: Ticket = await socket.send(new Uint8Array(1), { transfer: true });
+  const outcome: Outcome = await ticket.outcome;
+  const maybe: Ticket | undefined = socket.trySend(new Blob([]));
+  for await (const item of socket) item satisfies Message;
+  const closed: Closed = await socket.close(1000, "bye", { within: 3000, flush: false });
+  const { messages, bytes }: { messages: number; bytes: number } = closed.unsent;
+  closed.cause satisfies "remote" | "aborted" | "timeout" | "local" | "unconfirmed" | "overflow";
+  void [message, outcome, maybe, messages, bytes];
+
+  // @ts-expect-error an object needs a codec
+  await socket.send({ kind: "hello" });
+  // @ts-expect-error the code is a number
+  await socket.close("1000");
+  // @ts-expect-error no such form
+  await connect("/live", { binaryType: "nodebuffer" });
+  // @ts-expect-error not an option
+  await connect("/live", { reconnect: true });
+  // @ts-expect-error made by connect only
+  new Socket();
+  // @ts-expect-error not writable
+  socket.protocol = "other";
+}
+
+async function typed(): Promise<void> {
+  await using socket = await connect<FromServer, ToServer>("/live", { codec: json });
+  await socket.send({ kind: "bye", why: "late" });
+  const first: FromServer | undefined = await socket.recv();
+  for await (const { name } of socket) name satisfies string;
+  void first;
+
+  // @ts-expect-error not of the type that is sent
+  await socket.send({ kind: "welcome", name: "x" });
+  // @ts-expect-error types of one's own need a codec
+  await connect<FromServer, ToServer>("/live");
+
+  const numbers: Codec<number, bigint> = { encode: (value) => value.toString(), decode: Number };
+  const counter = await connect("/count", { codec: numbers });
+  await counter.send(1n);
+  const count: number | undefined = counter.tryRecv();
+  // @ts-expect-error the codec takes a bigint
+  await counter.send(1);
+  void count;
+}
+
+function failed(error: unknown): ErrorCode | undefined {
+  if (!(error instanceof TidegateError)) return undefined;
+  error.closed?.code satisfies number | undefined;
+  // @ts-expect-error no such code
+  if (error.code === "nonsense") return undefined;
+  return error.code;
+}
+
+void [plain, typed, failed];

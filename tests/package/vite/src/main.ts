@@ -1,0 +1,8 @@
+/** The checks in a page that Vite has built, with the package from its tarball. */
+
+import * as tidegate from "tidegate";
+import init from "tidegate/core";
+import { environment, runAll, server } from "../../checks/page.js";
+
+const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+await runAll(environment(tidegate, init as () => Promise<{ memory: WebAssembly.Memory }>, server), worker);

@@ -1,0 +1,7 @@
+/** The checks in a module worker that Vite has built. */
+
+import * as tidegate from "tidegate";
+import init from "tidegate/core";
+import { serve } from "../../checks/page.js";
+
+serve(tidegate, init as () => Promise<{ memory: WebAssembly.Memory }>);
