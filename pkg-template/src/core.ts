@@ -54,8 +54,8 @@ export interface Sink {
 export interface Core {
   /** 0: handed to the socket; above 0: queued under this number; -1: full; -2: closing or closed. */
   send(data: Parcel["data"], kind: Parcel["kind"], bytes: number, owned: boolean): number;
-  /** True if the message was still queued; its outcome is reported through the sink. */
-  cancel(ticket: number): boolean;
+  /** Takes a message out of the queue; if it was still there, its outcome comes within this call. */
+  cancel(ticket: number): void;
   /** The next message, or undefined. */
   take(): unknown;
   /** Begins the close; `code` 0: none. A second call does nothing. */

@@ -319,7 +319,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
     if (!number) return new Ticket("handedOver");
     if (number === -1) return undefined;
     if (number < 0) throw refused(data);
-    const ticket = new Ticket(undefined, () => this.#core?.cancel(number) ?? false);
+    const ticket = new Ticket(undefined, () => this.#core?.cancel(number));
     const early = this.#tickets.get(number) as Outcome | undefined;
     this.#tickets.set(number, ticket);
     if (early) this.#conclude(number, early);

@@ -69,10 +69,10 @@ export class Ticket {
   #outcome: Outcome | undefined;
   #promise: Promise<Outcome> | undefined;
   #resolve: ((outcome: Outcome) => void) | undefined;
-  #cancel: (() => boolean) | undefined;
+  #cancel: (() => void) | undefined;
 
   /** Made by `send`. @internal */
-  constructor(outcome: Outcome | undefined, cancel?: () => boolean) {
+  constructor(outcome: Outcome | undefined, cancel?: () => void) {
     this.#outcome = outcome;
     this.#cancel = cancel;
   }
@@ -96,10 +96,11 @@ export class Ticket {
   }
 
   /**
-   * Takes the message out of the queue. True: it will not be sent, and its outcome is `cancelled`.
-   * False: too late, it has left the queue or ended otherwise.
+   * Takes the message out of the queue. True: it is not sent, and its outcome is `cancelled`. False:
+   * too late, it has left the queue or ended otherwise.
    */
   cancel(): boolean {
-    return this.#cancel?.() ?? false;
+    this.#cancel?.();
+    return this.#outcome === "cancelled";
   }
 }
