@@ -146,8 +146,8 @@ function open<In, Out>(
     const failed = (closed: Closed): TidegateError =>
       new TidegateError(
         "connect",
-        `no connection to ${address} (close code ${closed.code}); browsers do not tell why: check that the ` +
-          "server runs, takes WebSockets there, and acknowledges a subprotocol",
+        `no connection to ${address} (close code ${closed.code}); browsers do not tell why; check the address, ` +
+          "the server's log, and that it acknowledges a subprotocol",
         { closed },
       );
     /** Looks at an open socket; there is no handle yet when the wasm's constructor finds it open. */
@@ -199,7 +199,7 @@ function open<In, Out>(
         new TidegateError(
           "wasm",
           "the wasm could not be loaded; serve tidegate_core_bg.wasm beside the scripts, and allow " +
-            "'wasm-unsafe-eval' if there is a Content-Security-Policy",
+            "'wasm-unsafe-eval' in a Content-Security-Policy",
           { cause },
         ),
       ),

@@ -81,19 +81,20 @@ export function parcel(data: Sendable): Parcel {
     throw new TidegateError("detached", "the buffer is detached: its bytes were transferred away", { cause });
   }
   const loan = memory.resizable || !(memory instanceof ArrayBuffer);
-  return { data: loan ? copy(source) : source, kind: 1, bytes, owned: loan };
+  return { data: loan ? bytesOf(source).slice() : source, kind: 1, bytes, owned: loan };
 }
 
-/** The bytes that `source` shows, in memory of their own. */
-function copy(source: ArrayBuffer | ArrayBufferView): Uint8Array<ArrayBuffer> {
-  const view = ArrayBuffer.isView(source);
-  return new Uint8Array(new Uint8Array(view ? source.buffer : source, view ? source.byteOffset : 0, source.byteLength));
+/** The bytes that `source` shows, where they are. */
+function bytesOf(source: ArrayBuffer | ArrayBufferView): Uint8Array<ArrayBuffer> {
+  return ArrayBuffer.isView(source)
+    ? new Uint8Array(source.buffer as ArrayBuffer, source.byteOffset, source.byteLength)
+    : new Uint8Array(source);
 }
 
 /** Makes the bytes of `message` its own by a copy, so that the caller may change theirs. */
 export function snapshot(message: Parcel): void {
   if (message.owned) return;
-  message.data = copy(message.data as ArrayBuffer);
+  message.data = bytesOf(message.data as ArrayBuffer).slice();
   message.owned = true;
 }
 
@@ -105,12 +106,10 @@ export function snapshot(message: Parcel): void {
  */
 export function transfer(message: Parcel): void {
   if (message.owned) return;
-  const source = message.data as ArrayBuffer | ArrayBufferView<ArrayBuffer>;
-  const offset = ArrayBuffer.isView(source) ? source.byteOffset : 0;
-  const memory = ArrayBuffer.isView(source) ? source.buffer : source;
+  const { buffer, byteOffset, byteLength } = bytesOf(message.data as ArrayBuffer);
   try {
     // `ArrayBuffer.prototype.transfer` is younger (Node 21).
-    message.data = new Uint8Array(structuredClone(memory, { transfer: [memory] }), offset, message.bytes);
+    message.data = new Uint8Array(structuredClone(buffer, { transfer: [buffer] }), byteOffset, byteLength);
   } catch (cause) {
     throw new TidegateError("detached", "this buffer cannot be transferred; send it without `transfer`", { cause });
   }

@@ -60,12 +60,12 @@ export class TidegateError extends Error {
   readonly data: unknown;
 
   /** Errors are made by the package; the constructor is public for tests of applications. */
-  constructor(code: ErrorCode, message: string, { cause, closed, data }: ErrorDetails = {}) {
-    super(message, cause === undefined ? undefined : { cause });
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details);
     this.name = "TidegateError";
     this.code = code;
-    this.closed = closed;
-    this.data = data;
+    this.closed = details.closed;
+    this.data = details.data;
   }
 }
 

@@ -53,6 +53,30 @@ export async function runAll(here, worker, more = {}) {
 }
 
 /**
+ * A check that needs a driver: it chooses files in `input`, removes them from the disk, then calls
+ * `globalThis.checkVanishedFiles()`, which gives the result as {@link runAll} does. One file of up to
+ * 1 MiB and one above: the first is read before it is handed over, the second only probed.
+ *
+ * @param {import("./harness.js").Environment} here
+ * @param {HTMLInputElement} input `<input type="file" multiple>`
+ */
+export function offerVanishedFiles(here, input) {
+  const check = {
+    async b29_a_file_that_has_gone_is_unreadable_and_the_socket_goes_on(t) {
+      const socket = await t.connect("/echo");
+      t.ok(input.files.length > 0, "files were chosen");
+      for (const file of input.files) {
+        const ticket = await socket.send(file);
+        const behind = await socket.send(`behind ${file.name}`);
+        t.equal([await ticket.outcome, await behind.outcome], ["unreadable", "handedOver"], `${file.size} bytes`);
+        t.equal(await socket.recv(), `behind ${file.name}`);
+      }
+    },
+  };
+  Object.assign(globalThis, { checkVanishedFiles: () => run(check, here) });
+}
+
+/**
  * The worker's half of {@link runAll}. B4: nothing needs a window.
  *
  * @param {typeof import("tidegate")} tidegate

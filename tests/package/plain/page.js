@@ -2,7 +2,7 @@
 
 import * as tidegate from "tidegate";
 import init from "tidegate/core";
-import { environment, runAll, server } from "../checks/page.js";
+import { environment, offerVanishedFiles, runAll, server } from "../checks/page.js";
 
 const more = {
   async b3_a_relative_address_in_a_worker_from_a_blob_is_a_typed_error(t) {
@@ -19,4 +19,6 @@ const more = {
   },
 };
 
-await runAll(environment(tidegate, init, server), new Worker(new URL("worker.js", import.meta.url), { type: "module" }), more);
+const here = environment(tidegate, init, server);
+offerVanishedFiles(here, /** @type {HTMLInputElement} */ (document.getElementById("files")));
+await runAll(here, new Worker(new URL("worker.js", import.meta.url), { type: "module" }), more);
