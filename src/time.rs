@@ -28,14 +28,22 @@ impl Timestamp {
     /// The moment `after` later; the largest timestamp if that is beyond 64 bits.
     #[must_use]
     pub fn saturating_add(self, after: Duration) -> Self {
-        let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+        // In 64 bits: `Duration::as_micros` has 128, whose arithmetic is code of its own on wasm32.
+        let micros =
+            after.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(after.subsec_micros()));
         Self(self.0.saturating_add(micros))
+    }
+
+    /// Microseconds from `earlier` to this moment; 0 if it is before.
+    #[must_use]
+    pub const fn micros_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
     }
 
     /// How long after `earlier` this moment is; zero if it is before (a clock that jumped back).
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.0.saturating_sub(earlier.0))
+        Duration::from_micros(self.micros_since(earlier))
     }
 }
 

@@ -1,6 +1,7 @@
 /**
- * The interface to the wasm module (`src/js` in the crate). Everything in it is synchronous:
- * promises, tickets and iterators are made on this side.
+ * The interfaces to the wasm module (`src/js` in the crate): {@link WasmCore}, to which everything
+ * is a number, and {@link Core}, the same with values, made of it by host.ts. Everything in them is
+ * synchronous: promises, tickets and iterators are made on this side.
  *
  * Not here: behaviour. The numbers are given names in ticket.ts.
  */
@@ -27,7 +28,63 @@ export interface WebSocketLike {
   removeEventListener(type: string, listener: (event: any) => void): void;
 }
 
-/** What wasm calls. It may be called back from any of these. */
+/** What wasm calls. It may be called back from any of these. Values stand in numbered slots. */
+export interface WasmHost {
+  /** Gives the value of a slot to the socket; false if that throws. */
+  transmit(slot: number): boolean;
+  /** Closes the socket; `code` 0: without one. */
+  close(code: number, overflow: boolean): void;
+  /** Takes the listeners off the socket, and closes it. */
+  detach(): void;
+  /** Reads a range of a Blob; `WasmCore.fetched` is the answer. */
+  read(id: number, slot: number, start: number, end: number): void;
+  /** Forgets the value of a slot. */
+  release(slot: number): void;
+  /** Calls `WasmCore.timer` after that time; below 0: never. */
+  setTimer(milliseconds: number): void;
+  opened(): void;
+  readable(): void;
+  room(): void;
+  outcome(ticket: number, outcome: number): void;
+  ended(
+    code: number,
+    wasClean: boolean,
+    cause: number,
+    unsentMessages: number,
+    unsentBytes: number,
+    unknownMessages: number,
+    unknownBytes: number,
+  ): void;
+}
+
+/** The wasm's class. */
+export interface WasmCore {
+  opened(): void;
+  received(slot: number, bytes: number): void;
+  closed(code: number, wasClean: boolean): void;
+  /** `slot` below 0: it could not be read. */
+  fetched(id: number, slot: number, bytes: number): void;
+  timer(): void;
+  /** As {@link Core.send}; with -1 and -2 the slot stays the caller's. */
+  send(slot: number, kind: number, bytes: number): number;
+  cancel(ticket: number): void;
+  /** The slot of the next message, which is then the caller's; below 0: none. */
+  take(): number;
+  close(code: number, withinMs: number, flush: boolean): void;
+  end(withinMs: number, closeMs: number): void;
+  abort(): void;
+  readonly queuedBytes: number;
+  free(): void;
+}
+
+/** {@link WasmCore} as a constructor. */
+export type WasmConstructor = new (
+  host: WasmHost,
+  connectMs: number,
+  ...bounds: [number, number, number, number, number]
+) => WasmCore;
+
+/** What the facade is told. It may call back from any of these. */
 export interface Sink {
   /** The socket is open. */
   opened(): void;
@@ -52,7 +109,10 @@ export interface Sink {
 
 /** One connection, from a socket that may still be connecting to its end. */
 export interface Core {
-  /** 0: handed to the socket; above 0: queued under this number; -1: full; -2: closing or closed. */
+  /**
+   * 0: handed to the socket; above 0: queued under this number; -1: full; -2: closing or closed;
+   * -3: the socket has refused it.
+   */
   send(data: Parcel["data"], kind: Parcel["kind"], bytes: number, owned: boolean): number;
   /** Takes a message out of the queue; if it was still there, its outcome comes within this call. */
   cancel(ticket: number): void;
@@ -60,8 +120,8 @@ export interface Core {
   take(): unknown;
   /** Begins the close; `code` 0: none. A second call does nothing. */
   close(code: number, reason: string, withinMs: number, flush: boolean): void;
-  /** Sends what is queued, then only receives. */
-  end(withinMs: number): void;
+  /** Sends what is queued, then only receives; `closeMs`: the deadline of the close after that. */
+  end(withinMs: number, closeMs: number): void;
   /** Gives up at once. */
   abort(): void;
   readonly bufferedAmount: number;

@@ -8,6 +8,7 @@
 import init, { Core } from "./tidegate_core.js";
 import { connectOn, type Connect } from "./connect.js";
 import { loadOnce } from "./core.js";
+import { hosted } from "./host.js";
 
 export * from "./api.js";
 
@@ -16,7 +17,7 @@ export * from "./api.js";
  * of its own from version 22; before that give one by the option `WebSocket`.
  */
 export const connect: Connect = /* @__PURE__ */ connectOn({
-  Core,
+  Core: /* @__PURE__ */ hosted(Core),
   load: /* @__PURE__ */ loadOnce(async (source) => {
     const read = async (): Promise<BufferSource> => {
       const { readFile } = await import("node:fs/promises");

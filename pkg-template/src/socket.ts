@@ -282,7 +282,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
   async end({ within }: EndOptions = {}): Promise<Closed> {
     const ms = checkMilliseconds("within", within, CLOSE_WITHIN);
     this.#stop();
-    this.#core?.end(ms);
+    this.#core?.end(ms, CLOSE_WITHIN);
     return this.closed;
   }
 

@@ -12,17 +12,21 @@
 //! Not here: protocol state (the session's), host values (the transport's), promises and futures
 //! (the client's).
 
+#[cfg(feature = "client")]
 pub(crate) mod hub;
+#[cfg(feature = "client")]
 pub(crate) mod outlet;
 #[cfg(any(feature = "native", feature = "sim"))]
 pub(crate) mod task;
-#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+#[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web;
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
+#[cfg(feature = "client")]
 pub(crate) use self::hub::{Command, Hub, Stage};
+#[cfg(feature = "client")]
 pub(crate) use self::outlet::HubOutlet;
 use crate::proto::{
     Amount, Class, CloseRequest, Closed, Done, Event, Flow, Output, Payload, Session, SessionConfig, TicketId,
@@ -84,7 +88,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     }
 
     /// Whether the connection is over and everybody has been told.
-    #[cfg_attr(feature = "js", allow(dead_code, reason = "the facade is told"))]
+    #[cfg(feature = "client")]
     pub(crate) fn is_over(&self) -> bool {
         self.session.borrow().is_over()
     }

@@ -169,7 +169,7 @@ impl Core {
         if self.driver.is_pumping() || self.due.replace(due) == due {
             return;
         }
-        let wait = due.map(|due| due.saturating_since(WebClock.now()).as_micros().div_ceil(1000));
+        let wait = due.map(|due| due.micros_since(WebClock.now()).div_ceil(1000));
         // The facade's deadlines are below 2^31 milliseconds.
         let wait = wait.and_then(|wait| u32::try_from(wait).ok());
         self.driver.transport().host.set_timer(wait.map_or(-1.0, f64::from));

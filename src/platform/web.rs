@@ -1,7 +1,7 @@
 //! Clock, timer and address base of pages, workers and Node. Nothing here needs `window`.
 
-use core::cell::{Cell, RefCell};
-use std::rc::Rc;
+#[cfg(feature = "client")]
+pub(crate) use self::application::{Timer, base_url};
 
 use wasm_bindgen::prelude::*;
 
@@ -11,13 +11,6 @@ use crate::time::{Clock, Timestamp};
 extern "C" {
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn performance_now() -> f64;
-
-    /// A number in browsers, an object in Node.
-    #[wasm_bindgen(js_name = setTimeout)]
-    fn set_timeout(handler: &JsValue, milliseconds: f64) -> JsValue;
-
-    #[wasm_bindgen(js_name = clearTimeout)]
-    fn clear_timeout(id: &JsValue);
 }
 
 /// `performance.now()`: monotonic, also across sleep in some browsers; fine for deadlines.
@@ -36,58 +29,80 @@ impl Clock for WebClock {
     }
 }
 
-/// Longest delay that `setTimeout` takes, in milliseconds; anything above fires at once.
-const LONGEST_DELAY: f64 = 2_147_483_647.0;
+/// What only Rust applications need; the npm build's facade has its own.
+#[cfg(feature = "client")]
+mod application {
+    use core::cell::{Cell, RefCell};
+    use std::rc::Rc;
 
-/// One timer that can be set again and again. Its closure is made when it is first needed.
-pub(crate) struct Timer {
-    fire: Rc<dyn Fn()>,
-    closure: RefCell<Option<Closure<dyn Fn()>>>,
-    id: RefCell<Option<JsValue>>,
-    due: Rc<Cell<Option<Timestamp>>>,
-}
+    use wasm_bindgen::prelude::*;
 
-impl Timer {
-    /// A timer that is not set; `fire` is called when it is due.
-    pub(crate) fn new(fire: Rc<dyn Fn()>) -> Self {
-        Self { fire, closure: RefCell::new(None), id: RefCell::new(None), due: Rc::default() }
+    use super::WebClock;
+    use crate::time::{Clock, Timestamp};
+
+    #[wasm_bindgen]
+    extern "C" {
+        /// A number in browsers, an object in Node.
+        #[wasm_bindgen(js_name = setTimeout)]
+        fn set_timeout(handler: &JsValue, milliseconds: f64) -> JsValue;
+
+        #[wasm_bindgen(js_name = clearTimeout)]
+        fn clear_timeout(id: &JsValue);
     }
 
-    /// Sets it to `due`, or clears it. A delay beyond what the platform takes fires early, after
-    /// which it is set again.
-    pub(crate) fn set(&self, due: Option<Timestamp>) {
-        if self.due.replace(due) == due {
-            return;
+    /// Longest delay that `setTimeout` takes, in milliseconds; anything above fires at once.
+    const LONGEST_DELAY: f64 = 2_147_483_647.0;
+
+    /// One timer that can be set again and again. Its closure is made when it is first needed.
+    pub(crate) struct Timer {
+        fire: Rc<dyn Fn()>,
+        closure: RefCell<Option<Closure<dyn Fn()>>>,
+        id: RefCell<Option<JsValue>>,
+        due: Rc<Cell<Option<Timestamp>>>,
+    }
+
+    impl Timer {
+        /// A timer that is not set; `fire` is called when it is due.
+        pub(crate) fn new(fire: Rc<dyn Fn()>) -> Self {
+            Self { fire, closure: RefCell::new(None), id: RefCell::new(None), due: Rc::default() }
         }
-        if let Some(id) = self.id.take() {
-            clear_timeout(&id);
+
+        /// Sets it to `due`, or clears it. A delay beyond what the platform takes fires early, after
+        /// which it is set again.
+        pub(crate) fn set(&self, due: Option<Timestamp>) {
+            if self.due.replace(due) == due {
+                return;
+            }
+            if let Some(id) = self.id.take() {
+                clear_timeout(&id);
+            }
+            let Some(due) = due else { return };
+            let delay = due.saturating_since(WebClock.now());
+            // Rounded up: a timer that fires a moment early would only be set again.
+            #[allow(clippy::cast_precision_loss, reason = "clamped to 2^31 below")]
+            let milliseconds = (delay.as_micros().div_ceil(1000) as f64).min(LONGEST_DELAY);
+            let mut closure = self.closure.borrow_mut();
+            let closure = closure.get_or_insert_with(|| {
+                let (fire, due) = (self.fire.clone(), self.due.clone());
+                Closure::new(move || {
+                    due.set(None);
+                    fire();
+                })
+            });
+            let id = set_timeout(closure.as_ref(), milliseconds);
+            self.id.replace(Some(id));
         }
-        let Some(due) = due else { return };
-        let delay = due.saturating_since(WebClock.now());
-        // Rounded up: a timer that fires a moment early would only be set again.
-        #[allow(clippy::cast_precision_loss, reason = "clamped to 2^31 below")]
-        let milliseconds = (delay.as_micros().div_ceil(1000) as f64).min(LONGEST_DELAY);
-        let mut closure = self.closure.borrow_mut();
-        let closure = closure.get_or_insert_with(|| {
-            let (fire, due) = (self.fire.clone(), self.due.clone());
-            Closure::new(move || {
-                due.set(None);
-                fire();
-            })
-        });
-        let id = set_timeout(closure.as_ref(), milliseconds);
-        self.id.replace(Some(id));
     }
-}
 
-impl Drop for Timer {
-    fn drop(&mut self) {
-        self.set(None);
+    impl Drop for Timer {
+        fn drop(&mut self) {
+            self.set(None);
+        }
     }
-}
 
-/// The URL against which a page or worker resolves; `None` where there is none (Node).
-pub(crate) fn base_url() -> Option<String> {
-    let location = js_sys::Reflect::get(&js_sys::global(), &"location".into()).ok()?;
-    js_sys::Reflect::get(&location, &"href".into()).ok()?.as_string()
+    /// The URL against which a page or worker resolves; `None` where there is none (Node).
+    pub(crate) fn base_url() -> Option<String> {
+        let location = js_sys::Reflect::get(&js_sys::global(), &"location".into()).ok()?;
+        js_sys::Reflect::get(&location, &"href".into()).ok()?.as_string()
+    }
 }

@@ -12,7 +12,6 @@ mod tests;
 
 use core::ops::Range;
 use core::time::Duration;
-use std::collections::VecDeque;
 
 use self::phase::{Action, Phase, Step};
 use crate::proto::outcome::{Amount, CloseCause, Closed, Outcome};
@@ -158,6 +157,34 @@ impl Head {
     }
 }
 
+/// Outputs that wait to be polled, the oldest first. There are a few, and all are taken in one go.
+#[derive(Debug, Default)]
+struct Pending {
+    outputs: Vec<Option<Output>>,
+    /// How many were taken.
+    taken: usize,
+}
+
+impl Pending {
+    fn push(&mut self, output: Output) {
+        self.outputs.push(Some(output));
+    }
+
+    fn pop(&mut self) -> Option<Output> {
+        let output = self.outputs.get_mut(self.taken).and_then(Option::take);
+        self.taken += 1;
+        if output.is_none() {
+            self.outputs.clear();
+            self.taken = 0;
+        }
+        output
+    }
+
+    fn is_empty(&self) -> bool {
+        self.taken == self.outputs.len()
+    }
+}
+
 /// See the module's page.
 #[derive(Debug)]
 pub struct Session {
@@ -170,7 +197,7 @@ pub struct Session {
     handed_over: Amount,
     /// What the transport refused to take.
     unsent: Amount,
-    pending: VecDeque<Output>,
+    pending: Pending,
     closed: Option<Closed>,
 }
 
@@ -187,7 +214,7 @@ impl Session {
             next_fetch: 0,
             handed_over: Amount::default(),
             unsent: Amount::default(),
-            pending: VecDeque::new(),
+            pending: Pending::default(),
             closed: None,
         }
     }
@@ -291,7 +318,7 @@ impl Session {
             Outcome::Unknown
         };
         if part.is_some() {
-            self.pending.extend(message.source.map(Output::Release));
+            self.release(message.source);
         }
         (Some(Done { ticket: message.ticket, outcome, bytes: message.bytes }), part.or(message.source))
     }
@@ -309,7 +336,7 @@ impl Session {
                     }
                     // The probe of a large Blob: it is readable, so the transport gets all of it.
                     (Some(probe), Some(slot)) => {
-                        self.pending.extend(probe.slot().map(Output::Release));
+                        self.release(probe.slot());
                         let whole = Hosted { slot, kind: HostedKind::Blob, bytes: message.bytes };
                         let range = 0..message.bytes;
                         self.head = Head::Ready { message, payload: Payload::Hosted(whole), range };
@@ -326,7 +353,7 @@ impl Session {
             head => {
                 // Cancelled or closed meanwhile.
                 self.head = head;
-                self.pending.extend(content.and_then(|content| content.slot()).map(Output::Release));
+                self.release(content.and_then(|content| content.slot()));
             }
         }
     }
@@ -359,7 +386,7 @@ impl Session {
     /// What to do next. `room` says whether the transport takes a message now.
     pub fn poll_output(&mut self, room: bool) -> Output {
         loop {
-            if let Some(output) = self.pending.pop_front() {
+            if let Some(output) = self.pending.pop() {
                 return output;
             }
             if self.phase.sends() {
@@ -427,7 +454,7 @@ impl Session {
         let Some(slot) = message.source else { return };
         self.next_fetch += 1;
         let id = FetchId(self.next_fetch);
-        self.pending.push_back(Output::Fetch { id, slot, range: range.clone() });
+        self.pending.push(Output::Fetch { id, slot, range: range.clone() });
         self.head = Head::Fetching { id, message, range };
     }
 
@@ -462,14 +489,20 @@ impl Session {
             Head::Idle | Head::Fetching { .. } => None,
         };
         let part = part.filter(|slot| Some(*slot) != message.source);
-        self.pending.extend(part.map(Output::Release));
+        self.release(part);
         self.finish(message, outcome);
     }
 
+    fn release(&mut self, slot: Option<Slot>) {
+        if let Some(slot) = slot {
+            self.pending.push(Output::Release(slot));
+        }
+    }
+
     fn finish(&mut self, message: Started, outcome: Outcome) {
-        self.pending.extend(message.source.map(Output::Release));
+        self.release(message.source);
         let done = Done { ticket: message.ticket, outcome, bytes: message.bytes };
-        self.pending.push_back(Output::Event(Event::Done(done)));
+        self.pending.push(Output::Event(Event::Done(done)));
     }
 
     /// Takes one step of the phase machine and carries out its action.
@@ -478,12 +511,12 @@ impl Session {
         self.phase = next;
         match action {
             Action::Nothing => {}
-            Action::ReportOpened => self.pending.push_back(Output::Event(Event::Opened)),
+            Action::ReportOpened => self.pending.push(Output::Event(Event::Opened)),
             Action::SendClose { code, reason } => {
-                self.pending.push_back(Output::Close { code, reason });
+                self.pending.push(Output::Close { code, reason });
             }
             Action::Abort { cause } => {
-                self.pending.push_back(Output::Abort);
+                self.pending.push(Output::Abort);
                 self.report(1006, String::new(), false, cause);
             }
             Action::Report { code, reason, was_clean, cause } => {

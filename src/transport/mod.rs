@@ -9,7 +9,7 @@
 pub(crate) mod native;
 #[cfg(feature = "sim")]
 pub(crate) mod sim;
-#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+#[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web_socket;
 
 use core::ops::Range;

@@ -1,0 +1,168 @@
+/**
+ * Between the facade and the wasm: the socket, the timer, and the values, which the wasm knows by
+ * number only. Nothing but numbers crosses the border.
+ */
+
+import type { Bounds, Core, CoreConstructor, Sink, SocketEvent, WasmConstructor, WasmCore, WebSocketLike } from "./core.js";
+import { bytesOf, type Parcel } from "./data.js";
+
+/** `error` says nothing that `close` does not, but `ws` kills the process over one that nobody hears. */
+const EVENTS = ["open", "message", "error", "close"];
+
+/** The reason that goes with a close which the wasm began because the receive queue was full. */
+const OVERFLOW = "receive queue overflow";
+
+/** What has arrived and is no WebSocket message. */
+export interface Unsupported {
+  readonly unsupported: string;
+}
+
+/** Values under numbers, which are used again. */
+class Slots {
+  readonly #values: unknown[] = [];
+  readonly #free: number[] = [];
+
+  put(value: unknown): number {
+    const slot = this.#free.pop() ?? this.#values.length;
+    this.#values[slot] = value;
+    return slot;
+  }
+
+  get(slot: number): unknown {
+    return this.#values[slot];
+  }
+
+  /** Takes the value out. */
+  take(slot: number): unknown {
+    const value = this.#values[slot];
+    this.replace(slot, undefined);
+    this.#free.push(slot);
+    return value;
+  }
+
+  replace(slot: number, value: unknown): void {
+    this.#values[slot] = value;
+  }
+}
+
+/** `Core` over the wasm's class `Wasm`. */
+export function hosted(Wasm: WasmConstructor): CoreConstructor {
+  return class implements Core {
+    readonly #raw: WebSocketLike;
+    readonly #slots = new Slots();
+    /** Undefined once given back; a read or a timer may come later. */
+    #wasm: WasmCore | undefined;
+    /** The reason given to `close`. */
+    #reason = "";
+    /** The reason of the close event. */
+    #received = "";
+    #timer: ReturnType<typeof setTimeout> | undefined;
+    readonly #listener = (event: SocketEvent): void => this.#hear(event);
+
+    constructor(raw: WebSocketLike, early: SocketEvent[], sink: Sink, connectMs: number, ...bounds: Bounds) {
+      this.#raw = raw;
+      const slots = this.#slots;
+      this.#wasm = new Wasm(
+        {
+          transmit: (slot) => {
+            try {
+              raw.send(slots.get(slot) as never);
+              return true;
+            } catch {
+              return false;
+            }
+          },
+          close: (code, overflow) => {
+            if (code) raw.close(code, overflow ? OVERFLOW : this.#reason);
+            else raw.close();
+          },
+          detach: () => this.#detach(),
+          read: (id, slot, start, end) => this.#read(id, slots.get(slot) as Blob, start, end),
+          release: (slot) => void slots.take(slot),
+          setTimer: (milliseconds) => {
+            clearTimeout(this.#timer);
+            if (milliseconds >= 0) this.#timer = setTimeout(() => this.#wasm?.timer(), milliseconds);
+          },
+          opened: sink.opened,
+          readable: sink.readable,
+          room: sink.room,
+          outcome: sink.outcome,
+          ended: (code, wasClean, ...rest) => sink.closed(code, this.#received, wasClean, ...rest),
+        },
+        connectMs,
+        ...(bounds as [number, number, number, number, number]),
+      );
+      for (const type of EVENTS) raw.addEventListener(type, this.#listener);
+      for (const event of early) this.#hear(event);
+    }
+
+    send(data: Parcel["data"], kind: Parcel["kind"], bytes: number, owned: boolean): number {
+      const slot = this.#slots.put(data);
+      const number = this.#wasm!.send(slot, kind, bytes);
+      if (number === -1 || number === -2) this.#slots.take(slot);
+      // Sending has been tried. What still waits is copied, and only that: the caller may change it.
+      else if (number > 0 && kind === 1 && !owned) this.#slots.replace(slot, bytesOf(data as ArrayBuffer).slice());
+      return number;
+    }
+
+    cancel(ticket: number): void {
+      this.#wasm!.cancel(ticket);
+    }
+
+    take(): unknown {
+      const slot = this.#wasm!.take();
+      return slot < 0 ? undefined : this.#slots.take(slot);
+    }
+
+    close(code: number, reason: string, withinMs: number, flush: boolean): void {
+      this.#reason ||= reason;
+      this.#wasm!.close(code, withinMs, flush);
+    }
+
+    end(withinMs: number, closeMs: number): void {
+      this.#wasm!.end(withinMs, closeMs);
+    }
+
+    abort(): void {
+      this.#wasm!.abort();
+    }
+
+    get bufferedAmount(): number {
+      return this.#wasm!.queuedBytes + (this.#raw.bufferedAmount ?? 0);
+    }
+
+    free(): void {
+      this.#wasm?.free();
+      this.#wasm = undefined;
+    }
+
+    #hear(event: any): void {
+      const wasm = this.#wasm!;
+      if (event.type === "message") {
+        const { data } = event;
+        const bytes = typeof data === "string" ? data.length : (data?.byteLength ?? data?.size);
+        const value: unknown = bytes === undefined ? ({ unsupported: typeof data } satisfies Unsupported) : data;
+        wasm.received(this.#slots.put(value), bytes ?? 0);
+      } else if (event.type === "open") {
+        wasm.opened();
+      } else if (event.type === "close") {
+        this.#received = event.reason;
+        wasm.closed(event.code, event.wasClean);
+      }
+    }
+
+    #detach(): void {
+      for (const type of EVENTS) this.#raw.removeEventListener(type, this.#listener);
+      this.#raw.close();
+    }
+
+    #read(id: number, blob: Blob, start: number, end: number): void {
+      // The whole is not sliced: an empty slice of a file that is gone reads as empty.
+      const part = start === 0 && end === blob.size ? blob : blob.slice(start, end);
+      part.arrayBuffer().then(
+        (buffer) => this.#wasm?.fetched(id, this.#slots.put(buffer), buffer.byteLength),
+        () => this.#wasm?.fetched(id, -1, 0),
+      );
+    }
+  };
+}
