@@ -8,6 +8,7 @@
 
 mod phase;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 mod tests;
 
 use core::ops::Range;
@@ -193,10 +194,12 @@ pub struct Session {
     queue: SendQueue,
     head: Head,
     next_fetch: u64,
-    /// Everything the transport was given, parts of an unfinished message left out.
+    /// Messages that ended as [`Outcome::HandedOver`].
     handed_over: Amount,
-    /// What the transport refused to take.
+    /// Messages that ended as [`Outcome::Unsent`].
     unsent: Amount,
+    /// Messages that ended as [`Outcome::Unknown`].
+    unknown: Amount,
     pending: Pending,
     closed: Option<Closed>,
 }
@@ -214,6 +217,7 @@ impl Session {
             next_fetch: 0,
             handed_over: Amount::default(),
             unsent: Amount::default(),
+            unknown: Amount::default(),
             pending: Pending::default(),
             closed: None,
         }
@@ -244,10 +248,12 @@ impl Session {
     }
 
     /// Takes a message out of the queue. Its end follows as [`Event::Done`]. Returns whether it
-    /// was still there; a message of which the transport has had a part is not.
+    /// was still there; a message of which the transport has had a part, or is being given one, is
+    /// not.
     pub fn handle_cancel(&mut self, ticket: TicketId) -> bool {
         if let Some((message, 0)) = self.head.message()
             && message.ticket == Some(ticket)
+            && !matches!(self.head, Head::Given { .. })
         {
             self.drop_head(Outcome::Cancelled);
             return true;
@@ -307,16 +313,12 @@ impl Session {
             self.fetch_part(message, range.end);
             return (None, part);
         }
-        let outcome = if taken {
-            self.handed_over.add(message.bytes);
-            Outcome::HandedOver
-        } else if range.start == 0 {
-            self.unsent.add(message.bytes);
-            Outcome::Unsent
-        } else {
-            self.handed_over.add(message.bytes);
-            Outcome::Unknown
+        let outcome = match (taken, range.start) {
+            (true, _) => Outcome::HandedOver,
+            (false, 0) => Outcome::Unsent,
+            (false, _) => Outcome::Unknown,
         };
+        self.count(outcome, message.bytes);
         if part.is_some() {
             self.release(message.source);
         }
@@ -329,7 +331,14 @@ impl Session {
     pub fn handle_fetched(&mut self, id: FetchId, content: Option<Payload>) {
         match core::mem::replace(&mut self.head, Head::Idle) {
             Head::Fetching { id: awaited, message, range } if awaited == id => {
-                let content = content.filter(|content| content.bytes() == range.end - range.start);
+                let content = content.and_then(|content| {
+                    if content.bytes() == range.end - range.start {
+                        return Some(content);
+                    }
+                    // Not what was asked for, so that it is of no use; its slot is held all the same.
+                    self.release(content.slot());
+                    None
+                });
                 match (content, message.source) {
                     (Some(content), _) if self.is_whole_or_part(message, &range) => {
                         self.head = Head::Ready { message, payload: content, range };
@@ -403,14 +412,15 @@ impl Session {
             }
             if self.phase == Phase::Closed {
                 if let Some((_, given)) = self.head.message() {
-                    self.drop_head(if given > 0 { Outcome::Unknown } else { Outcome::Unsent });
+                    let begun = given > 0 || matches!(self.head, Head::Given { .. });
+                    self.drop_head(if begun { Outcome::Unknown } else { Outcome::Unsent });
                     continue;
                 }
                 if let Some(item) = self.queue.pop() {
                     self.finish(started(&item), Outcome::Unsent);
                     continue;
                 }
-                if let Some(closed) = self.closed.take() {
+                if let Some(closed) = self.take_closed() {
                     return Output::Event(Event::Closed(closed));
                 }
             }
@@ -479,6 +489,17 @@ impl Session {
         }
     }
 
+    /// Adds a message that has ended to what the final word will say.
+    fn count(&mut self, outcome: Outcome, bytes: u64) {
+        match outcome {
+            Outcome::HandedOver => self.handed_over.add(bytes),
+            Outcome::Unsent => self.unsent.add(bytes),
+            Outcome::Unknown => self.unknown.add(bytes),
+            // Nothing of these was sent, and their owner has had word of each.
+            Outcome::Cancelled | Outcome::Unreadable => {}
+        }
+    }
+
     /// Ends the message at the head. Its parts that were already read are released too.
     fn drop_head(&mut self, outcome: Outcome) {
         let head = core::mem::replace(&mut self.head, Head::Idle);
@@ -500,6 +521,7 @@ impl Session {
     }
 
     fn finish(&mut self, message: Started, outcome: Outcome) {
+        self.count(outcome, message.bytes);
         self.release(message.source);
         let done = Done { ticket: message.ticket, outcome, bytes: message.bytes };
         self.pending.push(Output::Event(Event::Done(done)));
@@ -525,19 +547,23 @@ impl Session {
         }
     }
 
-    /// Counts what was left and keeps the final word until all messages have theirs.
+    /// Keeps the final word until all messages have theirs, since it counts how they ended.
     fn report(&mut self, code: u16, reason: String, was_clean: bool, cause: CloseCause) {
-        let mut unsent = self.unsent;
-        unsent.messages += self.queue.messages();
-        unsent.bytes = unsent.bytes.saturating_add(self.queue.bytes());
-        let confirmed = cause == CloseCause::Local;
-        let mut unknown = if confirmed { Amount::default() } else { self.handed_over };
-        match self.head.message() {
-            Some((message, 0)) => unsent.add(message.bytes),
-            Some((message, _)) => unknown.add(message.bytes),
-            None => {}
-        }
+        let (unsent, unknown) = (Amount::default(), Amount::default());
         self.closed = Some(Closed { code, reason, was_clean, cause, unsent, unknown });
+    }
+
+    /// The final word, with what every message has come to.
+    fn take_closed(&mut self) -> Option<Closed> {
+        let mut closed = self.closed.take()?;
+        closed.unsent = self.unsent;
+        closed.unknown = self.unknown;
+        // A peer that confirms has read everything whole that was sent before.
+        if closed.cause != CloseCause::Local {
+            closed.unknown.messages += self.handed_over.messages;
+            closed.unknown.bytes = closed.unknown.bytes.saturating_add(self.handed_over.bytes);
+        }
+        Some(closed)
     }
 }
 

@@ -131,6 +131,8 @@ impl Phase {
             (P::Connecting { .. }, S::Close { .. } | S::End { .. }) | (_, S::Abort) => {
                 (P::Closed, A::Abort { cause: C::Aborted })
             }
+            // The message that cannot be finished does not keep the closing handshake from finishing.
+            (phase @ P::CloseSent { .. }, S::Broken) => (phase, A::Nothing),
             (_, S::Broken) => (P::Closed, A::Abort { cause: C::Peer }),
 
             (P::CloseSent { cause: C::ReceiveOverflow, .. }, S::TransportEnd { code, reason, was_clean }) => {

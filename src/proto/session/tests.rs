@@ -1,1 +1,7 @@
+//! The session against a host that keeps count of every slot, ticket and byte.
 
+mod closing;
+mod host;
+mod matrix;
+mod random;
+mod sending;
