@@ -19,12 +19,13 @@ pub struct Sender {
     close: CloseOptions,
     room: Option<u64>,
     flushed: Option<u64>,
+    closed: Option<u64>,
 }
 
 impl Sender {
     pub(crate) fn new(hub: Arc<Hub>, close: CloseOptions) -> Self {
         hub.add_user();
-        Self { hub, close, room: None, flushed: None }
+        Self { hub, close, room: None, flushed: None, closed: None }
     }
 
     pub(crate) fn hub(&self) -> &Arc<Hub> {
@@ -129,8 +130,9 @@ impl Clone for Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        self.hub.leave_line(&mut self.room);
+        self.hub.leave_sinks(&mut self.room);
         self.hub.leave_flushers(&mut self.flushed);
+        self.hub.leave_watchers(&mut self.closed);
         self.hub.remove_user(self.close.deadline());
     }
 }
@@ -170,10 +172,7 @@ impl futures_sink::Sink<Message> for Sender {
         let this = &mut *self;
         // Only the first close counts, so that polling again does no harm.
         drop(this.close(1000, ""));
-        let mut key = this.flushed.take();
-        let polled = this.hub.poll_closed(&mut key, cx.waker());
-        this.flushed = key;
-        polled.map(|_| Ok(()))
+        this.hub.poll_closed(&mut this.closed, cx.waker()).map(|_| Ok(()))
     }
 }
 

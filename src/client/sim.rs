@@ -113,9 +113,7 @@ impl Sim {
     ///
     /// May be dropped at any time.
     pub async fn sleep(&self, time: Duration) {
-        let due = Some(self.executor.world().now().saturating_add(time));
-        let mut timer = WorldTimer::new(self.executor.world().clone());
-        core::future::poll_fn(|cx| timer.poll_due(due, cx)).await;
+        sleep(self.executor.world().clone(), time).await;
     }
 
     /// Lets the content of every Blob that was received so far vanish, as when its file is deleted.
@@ -180,9 +178,10 @@ impl ClientBuilder {
         let handshake = Handshake { target, protocols: self.protocols.clone(), end: Some(end) };
         match sim.handler(&path) {
             Some(handler) => {
-                let (network, delay) = (sim.clone(), link.delay);
+                // Without the network itself, which would keep its own tasks alive for ever.
+                let arrival = sleep(world.clone(), link.delay);
                 sim.spawn(async move {
-                    network.sleep(delay).await;
+                    arrival.await;
                     handler(handshake).await;
                 });
             }
@@ -190,6 +189,13 @@ impl ClientBuilder {
         }
         opened(client).await
     }
+}
+
+/// Waits until `time` has passed in `world`.
+async fn sleep(world: Arc<World>, time: Duration) {
+    let due = Some(world.now().saturating_add(time));
+    let mut timer = WorldTimer::new(world);
+    core::future::poll_fn(|cx| timer.poll_due(due, cx)).await;
 }
 
 /// The server's end of a connection.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_channel::oneshot;
 
+use super::waiters::Waiters;
 use crate::proto::{
     Class, CloseRequest, Closed, Done, Flow, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot,
     TicketId,
@@ -80,7 +81,11 @@ struct State {
     limits: SendLimits,
     queued_messages: u32,
     queued_bytes: u64,
+    /// Those who wait for room in turn. Each is a future that leaves the line when it is dropped.
     room: Waiters,
+    /// Sinks that wait for room. A sink may be left waiting for ever (its `send` was dropped, it
+    /// was not), so that nobody may have to wait for it.
+    sinks: Waiters,
     tickets: Slab<Ticket>,
     next_serial: u32,
     received: RecvQueue<Incoming>,
@@ -90,12 +95,16 @@ struct State {
     /// Those who wait for the queue to be empty.
     flushers: Waiters,
     opened: Opened,
+    /// Whether the connection has been open, whatever came after.
+    was_open: bool,
     failure: Option<TransportError>,
     closed: Option<Closed>,
     /// Handles that keep the connection open.
     users: u32,
     /// Received host values that are held outside.
     values: u32,
+    /// There is no driver any more.
+    abandoned: bool,
 }
 
 #[derive(Debug)]
@@ -108,45 +117,6 @@ struct Ticket {
 enum TicketState {
     Pending(Option<Waker>),
     Done(Outcome),
-}
-
-/// Wakers in the order in which they came.
-#[derive(Debug, Default)]
-struct Waiters {
-    next: u64,
-    line: Vec<(u64, Waker)>,
-}
-
-impl Waiters {
-    /// Registers `waker` under `key`, which is given on the first call and keeps its place.
-    fn register(&mut self, key: &mut Option<u64>, waker: &Waker) {
-        if let Some(entry) = self.line.iter_mut().find(|entry| Some(entry.0) == *key) {
-            entry.1.clone_from(waker);
-            return;
-        }
-        self.next += 1;
-        *key = Some(self.next);
-        self.line.push((self.next, waker.clone()));
-    }
-
-    fn remove(&mut self, key: &mut Option<u64>) {
-        if let Some(key) = key.take() {
-            self.line.retain(|entry| entry.0 != key);
-        }
-    }
-
-    /// Whether `key` may go before all others that wait.
-    fn is_first(&self, key: Option<u64>) -> bool {
-        self.line.first().is_none_or(|entry| Some(entry.0) == key)
-    }
-
-    fn first(&self) -> Option<Waker> {
-        self.line.first().map(|entry| entry.1.clone())
-    }
-
-    fn all(&self) -> Vec<Waker> {
-        self.line.iter().map(|entry| entry.1.clone()).collect()
-    }
 }
 
 /// 26 bits of key and 26 of serial number: a `TicketId` is exact as a JavaScript number.
@@ -168,6 +138,7 @@ impl Hub {
                 queued_messages: 0,
                 queued_bytes: 0,
                 room: Waiters::default(),
+                sinks: Waiters::default(),
                 tickets: Slab::default(),
                 next_serial: 0,
                 received: RecvQueue::new(receive),
@@ -175,10 +146,12 @@ impl Hub {
                 watchers: Waiters::default(),
                 flushers: Waiters::default(),
                 opened: Opened::default(),
+                was_open: false,
                 failure: None,
                 closed: None,
                 users: 0,
                 values: 0,
+                abandoned: false,
             }),
         })
     }
@@ -191,9 +164,16 @@ impl Hub {
 
     // For handles.
 
-    /// Leaves a command and makes the driver look.
+    /// Leaves a command and makes the driver look. Without a driver nobody will carry it out; it
+    /// is dropped, and with it the reply that it may carry.
     pub(crate) fn command(&self, command: Command) {
-        self.lock().commands.push(command);
+        {
+            let mut state = self.lock();
+            if state.abandoned {
+                return;
+            }
+            state.commands.push(command);
+        }
         (self.kick)(self);
     }
 
@@ -288,27 +268,17 @@ impl Hub {
         Poll::Ready(Ok(ticket))
     }
 
-    /// Polls for room for one more message of no size, as a `Sink` wants it.
+    /// Polls for room for one more message of no size, as a `Sink` wants it; not in turn with
+    /// those who wait in [`poll_send`](Self::poll_send).
     pub(crate) fn poll_room(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), NoRoom>> {
-        let next = {
-            let mut state = self.lock();
-            let admitted = if state.room.is_first(*key) || state.stage >= Stage::Closing {
-                state.admit(0)
-            } else {
-                Err(NoRoom::Full)
-            };
-            if admitted == Err(NoRoom::Full) {
-                state.room.register(key, waker);
-                return Poll::Pending;
-            }
-            state.room.remove(key);
-            if let Err(why) = admitted {
-                return Poll::Ready(Err(why));
-            }
-            state.room.first()
-        };
-        wake(next);
-        Poll::Ready(Ok(()))
+        let mut state = self.lock();
+        let admitted = state.admit(0);
+        if admitted == Err(NoRoom::Full) {
+            state.sinks.register(key, waker);
+            return Poll::Pending;
+        }
+        state.sinks.remove(key);
+        Poll::Ready(admitted)
     }
 
     /// Polls until nothing is queued any more, or the connection is over.
@@ -331,6 +301,13 @@ impl Hub {
                 state.room.first()
             };
             wake(next);
+        }
+    }
+
+    /// A sink waits for room no more.
+    pub(crate) fn leave_sinks(&self, key: &mut Option<u64>) {
+        if key.is_some() {
+            self.lock().sinks.remove(key);
         }
     }
 
@@ -378,29 +355,26 @@ impl Hub {
         Poll::Pending
     }
 
-    /// Gives up a place among the readers; a message that is there is for somebody else.
+    /// Gives up a place among the readers.
     pub(crate) fn leave_readers(&self, key: &mut Option<u64>) {
         if key.is_some() {
-            let next = {
-                let mut state = self.lock();
-                state.readers.remove(key);
-                if state.received.is_empty() { None } else { state.readers.first() }
-            };
-            wake(next);
+            let mut state = self.lock();
+            state.readers.remove(key);
         }
     }
 
-    /// Whether the connection has opened or ended.
+    /// Whether the connection has opened, or ended without having been open. One that has opened
+    /// and ended since is still one that has opened: its messages are there to be taken.
     pub(crate) fn poll_opened(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), Closed>> {
         let mut state = self.lock();
+        if state.was_open {
+            state.watchers.remove(key);
+            return Poll::Ready(Ok(()));
+        }
         if let Some(closed) = &state.closed {
             let closed = closed.clone();
             state.watchers.remove(key);
             return Poll::Ready(Err(closed));
-        }
-        if state.stage != Stage::Connecting {
-            state.watchers.remove(key);
-            return Poll::Ready(Ok(()));
         }
         state.watchers.register(key, waker);
         Poll::Pending
@@ -501,6 +475,7 @@ impl Hub {
         let wakers = {
             let mut state = self.lock();
             state.opened = opened;
+            state.was_open = true;
             if state.stage == Stage::Connecting {
                 state.stage = Stage::Open;
             }
@@ -516,7 +491,9 @@ impl Hub {
             if state.stage < Stage::Closing {
                 state.stage = Stage::Closing;
             }
-            state.room.all()
+            let mut wakers = state.room.all();
+            wakers.append(&mut state.sinks.all());
+            wakers
         };
         wake(wakers);
     }
@@ -533,6 +510,7 @@ impl Hub {
             let mut wakers = state.watchers.all();
             wakers.append(&mut state.readers.all());
             wakers.append(&mut state.room.all());
+            wakers.append(&mut state.sinks.all());
             wakers.append(&mut state.flushers.all());
             wakers
         };
@@ -541,21 +519,23 @@ impl Hub {
 
     /// Queues a received message. Gives it back with the code to close with if it does not fit.
     pub(crate) fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)> {
-        let waker = {
+        let (first, others) = {
             let mut state = self.lock();
             let bytes = incoming.bytes();
             if let Err(incoming) = state.received.push(incoming, bytes) {
                 return Err((incoming, state.received.limits().overflow_code));
             }
-            state.readers.first()
+            state.readers.first_and_others()
         };
-        wake(waker);
+        // All of them: the first may be a stream that nobody polls any more.
+        wake(first);
+        wake(others);
         Ok(())
     }
 
     /// A message has left the queue.
     pub(crate) fn finish(&self, done: Done) {
-        let (ticket, next, flushers) = {
+        let (ticket, next, sinks, flushers) = {
             let mut state = self.lock();
             state.queued_messages = state.queued_messages.saturating_sub(1);
             state.queued_bytes = state.queued_bytes.saturating_sub(done.bytes);
@@ -567,10 +547,11 @@ impl Hub {
                 waker
             });
             let flushers = if state.queued_messages == 0 { state.flushers.all() } else { Vec::new() };
-            (ticket, state.room.first(), flushers)
+            (ticket, state.room.first(), state.sinks.all(), flushers)
         };
         wake(ticket);
         wake(next);
+        wake(sinks);
         wake(flushers);
     }
 
@@ -580,21 +561,15 @@ impl Hub {
         state.users == 0 && state.values == 0 && state.commands.is_empty()
     }
 
-    /// The driver is gone, perhaps with its runtime: whoever still waits must not wait for ever.
-    pub(crate) fn abandon(&self, unknown: crate::proto::Amount) {
-        let unsent = {
+    /// The driver is gone; what it has left unsaid nobody will say.
+    pub(crate) fn abandon(&self) {
+        let commands = {
             let mut state = self.lock();
-            state.commands.clear();
-            crate::proto::Amount { messages: u64::from(state.queued_messages), bytes: state.queued_bytes }
+            state.abandoned = true;
+            core::mem::take(&mut state.commands)
         };
-        self.close(Closed {
-            code: 1006,
-            reason: String::new(),
-            was_clean: false,
-            cause: crate::proto::CloseCause::Aborted,
-            unsent,
-            unknown,
-        });
+        // Dropped after the lock: a reply wakes whoever waits for it.
+        drop(commands);
     }
 }
 

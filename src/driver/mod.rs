@@ -18,6 +18,11 @@ pub(crate) mod hub;
 pub(crate) mod outlet;
 #[cfg(any(feature = "native", feature = "sim"))]
 pub(crate) mod task;
+#[cfg(all(test, feature = "client", not(target_family = "wasm")))]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
+mod tests;
+#[cfg(feature = "client")]
+mod waiters;
 #[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web;
 
@@ -29,7 +34,7 @@ pub(crate) use self::hub::{Command, Hub, Stage};
 #[cfg(feature = "client")]
 pub(crate) use self::outlet::HubOutlet;
 use crate::proto::{
-    Amount, Class, CloseRequest, Closed, Done, Event, Flow, Output, Payload, Session, SessionConfig, TicketId,
+    Class, CloseRequest, Closed, Done, Event, Flow, Output, Payload, Session, SessionConfig, TicketId,
 };
 use crate::time::{Clock, Timestamp};
 use crate::transport::{FetchToken, Incoming, Transport, TransportEvent};
@@ -55,12 +60,12 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     fn stop_sending(&self);
     /// The connection is over. `stop_sending` and `take_commands` were called before.
     fn closed(&self, closed: Closed);
-    /// The driver is dropped, perhaps before the connection was over; this much was handed over.
-    fn abandoned(&self, handed_over: Amount);
+    /// The driver is dropped; `closed` was called before.
+    fn abandoned(&self);
 }
 
 /// See the module's page.
-pub(crate) struct Driver<T: Transport, C, O: Outlet<T>> {
+pub(crate) struct Driver<T: Transport, C: Clock, O: Outlet<T>> {
     outlet: O,
     transport: T,
     clock: C,
@@ -237,10 +242,14 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     }
 }
 
-impl<T: Transport, C, O: Outlet<T>> Drop for Driver<T, C, O> {
+/// Dropped with its runtime or thread before the connection was over: whoever still waits gets the
+/// truth, as after an abort.
+impl<T: Transport, C: Clock, O: Outlet<T>> Drop for Driver<T, C, O> {
     fn drop(&mut self) {
+        self.outlet.take_commands(self);
+        self.session.borrow_mut().handle_abort();
+        self.pump();
         self.transport.abort();
-        let handed_over = self.session.borrow().handed_over();
-        self.outlet.abandoned(handed_over);
+        self.outlet.abandoned();
     }
 }

@@ -104,7 +104,7 @@ impl<T: Transport> Outlet<T> for HubOutlet {
         self.hub.close(closed);
     }
 
-    fn abandoned(&self, handed_over: Amount) {
-        self.hub.abandon(handed_over);
+    fn abandoned(&self) {
+        self.hub.abandon();
     }
 }

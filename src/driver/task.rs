@@ -17,19 +17,19 @@ pub(crate) trait PollTransport: Transport {
 }
 
 /// Runs one connection until it is over and nobody holds on to it.
-pub(crate) struct DriverTask<T: Transport, C, S> {
+pub(crate) struct DriverTask<T: Transport, C: Clock, S> {
     driver: Driver<T, C, HubOutlet>,
     timer: S,
 }
 
-impl<T: Transport, C, S> DriverTask<T, C, S> {
+impl<T: Transport, C: Clock, S> DriverTask<T, C, S> {
     pub(crate) fn new(driver: Driver<T, C, HubOutlet>, timer: S) -> Self {
         Self { driver, timer }
     }
 }
 
 /// Nothing in it is pinned: the driver owns its parts by value and never lends them to itself.
-impl<T: Transport, C, S> Unpin for DriverTask<T, C, S> {}
+impl<T: Transport, C: Clock, S> Unpin for DriverTask<T, C, S> {}
 
 impl<T: PollTransport, C: Clock, S: PollTimer> Future for DriverTask<T, C, S> {
     type Output = ();

@@ -6,7 +6,7 @@ use super::convert::{cause, number, outcome};
 use super::host::{Host, HostTransport};
 use crate::driver::{Driver, Outlet};
 use crate::proto::{
-    Amount, Closed, Done, Hosted, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot, TicketId,
+    Closed, Done, Hosted, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot, TicketId,
 };
 use crate::time::Clock;
 use crate::transport::{Incoming, TransportError};
@@ -168,5 +168,5 @@ impl Outlet<HostTransport> for FacadeOutlet {
         );
     }
 
-    fn abandoned(&self, _: Amount) {}
+    fn abandoned(&self) {}
 }

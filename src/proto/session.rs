@@ -380,12 +380,6 @@ impl Session {
         self.phase == Phase::Closed && self.closed.is_none() && self.pending.is_empty()
     }
 
-    /// What the transport was given in whole.
-    #[must_use]
-    pub fn handed_over(&self) -> Amount {
-        self.handed_over
-    }
-
     /// Bytes that are queued here, the message being read included.
     #[must_use]
     pub fn queued_bytes(&self) -> u64 {

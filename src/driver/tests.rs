@@ -1,0 +1,321 @@
+//! The driver over a transport in the test's hands.
+
+use core::cell::{Cell, RefCell};
+use core::ops::Range;
+use core::task::{Poll, Waker};
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::hub::NoRoom;
+use super::{Command, Driver, Hub, HubOutlet, Stage};
+use crate::proto::{
+    Amount, CloseCause, CloseRequest, Closed, Hosted, HostedKind, Outcome, Payload, RecvLimits, SendLimits,
+    Slot, TicketId, Transmit,
+};
+use crate::slab::Slab;
+use crate::time::{Clock, Timestamp};
+use crate::transport::{FetchToken, Incoming, Opened, Transport, TransportEvent};
+
+/// What the fake transport keeps and what was asked of it.
+#[derive(Default)]
+struct Wire {
+    room: Cell<bool>,
+    events: RefCell<VecDeque<TransportEvent>>,
+    values: RefCell<Slab<Rc<str>>>,
+    opened: RefCell<Opened>,
+    sent: RefCell<Vec<String>>,
+    closes: Cell<u32>,
+    aborts: Cell<u32>,
+    now: Cell<u64>,
+}
+
+impl Wire {
+    fn push(&self, event: TransportEvent) {
+        self.events.borrow_mut().push_back(event);
+    }
+}
+
+/// A transport and a clock, both of one wire.
+#[derive(Clone)]
+struct Fake(Rc<Wire>);
+
+impl Clock for Fake {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.now.get())
+    }
+}
+
+impl Transport for Fake {
+    fn takes_values(&self) -> bool {
+        true
+    }
+    fn has_room(&self) -> bool {
+        self.0.room.get()
+    }
+    fn send(&self, part: Transmit) -> bool {
+        let sent = match part.payload {
+            Payload::Text(text) => text,
+            Payload::Binary(bytes) => format!("{bytes:?}"),
+            Payload::Hosted(hosted) => {
+                format!("value {}", self.0.values.borrow().get(hosted.slot.0).unwrap())
+            }
+        };
+        let taken = sent != "refuse";
+        if taken {
+            self.0.sent.borrow_mut().push(sent);
+        }
+        taken
+    }
+    fn close(&self, _: Option<u16>, _: &str) {
+        self.0.closes.set(self.0.closes.get() + 1);
+    }
+    fn abort(&self) {
+        self.0.aborts.set(self.0.aborts.get() + 1);
+    }
+    fn fetch(&self, slot: Slot, range: Range<u64>, token: FetchToken) {
+        let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+        let value = self.0.values.borrow().get(slot.0).cloned();
+        let content = value.and_then(|value| value.get(range).map(|part| Payload::Binary(part.into())));
+        self.0.push(TransportEvent::Fetched { token, content });
+    }
+    fn release(&self, slot: Slot) {
+        self.0.values.borrow_mut().remove(slot.0).unwrap();
+    }
+    fn take_bytes(&self, content: Payload) -> Option<Vec<u8>> {
+        match content {
+            Payload::Binary(bytes) => Some(bytes),
+            Payload::Text(_) | Payload::Hosted(_) => None,
+        }
+    }
+    fn opened(&self) -> Opened {
+        self.0.opened.borrow().clone()
+    }
+    fn next_event(&self) -> Option<TransportEvent> {
+        self.0.events.borrow_mut().pop_front()
+    }
+}
+
+type FakeDriver = Driver<Fake, Fake, HubOutlet>;
+
+fn connecting() -> (FakeDriver, Arc<Hub>, Rc<Wire>) {
+    let wire = Rc::new(Wire::default());
+    wire.room.set(true);
+    let hub = Hub::new(SendLimits::default(), RecvLimits::default(), Hub::wake_driver);
+    hub.add_user();
+    let fake = Fake(wire.clone());
+    (Driver::new(HubOutlet::new(hub.clone()), fake.clone(), fake, Some(Duration::from_secs(1))), hub, wire)
+}
+
+fn open() -> (FakeDriver, Arc<Hub>, Rc<Wire>) {
+    let (driver, hub, wire) = connecting();
+    wire.push(TransportEvent::Opened);
+    driver.pump();
+    assert_eq!(hub.stage(), Stage::Open);
+    (driver, hub, wire)
+}
+
+fn text(text: &str) -> Payload {
+    Payload::Text(text.into())
+}
+
+fn message(content: &str) -> TransportEvent {
+    TransportEvent::Message(Incoming::Message(text(content)))
+}
+
+/// Puts a value of this size into the transport's keeping.
+fn keep(wire: &Wire, value: &Rc<str>, kind: HostedKind, bytes: u64) -> Payload {
+    let slot = Slot(wire.values.borrow_mut().insert(value.clone()));
+    Payload::Hosted(Hosted { slot, kind, bytes })
+}
+
+fn send(hub: &Hub, payload: Payload) -> TicketId {
+    hub.try_send(payload).unwrap()
+}
+
+fn outcome(hub: &Hub, ticket: TicketId) -> Option<Outcome> {
+    match hub.poll_outcome(ticket, None) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
+    }
+}
+
+fn closed(hub: &Hub) -> Option<Closed> {
+    match hub.poll_closed(&mut None, Waker::noop()) {
+        Poll::Ready(closed) => Some(closed),
+        Poll::Pending => None,
+    }
+}
+
+fn close(flush: bool) -> Command {
+    Command::Close(CloseRequest { code: Some(4001), reason: String::new(), within: None, flush })
+}
+
+fn ended(code: u16) -> TransportEvent {
+    TransportEvent::Closed { code, reason: String::new(), was_clean: true }
+}
+
+#[test]
+fn b07_a_close_while_connecting_is_an_abort_by_the_caller() {
+    let (driver, hub, wire) = connecting();
+    let ticket = send(&hub, text("early"));
+    hub.begin_close(close(true));
+    driver.pump();
+    let closed = closed(&hub).unwrap();
+    assert_eq!((closed.cause, closed.code, closed.was_clean), (CloseCause::Aborted, 1006, false));
+    assert_eq!((outcome(&hub, ticket), closed.unsent.messages), (Some(Outcome::Unsent), 1));
+    assert!(wire.aborts.get() > 0 && wire.sent.borrow().is_empty());
+    // It never becomes one that was open.
+    wire.push(TransportEvent::Opened);
+    driver.pump();
+    assert!(matches!(hub.poll_opened(&mut None, Waker::noop()), Poll::Ready(Err(_))));
+}
+
+#[test]
+fn b09_a_connection_that_opens_and_ends_at_once_was_open() {
+    let (driver, hub, wire) = connecting();
+    wire.opened.borrow_mut().protocol = "chat".into();
+    wire.push(TransportEvent::Opened);
+    wire.push(message("one"));
+    wire.push(ended(4001));
+    driver.pump();
+    assert_eq!(hub.poll_opened(&mut None, Waker::noop()), Poll::Ready(Ok(())));
+    assert_eq!((hub.stage(), hub.opened().protocol.as_str()), (Stage::Closed, "chat"));
+    assert!(matches!(hub.try_recv(), Some(Incoming::Message(payload)) if payload == text("one")));
+    assert!(matches!(hub.poll_recv(&mut None, Waker::noop()), Poll::Ready(None)));
+}
+
+#[test]
+fn b39_what_handles_have_left_before_the_end_is_counted() {
+    let (driver, hub, wire) = open();
+    let sent = send(&hub, text("sent"));
+    driver.pump();
+    wire.room.set(false);
+    let queued = send(&hub, text("queued"));
+    driver.pump();
+    // In the hub only when the end comes.
+    let late = send(&hub, text("late"));
+    wire.push(ended(1001));
+    driver.pump();
+    let outcomes = [sent, queued, late].map(|ticket| outcome(&hub, ticket));
+    assert_eq!(outcomes, [Some(Outcome::HandedOver), Some(Outcome::Unsent), Some(Outcome::Unsent)]);
+    let closed = closed(&hub).unwrap();
+    let amount = |messages, bytes| Amount { messages, bytes };
+    assert_eq!((closed.unsent, closed.unknown), (amount(2, 10), amount(1, 4)));
+    assert_eq!((hub.queued(), hub.try_send(text("x")).is_err()), ((0, 0), true));
+}
+
+#[test]
+fn a_dropped_driver_leaves_nobody_waiting() {
+    let (driver, hub, wire) = open();
+    let sent = send(&hub, text("sent"));
+    driver.pump();
+    wire.room.set(false);
+    let queued = send(&hub, text("queued"));
+    driver.pump();
+    let late = send(&hub, text("late"));
+    drop(driver);
+    let outcomes = [sent, queued, late].map(|ticket| outcome(&hub, ticket));
+    assert_eq!(outcomes, [Some(Outcome::HandedOver), Some(Outcome::Unsent), Some(Outcome::Unsent)]);
+    let closed = closed(&hub).unwrap();
+    assert_eq!((closed.cause, closed.unsent.messages, closed.unknown.messages), (CloseCause::Aborted, 2, 1));
+    assert!(matches!(hub.try_send(text("x")), Err((NoRoom::Closed, _))));
+    // A question that nobody will answer is dropped, so that its future ends.
+    let (reply, mut answer) = futures_channel::oneshot::channel();
+    hub.command(Command::Read { slot: crate::proto::Slot(0), range: 0..1, reply });
+    assert_eq!(answer.try_recv(), Err(futures_channel::oneshot::Canceled));
+}
+
+#[test]
+fn a_dropped_driver_that_was_over_changes_nothing() {
+    let (driver, hub, wire) = open();
+    wire.push(ended(4001));
+    driver.pump();
+    let before = closed(&hub);
+    drop(driver);
+    assert_eq!(closed(&hub), before);
+}
+
+#[test]
+fn b38_a_call_from_inside_the_pump_leaves_its_work_to_the_outer_one() {
+    use std::sync::Mutex;
+    use std::task::Wake;
+
+    /// Sends when it is woken, as a callback of the application would.
+    struct Sender(Mutex<Option<Arc<Hub>>>);
+    impl Wake for Sender {
+        fn wake(self: Arc<Self>) {
+            if let Some(hub) = self.0.lock().unwrap().take() {
+                hub.try_send(text("from the callback")).unwrap();
+            }
+        }
+    }
+    let (driver, hub, wire) = open();
+    let waker = Waker::from(Arc::new(Sender(Mutex::new(Some(hub.clone())))));
+    assert!(hub.poll_recv(&mut None, &waker).is_pending());
+    wire.push(message("wake"));
+    driver.pump();
+    assert_eq!(*wire.sent.borrow(), ["from the callback"]);
+}
+
+#[test]
+fn host_values_are_released_exactly_once() {
+    let (driver, hub, wire) = open();
+    let content: Rc<str> = "0123456789".into();
+    let whole = send(&hub, keep(&wire, &content, HostedKind::Text, 10));
+    let read_first = send(&hub, keep(&wire, &content, HostedKind::Blob, 10));
+    let refused = send(&hub, text("refuse"));
+    driver.pump();
+    assert_eq!(outcome(&hub, whole), Some(Outcome::HandedOver));
+    assert_eq!(outcome(&hub, read_first), Some(Outcome::HandedOver));
+    assert_eq!(outcome(&hub, refused), Some(Outcome::Unsent));
+    let read = format!("{:?}", content.as_bytes());
+    assert_eq!(*wire.sent.borrow(), ["value 0123456789", read.as_str()]);
+    assert_eq!(Rc::strong_count(&content), 1, "the slab holds nothing any more");
+    // Received, and released by whoever had it.
+    let value = keep(&wire, &content, HostedKind::Blob, 10);
+    wire.push(TransportEvent::Message(Incoming::Message(value)));
+    driver.pump();
+    let slot = hub.try_recv().and_then(|incoming| incoming.slot()).unwrap();
+    assert_eq!(Rc::strong_count(&content), 2);
+    hub.remove_value(slot);
+    driver.pump();
+    assert_eq!(Rc::strong_count(&content), 1);
+}
+
+#[test]
+fn b08_the_deadline_is_looked_at_when_time_has_passed() {
+    let (driver, hub, wire) = connecting();
+    assert_eq!(driver.pump(), Some(Timestamp::from_micros(1_000_000)));
+    wire.now.set(999_999);
+    assert_eq!(driver.pump_timer(), Some(Timestamp::from_micros(1_000_000)));
+    wire.now.set(1_000_000);
+    assert_eq!(driver.pump_timer(), None);
+    assert_eq!(closed(&hub).unwrap().cause, CloseCause::ConnectTimeout);
+}
+
+#[test]
+fn b14_an_unknown_type_is_an_item_and_the_connection_goes_on() {
+    let (driver, hub, wire) = open();
+    wire.push(TransportEvent::Message(Incoming::Unsupported("number".into())));
+    wire.push(message("next"));
+    driver.pump();
+    assert!(matches!(hub.try_recv(), Some(Incoming::Unsupported(name)) if name == "number"));
+    assert!(matches!(hub.try_recv(), Some(Incoming::Message(Payload::Text(_)))));
+    assert_eq!(hub.stage(), Stage::Open);
+}
+
+#[test]
+fn b41_amounts_above_4_gib_do_not_wrap() {
+    let (driver, hub, wire) = connecting();
+    let limits = SendLimits::default();
+    assert!(limits.admit(0, 0, 5 << 30) && !limits.admit(1, 5 << 30, 1));
+    let blob = keep(&wire, &"".into(), HostedKind::Blob, 5 << 30);
+    send(&hub, blob);
+    assert_eq!(hub.queued(), (1, 5 << 30));
+    driver.pump();
+    wire.push(TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false });
+    driver.pump();
+    assert_eq!(closed(&hub).unwrap().unsent, Amount { messages: 1, bytes: 5 << 30 });
+}
