@@ -1,0 +1,24 @@
+//! The simulated network, and the tests on it.
+
+mod blobs;
+mod links;
+mod net;
+mod server;
+
+use net::SimNet;
+
+macro_rules! run {
+    ($module:ident: $($case:ident,)*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $case() {
+                    let net = super::SimNet::new();
+                    net.sim.block_on(crate::suite::$module::$case(&net));
+                }
+            )*
+        }
+    };
+}
+crate::suite::for_every_transport!(run);
+crate::suite::for_transports_with_a_task!(run);
