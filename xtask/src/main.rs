@@ -1,2 +1,31 @@
 //! tidegate's own build, demo and test commands: `cargo xtask --help`.
-fn main() {}
+
+mod place;
+mod process;
+mod runner;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            // 2: the user has to install something; 1: something is wrong.
+            ExitCode::from(if error.is::<tools::Missing>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let _guard = process::guard()?;
+    let arguments: Vec<_> = std::env::args_os().collect();
+    // Before the command line is parsed: what follows is libtest's, not ours.
+    match arguments.split_first() {
+        Some((_, [first, rest @ ..])) if first == "wasm-runner" => runner::main(rest),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,213 @@
+//! The programs that xtask needs besides cargo: found, installed where that is harmless, or asked for.
+//!
+//! Nothing is installed that a user would not expect: the wasm target by rustup, geckodriver and npm
+//! tools into a cache directory of tidegate's own, browsers only as root on Debian. Everything else
+//! ends with the exact command to type and exit code 2 ([`Missing`]).
+
+pub(crate) mod browsers;
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde::Deserialize;
+
+use crate::process;
+
+/// The target of everything that runs in browsers.
+pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// Something the user has to install; `main` turns it into exit code 2.
+#[derive(Debug)]
+pub(crate) struct Missing(pub(crate) String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// The top directory of the workspace.
+pub(crate) fn root() -> PathBuf {
+    // Set by `cargo run`; the compiled-in value serves a program that is called directly.
+    let manifest =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    manifest.parent().map_or(manifest.clone(), Path::to_path_buf)
+}
+
+/// Cargo's target directory.
+pub(crate) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |path| root().join(path))
+}
+
+/// `cargo`, run at the top of the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    // What `cargo run` sets for xtask itself is nobody else's business, and some of it rebuilds crates.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") || text == "CARGO_BIN_NAME" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Where tools are kept between clean builds: `$TIDEGATE_CACHE`, else `$XDG_CACHE_HOME/tidegate`, else
+/// `~/.cache/tidegate`.
+///
+/// # Errors
+///
+/// If none of the three can be told.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let path = set("TIDEGATE_CACHE")
+        .or_else(|| Some(set("XDG_CACHE_HOME")?.join("tidegate")))
+        .or_else(|| Some(set("HOME").or_else(|| set("USERPROFILE"))?.join(".cache/tidegate")))
+        .context("neither TIDEGATE_CACHE nor XDG_CACHE_HOME nor HOME is set")?;
+    std::fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+    Ok(path)
+}
+
+/// The first of `names` that is a program on the search path.
+pub(crate) fn on_path(names: &[&str]) -> Option<PathBuf> {
+    let paths = env::var_os("PATH")?;
+    names.iter().find_map(|name| {
+        let file = format!("{name}{}", env::consts::EXE_SUFFIX);
+        env::split_paths(&paths).map(|directory| directory.join(&file)).find(|path| is_program(path))
+    })
+}
+
+#[cfg(unix)]
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_program(path: &Path) -> bool {
+    path.is_file()
+}
+
+/// Makes sure that the wasm target is there, by rustup if it is not.
+///
+/// # Errors
+///
+/// If it is missing and there is no rustup, or rustup fails.
+pub(crate) fn wasm_target() -> Result<()> {
+    let libraries = process::stdout_of(Command::new(rustc()).args([
+        "--print",
+        "target-libdir",
+        "--target",
+        WASM_TARGET,
+    ]))?;
+    if Path::new(libraries.trim()).is_dir() {
+        return Ok(());
+    }
+    let Some(rustup) = on_path(&["rustup"]) else {
+        bail!(Missing(format!(
+            "The Rust target {WASM_TARGET} is missing, and there is no rustup to add it. Install the target's\n\
+             standard library with what your Rust came from, or rustup from https://rustup.rs and then type\n\
+             rustup target add {WASM_TARGET}"
+        )));
+    };
+    println!("adding the Rust target {WASM_TARGET} by rustup");
+    process::run(Command::new(rustup).args(["target", "add", WASM_TARGET]))
+}
+
+fn rustc() -> OsString {
+    env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
+}
+
+/// Checks that the wasm-bindgen which the library is built with is the one that xtask is linked with:
+/// the two exchange a format that may change with every release.
+///
+/// # Errors
+///
+/// If `Cargo.lock` names two versions, or cannot be read.
+pub(crate) fn check_wasm_bindgen() -> Result<()> {
+    let text = std::fs::read_to_string(root().join("Cargo.lock")).context("reading Cargo.lock")?;
+    let library = locked_version(&text, "wasm-bindgen")?;
+    let linked = locked_version(&text, "wasm-bindgen-cli-support")?;
+    // A build without the feature `client` has no wasm-bindgen at all.
+    if library != linked {
+        bail!(
+            "Cargo.lock has wasm-bindgen {library}, but xtask is linked with {linked}. Either type\n\
+             cargo update -p wasm-bindgen --precise {linked}\n\
+             or raise wasm-bindgen-cli and wasm-bindgen-cli-support in xtask/Cargo.toml to ={library}."
+        );
+    }
+    Ok(())
+}
+
+/// The version of `package` in the text of a `Cargo.lock`.
+fn locked_version(lock: &str, package: &str) -> Result<String> {
+    #[derive(Deserialize)]
+    struct Lock {
+        package: Vec<Package>,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+        version: String,
+    }
+    let lock: Lock = toml::from_str(lock).context("reading Cargo.lock")?;
+    let found = lock.package.into_iter().find(|entry| entry.name == package);
+    found.map(|entry| entry.version).ok_or_else(|| anyhow!("Cargo.lock has no {package}"))
+}
+
+/// Node, at least version 20.
+///
+/// # Errors
+///
+/// [`Missing`] if it is not there or too old.
+pub(crate) fn node() -> Result<PathBuf> {
+    let path = on_path(&["node", "nodejs"]).ok_or_else(no_node)?;
+    let version = process::stdout_of(Command::new(&path).arg("--version"))?;
+    let major =
+        version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_none_or(|major| major < 20) {
+        bail!(Missing(format!(
+            "Node {} is too old: the npm package and its tools need 20 or newer.\n\
+             Install one from https://nodejs.org/en/download",
+            version.trim()
+        )));
+    }
+    Ok(path)
+}
+
+/// npm, which comes with Node.
+///
+/// # Errors
+///
+/// [`Missing`] if it is not there.
+pub(crate) fn npm() -> Result<PathBuf> {
+    on_path(&["npm"]).ok_or_else(no_node)
+}
+
+fn no_node() -> anyhow::Error {
+    anyhow!(Missing(
+        "Node with npm is missing; TypeScript, wasm-opt and Vite run in it. Install version 20 or newer\n\
+         from https://nodejs.org/en/download (on Debian: apt-get install -y nodejs npm)"
+            .to_owned()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::locked_version;
+
+    const LOCK: &str = "version = 4\n[[package]]\nname = \"a\"\nversion = \"1.2.3\"\n\n[[package]]\nname = \"b\"\nversion = \"4.5.6\"\n";
+
+    #[test]
+    fn the_lock_file_is_asked_by_name() {
+        assert_eq!(locked_version(LOCK, "b").unwrap(), "4.5.6");
+        assert!(locked_version(LOCK, "c").is_err());
+    }
+}
