@@ -1,8 +1,12 @@
 //! tidegate's own build, demo and test commands: `cargo xtask --help`.
 
+mod behaviours;
+mod cli;
 mod place;
 mod process;
 mod runner;
+mod steps;
+mod tidy;
 mod tools;
 
 use std::process::ExitCode;
@@ -26,6 +30,6 @@ fn run() -> Result<()> {
     // Before the command line is parsed: what follows is libtest's, not ours.
     match arguments.split_first() {
         Some((_, [first, rest @ ..])) if first == "wasm-runner" => runner::main(rest),
-        _ => Ok(()),
+        _ => cli::run(),
     }
 }

@@ -1,0 +1,202 @@
+//! `cargo xtask behaviours`: which statement of `docs/BEHAVIOURS.md` was tested where, and how that went.
+//!
+//! A test belongs to a statement by its name: `b24_close_has_its_own_deadline` counts for B24, and so does
+//! every other test with `b24_` in its name. `cargo xtask test` records each test with its place under
+//! `target/behaviours/`, one file for each place, replaced by the next run there.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::place::Place;
+use crate::steps::{print_table, write_json};
+use crate::tools;
+
+/// A test that ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// The name of the place, as in [`Place::name`].
+    pub(crate) place: String,
+    /// The full name of the test, with the file it is in.
+    pub(crate) name: String,
+    /// How it went.
+    pub(crate) passed: bool,
+}
+
+/// How a statement stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    /// Each of its tests passed.
+    Passed,
+    /// At least one of its tests failed.
+    Failed,
+    /// It has no test, or none that ran.
+    Missing,
+}
+
+/// One line of the table.
+#[derive(Serialize)]
+struct Row {
+    id: String,
+    statement: String,
+    ran: Vec<&'static str>,
+    status: Status,
+}
+
+/// Prints the table, and writes it as JSON if asked to.
+///
+/// # Errors
+///
+/// If the statements or the recorded results cannot be read. A failed or missing statement is no error.
+pub(crate) fn run(json: Option<&Path>) -> Result<()> {
+    let path = tools::root().join("docs/BEHAVIOURS.md");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let records = recorded()?;
+    let rows: Vec<Row> = statements(&text).into_iter().map(|(id, text)| row(id, text, &records)).collect();
+    let cells: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let status = match row.status {
+                Status::Passed => "passed",
+                Status::Failed => "FAILED",
+                Status::Missing => "missing",
+            };
+            [row.id.clone(), shortened(&row.statement), row.ran.join(" "), status.to_owned()]
+        })
+        .collect();
+    print_table(["", "statement", "ran in", "status"], &cells);
+    let count = |status| rows.iter().filter(|row| row.status == status).count();
+    println!(
+        "{} statements: {} passed, {} failed, {} missing",
+        rows.len(),
+        count(Status::Passed),
+        count(Status::Failed),
+        count(Status::Missing)
+    );
+    write_json(json, &rows)
+}
+
+/// Records what ran in `place`, in the stead of what was recorded there before.
+///
+/// # Errors
+///
+/// If the file cannot be written.
+pub(crate) fn record(place: Place, records: &[Record]) -> Result<()> {
+    let directory = directory();
+    std::fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
+    let here: Vec<&Record> = records.iter().filter(|record| record.place == place.name()).collect();
+    write_json(Some(&directory.join(format!("{place}.json"))), &here)
+}
+
+fn directory() -> PathBuf {
+    tools::target().join("behaviours")
+}
+
+fn recorded() -> Result<Vec<Record>> {
+    let mut all = Vec::new();
+    for place in Place::ALL {
+        let path = directory().join(format!("{place}.json"));
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let records: Vec<Record> =
+            serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+        all.extend(records);
+    }
+    Ok(all)
+}
+
+/// The statements of the document: id and text, in order. An item goes on to the next item, heading or
+/// empty line.
+fn statements(text: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if let Some((id, rest)) = line.strip_prefix("- **B").and_then(|rest| rest.split_once("**")) {
+            inside = id.parse::<u32>().is_ok();
+            if inside {
+                found.push((format!("B{id}"), rest.trim().to_owned()));
+            }
+        } else if line.trim().is_empty() || line.starts_with(['#', '-']) {
+            inside = false;
+        } else if let (true, Some((_, text))) = (inside, found.last_mut()) {
+            text.push(' ');
+            text.push_str(line.trim());
+        }
+    }
+    found
+}
+
+fn row(id: String, statement: String, records: &[Record]) -> Row {
+    let number = id.trim_start_matches('B').parse().unwrap_or(0);
+    let own: Vec<&Record> = records.iter().filter(|record| numbers(&record.name).contains(&number)).collect();
+    let ran = Place::ALL
+        .map(Place::name)
+        .into_iter()
+        .filter(|place| own.iter().any(|record| record.place == *place));
+    let status = match own.as_slice() {
+        [] => Status::Missing,
+        all if all.iter().all(|record| record.passed) => Status::Passed,
+        _ => Status::Failed,
+    };
+    Row { id, statement, ran: ran.collect(), status }
+}
+
+/// The numbers of all statements that a test of this name counts for: every `b<digits>_` in it.
+fn numbers(name: &str) -> BTreeSet<u32> {
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let mut found = BTreeSet::new();
+    for word in words {
+        let mut parts: Vec<&str> = word.split('_').collect();
+        // What stands last has no `_` behind it.
+        parts.pop();
+        let digits = parts.into_iter().filter_map(|part| part.strip_prefix(['b', 'B']));
+        found.extend(digits.filter_map(|digits| digits.parse::<u32>().ok()));
+    }
+    found
+}
+
+fn shortened(statement: &str) -> String {
+    const WIDTH: usize = 72;
+    if statement.chars().count() <= WIDTH {
+        return statement.to_owned();
+    }
+    let cut: String = statement.chars().take(WIDTH - 1).collect();
+    format!("{}…", cut.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Record, Status, numbers, row, statements};
+
+    fn record(place: &str, name: &str, passed: bool) -> Record {
+        Record { place: place.to_owned(), name: name.to_owned(), passed }
+    }
+
+    #[test]
+    fn statements_run_to_the_next_item() {
+        let text = "# Title\n\n- **B1** One\n  and more.\n- **B20** Two.\n\n## Next\ntext\n- other\n- **B3** Three.\n";
+        let found = statements(text);
+        let found: Vec<_> = found.iter().map(|(id, text)| (id.as_str(), text.as_str())).collect();
+        assert_eq!(found, [("B1", "One and more."), ("B20", "Two."), ("B3", "Three.")]);
+    }
+
+    #[test]
+    fn numbers_stand_between_word_borders() {
+        assert_eq!(numbers("close::b24_has_a_deadline").into_iter().collect::<Vec<_>>(), [24]);
+        assert_eq!(numbers("b1_b2_both").into_iter().collect::<Vec<_>>(), [1, 2]);
+        assert!(numbers("web12_tab12_ab3_b_x::b7").is_empty());
+        assert_eq!(numbers("B44_import has no side effect").into_iter().collect::<Vec<_>>(), [44]);
+    }
+
+    #[test]
+    fn one_failure_anywhere_fails_the_statement() {
+        let records =
+            [record("chromium", "b5_a", true), record("sim", "b5_b", true), record("node", "b50_a", false)];
+        let five = row("B5".to_owned(), String::new(), &records);
+        assert_eq!((five.status, five.ran), (Status::Passed, vec!["sim", "chromium"]));
+        assert_eq!(row("B50".to_owned(), String::new(), &records).status, Status::Failed);
+        assert_eq!(row("B6".to_owned(), String::new(), &records).status, Status::Missing);
+    }
+}

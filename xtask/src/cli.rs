@@ -1,0 +1,44 @@
+//! The command line: `cargo xtask --help`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::{behaviours, tidy};
+
+/// Build, test and show tidegate.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check rules that no compiler checks: layers, file lengths, unfinished marks, machine paths
+    Tidy(Table),
+    /// Print which statement of docs/BEHAVIOURS.md was tested where, and how that went
+    Behaviours(Table),
+}
+
+/// What every command that prints a table takes.
+#[derive(Args)]
+pub(crate) struct Table {
+    /// Also write the table as JSON to this file
+    #[arg(long, value_name = "PATH")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Reads the command line and does what it says.
+///
+/// # Errors
+///
+/// The command's own.
+pub(crate) fn run() -> Result<()> {
+    match Cli::parse().command {
+        Command::Tidy(table) => tidy::run(table.json.as_deref()),
+        Command::Behaviours(table) => behaviours::run(table.json.as_deref()),
+    }
+}
