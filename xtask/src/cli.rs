@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{behaviours, tidy};
+use crate::{behaviours, dist, size, tidy};
 
 /// Build, test and show tidegate.
 #[derive(Parser)]
@@ -17,6 +17,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build the npm package and its tarball under target/npm
+    Dist(Table),
+    /// Print what the npm package weighs in a web application, and fail above its bound
+    Size(Table),
     /// Check rules that no compiler checks: layers, file lengths, unfinished marks, machine paths
     Tidy(Table),
     /// Print which statement of docs/BEHAVIOURS.md was tested where, and how that went
@@ -38,6 +42,8 @@ pub(crate) struct Table {
 /// The command's own.
 pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
+        Command::Dist(table) => dist::run(table.json.as_deref()),
+        Command::Size(table) => size::run(table.json.as_deref()),
         Command::Tidy(table) => tidy::run(table.json.as_deref()),
         Command::Behaviours(table) => behaviours::run(table.json.as_deref()),
     }

@@ -2,9 +2,12 @@
 
 mod behaviours;
 mod cli;
+mod dist;
+mod hash;
 mod place;
 mod process;
 mod runner;
+mod size;
 mod steps;
 mod tidy;
 mod tools;

@@ -290,6 +290,7 @@ pub(crate) fn show(command: &Command) -> String {
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }
 
+#[derive(Clone, Copy)]
 enum Signal {
     Term,
     Kill,

@@ -5,6 +5,7 @@
 //! ends with the exact command to type and exit code 2 ([`Missing`]).
 
 pub(crate) mod browsers;
+pub(crate) mod npm;
 
 use std::env;
 use std::ffi::OsString;

@@ -41,7 +41,7 @@ pub(crate) struct Found {
     pub(crate) browser: Browser,
     /// The browser's program.
     pub(crate) program: PathBuf,
-    /// The WebDriver server's program.
+    /// The program of its `WebDriver` server.
     pub(crate) driver: PathBuf,
 }
 
@@ -54,7 +54,7 @@ impl Found {
         }
     }
 
-    /// The capabilities for a WebDriver session, as the value of `alwaysMatch`.
+    /// The capabilities for a `WebDriver` session, as the value of `alwaysMatch`.
     pub(crate) fn capabilities(&self) -> Value {
         match self.browser {
             Browser::Chromium => json!({

@@ -1,0 +1,127 @@
+//! `cargo xtask size`: what the npm package weighs where it is used.
+//!
+//! A page that uses everything the package exports is bundled and minified by Vite; its script (glue and
+//! facade) and the wasm module are what a browser loads. The bound is on their sum as brotli.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+
+use crate::dist::{self, Package};
+use crate::steps::{Steps, print_table, write_json};
+use crate::{hash, process, tools};
+
+/// 14 KB for wasm, glue and facade together, in bytes of brotli.
+const BOUND: usize = 14 * 1_024;
+
+/// What a part of the package weighs, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+struct Weight {
+    raw: usize,
+    gzip: usize,
+    brotli: usize,
+}
+
+/// One line of the table.
+#[derive(Serialize)]
+struct Row {
+    part: &'static str,
+    #[serde(flatten)]
+    weight: Weight,
+}
+
+/// Prints the table, and writes it as JSON if asked to.
+///
+/// # Errors
+///
+/// If the sum is above the bound, or the package cannot be built.
+pub(crate) fn run(json: Option<&Path>) -> Result<()> {
+    let mut steps = Steps::default();
+    let package = dist::build(&mut steps)?;
+    let (module, script) = steps.run("bundle a page with it", || bundle(&package))?;
+    let sum = Weight {
+        raw: module.raw + script.raw,
+        gzip: module.gzip + script.gzip,
+        brotli: module.brotli + script.brotli,
+    };
+    let rows = [
+        Row { part: "wasm", weight: module },
+        Row { part: "glue and facade, minified", weight: script },
+        Row { part: "sum", weight: sum },
+    ];
+    let cells: Vec<_> = rows
+        .iter()
+        .map(|Row { part, weight }| {
+            let numbers = [weight.raw, weight.gzip, weight.brotli].map(|number| format!("{number:>7}"));
+            let [raw, gzip, brotli] = numbers;
+            [(*part).to_owned(), raw, gzip, brotli]
+        })
+        .collect();
+    print_table(["bytes", "    raw", " gzip 9", " brotli"], &cells);
+    write_json(json, &rows)?;
+    if sum.brotli > BOUND {
+        bail!("{} B of brotli are above the bound of {BOUND} B", sum.brotli);
+    }
+    println!("{} B of brotli, {} B below the bound of {BOUND} B", sum.brotli, BOUND - sum.brotli);
+    Ok(())
+}
+
+/// Bundles a page that uses the package; returns the weights of module and script.
+fn bundle(package: &Package) -> Result<(Weight, Weight)> {
+    let page = tools::target().join("npm/size");
+    if page.is_dir() {
+        std::fs::remove_dir_all(&page).with_context(|| format!("removing {}", page.display()))?;
+    }
+    std::fs::create_dir_all(&page)?;
+    let from = package.directory.join("index.js");
+    // Everything is kept alive by giving it to the page, so nothing is shaken off.
+    let script = format!("import * as all from {};\nglobalThis.all = all;\n", serde_json::to_string(&from)?);
+    std::fs::write(page.join("main.js"), script)?;
+    std::fs::write(
+        page.join("index.html"),
+        "<!doctype html><script type=\"module\" src=\"./main.js\"></script>\n",
+    )?;
+    // The polyfill for old browsers and inlined assets would be Vite's weight, not the package's.
+    let config = "export default { build: { modulePreload: false, assetsInlineLimit: 0 } };\n";
+    std::fs::write(page.join("vite.config.js"), config)?;
+    let mut vite = tools::npm::tools()?.command("vite", "vite")?;
+    process::run(vite.current_dir(&page).args(["build", "--logLevel", "warn"]))?;
+    let (mut module, mut script) = (None, None);
+    for file in hash::files_below(&page.join("dist"))? {
+        let slot = match file.extension().and_then(|extension| extension.to_str()) {
+            Some("wasm") => &mut module,
+            Some("js") => &mut script,
+            _ => continue,
+        };
+        if slot.replace(weigh(&std::fs::read(&file)?)?).is_some() {
+            bail!("the bundle has two files like {}", file.display());
+        }
+    }
+    Ok((module.context("the bundle has no wasm module")?, script.context("the bundle has no script")?))
+}
+
+/// Sizes as a web server would send them: gzip at level 9, brotli at quality 11.
+fn weigh(bytes: &[u8]) -> Result<Weight> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(bytes)?;
+    let mut brotli = Vec::new();
+    {
+        let mut encoder = brotli::CompressorWriter::new(&mut brotli, 4_096, 11, 22);
+        encoder.write_all(bytes)?;
+    }
+    Ok(Weight { raw: bytes.len(), gzip: gzip.finish()?.len(), brotli: brotli.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::weigh;
+
+    #[test]
+    fn compression_is_finished_before_it_is_weighed() {
+        let weight = weigh(&[7; 10_000]).unwrap();
+        assert_eq!(weight.raw, 10_000);
+        assert!((10..100).contains(&weight.gzip) && (5..100).contains(&weight.brotli), "{weight:?}");
+    }
+}

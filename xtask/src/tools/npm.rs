@@ -1,0 +1,91 @@
+//! TypeScript, wasm-opt and Vite: npm packages pinned by `xtask/npm/package-lock.json`, installed once for
+//! each state of that file, in the cache.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::{cache, node, npm, root};
+use crate::process;
+
+/// The installed tools.
+#[derive(Clone, Debug)]
+pub(crate) struct Tools {
+    /// Node's program.
+    node: PathBuf,
+    /// The directory that holds `node_modules`.
+    directory: PathBuf,
+}
+
+/// Finds the tools, installing them by `npm ci` if the lock file has changed since the last time.
+///
+/// # Errors
+///
+/// [`super::Missing`] without Node or npm; else if npm fails.
+pub(crate) fn tools() -> Result<Tools> {
+    let node = node()?;
+    let source = root().join("xtask/npm");
+    let lock = source.join("package-lock.json");
+    let hash = crate::hash::of_files([&lock].into_iter())?;
+    let directory = cache()?.join("npm").join(hash.get(..16).unwrap_or(&hash));
+    if !directory.is_dir() {
+        install(&source, &directory)?;
+    }
+    Ok(Tools { node, directory })
+}
+
+/// Installs beside the final place and renames, so that a broken installation is never taken for one.
+fn install(source: &Path, directory: &Path) -> Result<()> {
+    println!("installing TypeScript, Binaryen and Vite once, into {}", directory.display());
+    let fresh = directory.with_extension(format!("new-{}", std::process::id()));
+    std::fs::create_dir_all(&fresh).with_context(|| format!("making {}", fresh.display()))?;
+    for name in ["package.json", "package-lock.json", ".npmrc"] {
+        std::fs::copy(source.join(name), fresh.join(name))
+            .with_context(|| format!("copying xtask/npm/{name}"))?;
+    }
+    process::run(Command::new(npm()?).current_dir(&fresh).args([
+        "ci",
+        "--ignore-scripts",
+        "--loglevel=error",
+    ]))?;
+    // Another run may have been faster; its result is the same.
+    if std::fs::rename(&fresh, directory).is_err() {
+        std::fs::remove_dir_all(&fresh).with_context(|| format!("removing {}", fresh.display()))?;
+    }
+    Ok(())
+}
+
+impl Tools {
+    /// Node with the program `name` of the package `package` as its script.
+    ///
+    /// # Errors
+    ///
+    /// If the package has no such program.
+    pub(crate) fn command(&self, package: &str, name: &str) -> Result<Command> {
+        let directory = self.modules().join(package);
+        let manifest = directory.join("package.json");
+        let text =
+            std::fs::read_to_string(&manifest).with_context(|| format!("reading {}", manifest.display()))?;
+        let manifest: serde_json::Value = serde_json::from_str(&text)?;
+        let bin = manifest.get("bin").with_context(|| format!("{package} has no programs"))?;
+        let script = bin
+            .get(name)
+            .unwrap_or(bin)
+            .as_str()
+            .with_context(|| format!("{package} has no program {name}"))?;
+        let mut command = Command::new(&self.node);
+        command.arg(directory.join(script));
+        Ok(command)
+    }
+
+    /// Node itself.
+    pub(crate) fn node(&self) -> Command {
+        Command::new(&self.node)
+    }
+
+    /// The `node_modules` directory.
+    pub(crate) fn modules(&self) -> PathBuf {
+        self.directory.join("node_modules")
+    }
+}
