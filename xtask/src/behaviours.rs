@@ -2,7 +2,7 @@
 //!
 //! A test belongs to a statement by its name: `b24_close_has_its_own_deadline` counts for B24, and so does
 //! every other test with `b24_` in its name. `cargo xtask test` records each test with its place under
-//! `target/behaviours/`, one file for each place, replaced by the next run there.
+//! `target/behaviours/`, one file for each part of the tests, replaced by its next run.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
 use crate::steps::{print_table, write_json};
-use crate::tools;
+use crate::{hash, tools};
 
 /// A test that ran.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,16 +79,15 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
     write_json(json, &rows)
 }
 
-/// Records what ran in `place`, in the stead of what was recorded there before.
+/// Records what ran in one part of the tests, in the stead of what its last run recorded.
 ///
 /// # Errors
 ///
 /// If the file cannot be written.
-pub(crate) fn record(place: Place, records: &[Record]) -> Result<()> {
+pub(crate) fn record(part: &str, records: &[Record]) -> Result<()> {
     let directory = directory();
     std::fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
-    let here: Vec<&Record> = records.iter().filter(|record| record.place == place.name()).collect();
-    write_json(Some(&directory.join(format!("{place}.json"))), &here)
+    write_json(Some(&directory.join(format!("{part}.json"))), &records)
 }
 
 fn directory() -> PathBuf {
@@ -97,9 +96,8 @@ fn directory() -> PathBuf {
 
 fn recorded() -> Result<Vec<Record>> {
     let mut all = Vec::new();
-    for place in Place::ALL {
-        let path = directory().join(format!("{place}.json"));
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+    for path in hash::files_below(&directory())? {
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         let records: Vec<Record> =
             serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
         all.extend(records);

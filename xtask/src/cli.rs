@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::test::{self, Options, Part};
 use crate::{behaviours, dist, size, tidy};
 
 /// Build, test and show tidegate.
@@ -17,6 +18,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run all checks and tests, in both browsers too, or one part of the tests
+    Test {
+        /// Only this part, without the static checks
+        #[arg(value_enum)]
+        part: Option<Part>,
+        /// With full counts: 10,000 cycles, a million messages
+        #[arg(long)]
+        full: bool,
+        #[command(flatten)]
+        table: Table,
+    },
     /// Build the npm package and its tarball under target/npm
     Dist(Table),
     /// Print what the npm package weighs in a web application, and fail above its bound
@@ -42,6 +54,7 @@ pub(crate) struct Table {
 /// The command's own.
 pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
+        Command::Test { part, full, table } => test::run(Options { part, full }, table.json.as_deref()),
         Command::Dist(table) => dist::run(table.json.as_deref()),
         Command::Size(table) => size::run(table.json.as_deref()),
         Command::Tidy(table) => tidy::run(table.json.as_deref()),

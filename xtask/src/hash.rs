@@ -6,12 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
-/// The SHA-256 of `bytes`, in lower case hexadecimal.
-pub(crate) fn of(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// The SHA-256 over names and contents of `files`, in the given order.
+/// The SHA-256 over names and contents of `files`, in the given order, in lower case hexadecimal.
 ///
 /// # Errors
 ///
@@ -60,10 +55,13 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::of;
+    use super::of_files;
 
     #[test]
-    fn the_empty_digest_is_the_known_one() {
-        assert_eq!(of(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    fn no_files_have_the_digest_of_nothing() {
+        assert_eq!(
+            of_files([].into_iter()).unwrap(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
     }
 }

@@ -9,16 +9,31 @@ mod process;
 mod runner;
 mod size;
 mod steps;
+mod test;
 mod tidy;
 mod tools;
 
+use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
+/// An error that has been told already, so that nothing follows the last line of the output.
+#[derive(Debug)]
+struct Silent;
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("failed, as told above")
+    }
+}
+
+impl std::error::Error for Silent {}
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Silent>() => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             // 2: the user has to install something; 1: something is wrong.

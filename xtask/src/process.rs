@@ -199,6 +199,22 @@ pub(crate) fn stdout_of(command: &mut Command) -> Result<String> {
     Ok(done.stdout)
 }
 
+/// Runs `command`, shows what it writes to standard error, and returns its standard output.
+///
+/// # Errors
+///
+/// If it cannot be started or does not succeed.
+pub(crate) fn stdout_shown(command: &mut Command) -> Result<String> {
+    let shown = show(command);
+    let mut job = Job::start(command.stdout(Stdio::piped()).stderr(Stdio::inherit()))?;
+    let stdout = job.child.stdout.take().map(read_all);
+    let status = job.wait()?;
+    if !status.success() {
+        bail!("`{shown}` failed ({status})");
+    }
+    Ok(joined(stdout))
+}
+
 /// What [`tee`] is told about each line: go on, or give up on the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {

@@ -9,7 +9,7 @@
 //! seconds one file may take (default 300, with `TIDEGATE_FULL` 3600).
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -58,8 +58,8 @@ pub(crate) fn main(arguments: &[OsString]) -> Result<()> {
     }
     let name = std::env::var("TIDEGATE_PLACE").unwrap_or_else(|_| "chromium".to_owned());
     let place: Place = name.parse().context("TIDEGATE_PLACE")?;
-    let setup = Setup::new(place)?;
-    if !run_file(&setup, arguments, |_| ())? {
+    let setup = Setup::new(place, std::env::var_os("TIDEGATE_FULL").is_some())?;
+    if !run_file(&setup, arguments, Path::new("."), |_| ())? {
         bail!("tests failed in {place}");
     }
     Ok(())
@@ -68,6 +68,7 @@ pub(crate) fn main(arguments: &[OsString]) -> Result<()> {
 /// What a place needs, found once for many files.
 pub(crate) struct Setup {
     place: Place,
+    full: bool,
     browser: Option<browsers::Found>,
 }
 
@@ -77,32 +78,33 @@ impl Setup {
     /// # Errors
     ///
     /// If something is missing and cannot be installed from here, or if `place` is the host's own.
-    pub(crate) fn new(place: Place) -> Result<Self> {
+    pub(crate) fn new(place: Place, full: bool) -> Result<Self> {
         if place.runner_variable().is_none() {
             bail!("{place} is the host: wasm tests do not run there");
         }
         if place == Place::Node {
             tools::node()?;
         }
-        Ok(Self { place, browser: place.browser().map(browsers::find).transpose()? })
-    }
-
-    /// Where it leads.
-    pub(crate) fn place(&self) -> Place {
-        self.place
+        Ok(Self { place, full, browser: place.browser().map(browsers::find).transpose()? })
     }
 }
 
-/// Runs one test module, its path being the first of `arguments`, and passes every line of the output
-/// to `on_line`. Returns whether all tests passed. A run without tests passes.
+/// Runs one test module, its path being the first of `arguments`, in `directory`, and passes every line
+/// of the output to `on_line`. Returns whether all tests passed. A run without tests passes.
 ///
 /// # Errors
 ///
 /// If the place could not be reached twice in a row, or the run broke off without a result.
-pub(crate) fn run_file(setup: &Setup, arguments: &[OsString], mut on_line: impl FnMut(&str)) -> Result<bool> {
+pub(crate) fn run_file(
+    setup: &Setup,
+    arguments: &[OsString],
+    directory: &Path,
+    mut on_line: impl FnMut(&str),
+) -> Result<bool> {
     for attempt in 0..2 {
         let mut run = Run::default();
         let mut command = setup.command(arguments)?;
+        command.current_dir(directory);
         let limit =
             if attempt == 0 { Instant::now() + START_LIMIT } else { Instant::now() + 2 * START_LIMIT };
         let end = process::tee(&mut command, Wait::Until(limit), |line| {
@@ -138,8 +140,7 @@ impl Setup {
             command.env("TMPDIR", process::scratch()?);
         }
         if std::env::var_os("WASM_BINDGEN_TEST_TIMEOUT").is_none() {
-            let full = std::env::var_os("TIDEGATE_FULL").is_some();
-            command.env("WASM_BINDGEN_TEST_TIMEOUT", if full { "3600" } else { "300" });
+            command.env("WASM_BINDGEN_TEST_TIMEOUT", if self.full { "3600" } else { "300" });
         }
         Ok(command)
     }

@@ -126,6 +126,19 @@ fn rustc() -> OsString {
     env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }
 
+/// Makes sure that a component of the Rust toolchain is there, `command` being what it brings to cargo.
+///
+/// # Errors
+///
+/// [`Missing`] if it is not.
+pub(crate) fn component(name: &str, command: &str) -> Result<()> {
+    // rustup has a program of that name in any case; it fails when there is nothing behind it.
+    if !process::capture(cargo().args([command, "--version"]))?.status.success() {
+        bail!(Missing(format!("{name} is missing. Type\nrustup component add {name}")));
+    }
+    Ok(())
+}
+
 /// Checks that the wasm-bindgen which the library is built with is the one that xtask is linked with:
 /// the two exchange a format that may change with every release.
 ///

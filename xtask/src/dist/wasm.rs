@@ -34,7 +34,7 @@ pub(super) fn compile() -> Result<PathBuf> {
     cargo.args(["rustc", "--package", "tidegate", "--lib", "--crate-type", "cdylib", "--profile", "wasm"]);
     cargo.args(["--target", tools::WASM_TARGET, "--no-default-features", "--features", "js"]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
-    let messages = process::stdout_of(&mut cargo)?;
+    let messages = process::stdout_shown(&mut cargo)?;
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let files = artifacts.filter_map(|message| Some(message.get("filenames")?.as_array()?.clone())).flatten();
     let mut module = files

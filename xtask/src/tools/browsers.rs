@@ -46,6 +46,13 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// The command that prints the browser's version.
+    pub(crate) fn version(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--version");
+        command
+    }
+
     /// The variable by which wasm-bindgen's runner is told the driver.
     pub(crate) fn driver_variable(&self) -> &'static str {
         match self.browser {

@@ -1,0 +1,60 @@
+//! The checks that run nothing: format, lints, documentation, feature sets, layers, packaging.
+
+use super::Session;
+use crate::tools::{self, WASM_TARGET};
+use crate::{dist, process, tidy};
+
+/// The features of a build for the host.
+pub(super) const NATIVE: &str = "native,sim,json";
+
+/// The features of a build for browsers, without those of the npm package.
+pub(super) const WEB: &str = "json";
+
+/// All checks on the sources.
+pub(super) fn run(session: &mut Session) {
+    cargo(session, "rustfmt", &["fmt", "--all", "--check"]);
+    let clippy = ["clippy", "--workspace", "--all-targets", "--features", NATIVE, "--", "-D", "warnings"];
+    cargo(session, "clippy, host", &clippy);
+    let wasm = ["clippy", "--package", "tidegate", "--all-targets", "--target", WASM_TARGET];
+    let deny = ["--", "-D", "warnings"];
+    cargo(session, "clippy, wasm32", &[&wasm[..], &["--features", WEB], &deny].concat());
+    let npm = [
+        "clippy",
+        "--package",
+        "tidegate",
+        "--target",
+        WASM_TARGET,
+        "--no-default-features",
+        "--features",
+        "js",
+    ];
+    cargo(session, "clippy, npm build", &[&npm[..], &deny].concat());
+    documentation(session, "doc, host", &["--features", NATIVE]);
+    documentation(session, "doc, wasm32", &["--features", WEB, "--target", WASM_TARGET]);
+    let core = ["check", "--package", "tidegate", "--no-default-features"];
+    cargo(session, "core alone, host", &core);
+    cargo(session, "core alone, wasm32", &[&core[..], &["--target", WASM_TARGET]].concat());
+    session.step("tidy", |_| tidy::run(None));
+}
+
+/// Whether crate and npm package can be packed as they are.
+pub(super) fn packaging(session: &mut Session) {
+    // The packed crate is compiled once more, from its own files only.
+    cargo(session, "cargo package", &["package", "--package", "tidegate", "--allow-dirty", "--quiet"]);
+    session.step("npm pack", |_| dist::build(&mut crate::steps::Steps::default()));
+}
+
+fn cargo(session: &mut Session, name: &str, arguments: &[&str]) {
+    let mut command = tools::cargo();
+    command.args(arguments);
+    session.step(name, |_| process::run(&mut command));
+}
+
+fn documentation(session: &mut Session, name: &str, arguments: &[&str]) {
+    let mut command = tools::cargo();
+    command
+        .args(["doc", "--no-deps", "--package", "tidegate"])
+        .args(arguments)
+        .env("RUSTDOCFLAGS", "-D warnings");
+    session.step(name, |_| process::run(&mut command));
+}

@@ -1,0 +1,46 @@
+//! Tests on the host: unit, integration and documentation tests of the whole workspace.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use super::cargo::{self, Program};
+use super::checks::NATIVE;
+use super::{Session, Tally, output};
+use crate::place::Place;
+use crate::process::{self, End, Wait};
+
+/// Builds and runs all of them.
+pub(super) fn run(session: &mut Session) {
+    let mut build = session.cargo();
+    build.args(["test", "--workspace", "--features", NATIVE]);
+    let programs = session.step("native tests: build", |_| cargo::build(&mut build)).unwrap_or_default();
+    for program in programs {
+        let mut command = Command::new(&program.path);
+        session.environment(&mut command);
+        command.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package);
+        session.step(&format!("native tests: {}", title(&program)), |tally| {
+            test(&mut command, &program.name, tally)
+        });
+    }
+    let mut documentation = session.cargo();
+    documentation.args(["test", "--doc", "--package", "tidegate", "--features", NATIVE]);
+    session.step("native tests: documentation", |tally| test(&mut documentation, "doc", tally));
+}
+
+fn title(program: &Program) -> &str {
+    // The library's own tests have the name of the package.
+    if program.name == "tidegate" { "units" } else { &program.name }
+}
+
+fn test(command: &mut Command, suite: &str, tally: &mut Tally) -> Result<()> {
+    let end = process::tee(command, Wait::Forever, |line| {
+        output::note(line, Place::Native, suite, &mut tally.records);
+        Wait::Forever
+    })?;
+    match end {
+        End::Exited(status) if status.success() => Ok(()),
+        End::Exited(status) => bail!("the tests failed ({status})"),
+        End::Overdue => bail!("the tests took too long"),
+    }
+}
