@@ -12,6 +12,7 @@ mod steps;
 mod test;
 mod tidy;
 mod tools;
+mod webdriver;
 
 use std::fmt;
 use std::process::ExitCode;

@@ -93,6 +93,17 @@ pub(crate) fn find(browser: Browser) -> Result<Found> {
     Ok(Found { browser, program, driver })
 }
 
+/// `browser` with its driver, if both are there; nothing is installed.
+///
+/// # Errors
+///
+/// If tidegate's cache cannot be found.
+#[cfg(test)]
+pub(crate) fn installed(browser: Browser) -> Result<Option<Found>> {
+    let (Some(program), Some(driver)) = (program(browser), driver(browser)?) else { return Ok(None) };
+    Ok(Some(Found { browser, program, driver }))
+}
+
 fn program(browser: Browser) -> Option<PathBuf> {
     match browser {
         Browser::Chromium => from_variable("CHROMIUM").or_else(|| on_path(&CHROMIUM)),
