@@ -1,0 +1,132 @@
+//! The server that demo and tests talk to: files over HTTP, and WebSocket routes that behave or
+//! misbehave on request. WebSockets run on tidegate's own handshake, codec and driver.
+//!
+//! | Route | What it does |
+//! |---|---|
+//! | `/echo` | Sends each message back as its own kind. |
+//! | `/sink` | Takes everything; the text `report` is answered by `{"messages", "bytes", "sha256"}`. |
+//!
+//! All else is HTTP: `/healthz`, and files below [`Config::roots`].
+//!
+//! Not here: TLS, HTTP/2, any address but 127.0.0.1.
+
+mod connection;
+mod files;
+mod peer;
+mod route;
+mod talk;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
+mod tests;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{Semaphore, oneshot};
+
+use self::files::Files;
+
+/// Connections at one time; a further one waits in the listener's backlog.
+const SEATS: usize = 1_024;
+
+/// How the server is started. Default: any free port, no files.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Config {
+    /// The port on 127.0.0.1. Default: one that is free.
+    pub(crate) port: Option<u16>,
+    /// Directories by the URL path below which they appear, `/` or like `/pkg`. Of several that
+    /// match, the longest path comes first, then the order given; the first that has the file
+    /// answers.
+    pub(crate) roots: Vec<(String, PathBuf)>,
+}
+
+/// A server that runs, on a thread of its own; dropped, it stops and its thread has ended.
+#[derive(Debug)]
+pub(crate) struct Running {
+    address: SocketAddr,
+    runtime: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many tasks are alive: none, if no peer is connected.
+    pub(crate) fn tasks(&self) -> usize {
+        self.runtime.metrics().num_alive_tasks()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It fails only if the thread has ended, which is what is wanted.
+        let _ = self.stop.take().map(|stop| stop.send(()));
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// Starts a server.
+///
+/// # Errors
+///
+/// If the port is taken, a root is not a directory or its path does not begin with `/`, or the
+/// operating system gives no thread.
+pub(crate) fn start(config: Config) -> io::Result<Running> {
+    let files = Files::new(config.roots)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port.unwrap_or(0)))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    // One thread: what a connection has received is handled before more is read for it, so that
+    // queues stay short.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let (stop, stopped) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("server".into())
+        .spawn(move || run(runtime, listener, files, stopped))?;
+    Ok(Running { address, runtime: handle, stop: Some(stop), thread: Some(thread) })
+}
+
+fn run(runtime: Runtime, listener: TcpListener, files: Files, stopped: oneshot::Receiver<()>) {
+    runtime.block_on(async {
+        tokio::select! {
+            () = accept(listener, Arc::new(files)) => {}
+            _ = stopped => {}
+        }
+    });
+    // Drops all tasks, and with them their sockets. Only the reading of a file is waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+}
+
+async fn accept(listener: TcpListener, files: Arc<Files>) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("it is a listener, not blocking");
+    let seats = Arc::new(Semaphore::new(SEATS));
+    loop {
+        let seat = seats.clone().acquire_owned().await.expect("the semaphore is never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let files = files.clone();
+                tokio::spawn(async move {
+                    // A peer that breaks off is none of the server's business.
+                    let _ = connection::serve(stream, files).await;
+                    drop(seat);
+                });
+            }
+            // Out of file descriptors, most likely; some are given back when connections end.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
