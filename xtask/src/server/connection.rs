@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::files::Files;
 use super::route::{Route, Unknown};
-use super::talk;
+use super::{misbehave, talk};
 
 /// How long a head may take. Browsers open connections ahead of need and leave them unused.
 const HEAD_WITHIN: Duration = Duration::from_secs(60);
@@ -103,9 +103,26 @@ async fn web_socket(stream: TcpStream, request: Request) -> io::Result<()> {
             return part(stream, &response.to_bytes()).await;
         }
     };
+    let first = request.subprotocols.first().map(String::as_str);
     match route {
+        Route::Burst => misbehave::burst(stream, &request).await,
+        Route::Close { code, reason } => misbehave::close(stream, &request, code, &reason).await,
         Route::Echo { digest } => talk::echo(stream, &request, None, digest).await,
+        Route::Extension => misbehave::extension(stream, &request).await,
+        Route::Feed => talk::feed(stream, &request).await,
+        Route::Flood { messages, bytes } => talk::flood(stream, &request, messages, bytes).await,
+        Route::Never => misbehave::never(stream).await,
+        Route::NoSubprotocol => talk::echo(stream, &request, None, false).await,
+        Route::Raw(raw) => misbehave::raw(stream, &request, &raw).await,
+        Route::Redirect => misbehave::redirect(stream).await,
+        // Dropped here, without a word.
+        Route::Refuse => Ok(()),
         Route::Sink => talk::sink(stream, &request).await,
+        Route::Stall { seconds } => misbehave::stall(stream, &request, seconds).await,
+        Route::Status(status) => misbehave::status(stream, status).await,
+        Route::Subprotocol => talk::echo(stream, &request, first, false).await,
+        Route::Subprotocols => talk::subprotocols(stream, &request, first).await,
+        Route::WrongAccept => misbehave::wrong_accept(stream, &request).await,
     }
 }
 

@@ -4,14 +4,33 @@
 //! | Route | What it does |
 //! |---|---|
 //! | `/echo` | Sends each message back as its own kind. |
+//! | `/echo?digest=1` | The same, each followed by the text `{"bytes", "sha256"}` about it. |
 //! | `/sink` | Takes everything; the text `report` is answered by `{"messages", "bytes", "sha256"}`. |
+//! | `/feed` | The Unicode Character Database, a text message a row; then close 1000, the reason being the SHA-256 of all rows joined by line feeds. |
+//! | `/flood?messages=M&bytes=N` | `M` binary messages of `N` bytes, byte `i` of message `m` being `m + i` modulo 256; then close 1000, the reason being the SHA-256 of all bytes. |
+//! | `/subprotocol` | `/echo`, acknowledging the first subprotocol offered. |
+//! | `/no-subprotocol` | `/echo`, acknowledging none; as all other routes do. |
+//! | `/subprotocols` | The text `{"offered": […], "origin": … or null}`, acknowledging the first. |
+//! | `/burst` | Text `one`, binary 1 2 3, text `three`, close 4001 `done`, in one write with the 101. |
+//! | `/close?code=C&reason=R` | A close frame in one write with the 101; any code, no body without one. |
+//! | `/raw?hex=H` | These bytes in one write with the 101. A close or ping of the peer is answered, unless the bytes had a close frame or broke the protocol. |
+//! | `/stall?seconds=S` | Reads nothing after the handshake, into small buffers; at most 600 s, else 120 s. |
+//! | `/never` | Never answers the handshake. |
+//! | `/refuse` | Drops the connection instead of an answer. |
+//! | `/status?code=C` | Answers with status `C`, 200 to 599, and the body `status C`. |
+//! | `/redirect` | Answers 302 to `/echo`. |
+//! | `/wrong-accept` | Accepts with a wrong `Sec-WebSocket-Accept`. |
+//! | `/extension` | Accepts with an extension nobody has offered. |
 //!
+//! A WebSocket for another path gets 404, wrong parameters 400.
 //! All else is HTTP: `/healthz`, and files below [`Config::roots`].
 //!
 //! Not here: TLS, HTTP/2, any address but 127.0.0.1.
 
 mod connection;
+mod feed;
 mod files;
+mod misbehave;
 mod peer;
 mod route;
 mod talk;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tidegate::proto::ws::{Limits, Request};
 use tidegate::server::{AcceptOptions, accept};
-use tidegate::{Client, CloseOptions, Message, RecvLimits, SendError};
+use tidegate::{Client, CloseOptions, Message, ReadyState, RecvLimits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -37,7 +37,7 @@ impl Peer {
     /// # Errors
     ///
     /// If `subprotocol` was not offered.
-    pub(super) fn accept(
+    pub(super) async fn accept(
         stream: TcpStream,
         request: &Request,
         subprotocol: Option<&str>,
@@ -47,37 +47,56 @@ impl Peer {
         let mut limits = Limits::default();
         limits.max_message_bytes = MAX_MESSAGE_BYTES;
         limits.max_frame_bytes = MAX_MESSAGE_BYTES;
-        // The driver reads up to 128 buffers of 64 KiB before a route is run again. Of the
-        // smallest messages that is more than the default allows.
-        let recv_limits = RecvLimits { max_queued_messages: 1 << 21, ..RecvLimits::default() };
+        // Tokio lets the driver read up to 128 buffers of 64 KiB before a route is run again: of the
+        // smallest messages more than the default allows, or the end of one large message with
+        // others behind it.
+        let recv_limits = RecvLimits {
+            max_queued_bytes: MAX_MESSAGE_BYTES + (64 << 20),
+            max_queued_messages: 1 << 21,
+            ..RecvLimits::default()
+        };
         let options = AcceptOptions { limits, recv_limits, ..AcceptOptions::default() };
         let client = accept(stream, request, subprotocol, options).map_err(io::Error::other)?;
+        // Until the driver has run once the connection is not open, and closing would abort it
+        // before the response is written.
+        while client.ready_state() == ReadyState::Connecting {
+            tokio::task::yield_now().await;
+        }
         Ok(Self { client, gate })
     }
 
     /// The next message; `None` after the last.
+    ///
+    /// Only while this waits is anything read from the peer: one that sends faster than its
+    /// messages are handled, or does not read what it is sent, is made to wait itself.
     pub(super) async fn recv(&self) -> Option<Message> {
-        self.client.recv().await
+        if let Ok(message) = self.client.try_recv() {
+            return Some(message);
+        }
+        self.gate.open();
+        let message = self.client.recv().await?;
+        self.gate.hold();
+        Some(message)
     }
 
-    /// Queues a message. Nothing is read from the peer while it has to wait for room: a peer that
-    /// sends and does not read is made to wait. `false` once the connection is closing.
+    /// Queues a message, when there is room. `false` once the connection is closing.
     pub(super) async fn send(&self, message: impl Into<Message>) -> bool {
-        match self.client.try_send(message) {
-            Ok(_) => true,
-            Err(SendError::Full(message)) => {
-                let _held = Held::new(&self.gate);
-                self.client.send(message).await.is_ok()
-            }
-            Err(_) => false,
-        }
+        self.client.send(message).await.is_ok()
     }
 
     /// Sends what is queued, then closes with 1000 and waits for the end.
     pub(super) async fn close(&self, reason: &str) {
+        self.gate.open();
         let options = CloseOptions::default().code(1000).reason(reason).within(CLOSE_WITHIN);
         // How it ended makes no difference here.
         let _ = self.client.close_with(options).await;
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // The driver goes on until the connection has ended, and the peer's close has to be read.
+        self.gate.open();
     }
 }
 
@@ -116,29 +135,21 @@ struct GateState {
 }
 
 impl Gate {
-    fn state(&self) -> MutexGuard<'_, GateState> {
-        // Nothing that holds the lock can leave it half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hold(&self) {
+        self.state().held = true;
     }
-}
 
-/// Holds a gate until it is dropped.
-struct Held<'a>(&'a Gate);
-
-impl<'a> Held<'a> {
-    fn new(gate: &'a Gate) -> Self {
-        gate.state().held = true;
-        Self(gate)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
+    fn open(&self) {
+        let mut state = self.state();
         state.held = false;
         if let Some(reader) = state.reader.take() {
             reader.wake();
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, GateState> {
+        // Nothing that holds the lock can leave it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

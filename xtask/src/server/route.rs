@@ -3,14 +3,39 @@
 //! Not here: what the routes do.
 
 use std::fmt;
+use std::str::FromStr;
 
-/// A route with its parameters, all within bounds.
+/// Most messages of `/flood`.
+const MAX_FLOOD_MESSAGES: u32 = 10_000_000;
+
+/// Most bytes of one message of `/flood`, and of all of them.
+const MAX_FLOOD_MESSAGE_BYTES: usize = 64 << 20;
+const MAX_FLOOD_BYTES: u64 = 4 << 30;
+
+/// Longest time that `/stall` takes, and what it takes if not told.
+const MAX_STALL_SECONDS: u64 = 600;
+const STALL_SECONDS: u64 = 120;
+
+/// A route with its parameters, all within bounds. The module's page of the server has the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// `/echo`, `/echo?digest=1`
+    Burst,
+    Close { code: Option<u16>, reason: String },
     Echo { digest: bool },
-    /// `/sink`
+    Extension,
+    Feed,
+    Flood { messages: u32, bytes: usize },
+    Never,
+    NoSubprotocol,
+    Raw(Vec<u8>),
+    Redirect,
+    Refuse,
     Sink,
+    Stall { seconds: u64 },
+    Status(u16),
+    Subprotocol,
+    Subprotocols,
+    WrongAccept,
 }
 
 /// Why there is no route.
@@ -41,8 +66,34 @@ impl Route {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let query = Query(query);
         Ok(match path {
-            "/echo" => Self::Echo { digest: query.get("digest").is_some_and(|value| value == "1") },
+            "/burst" => Self::Burst,
+            "/close" => {
+                Self::Close { code: query.number("code")?, reason: query.text("reason").unwrap_or_default() }
+            }
+            "/echo" => Self::Echo { digest: query.text("digest").is_some_and(|value| value == "1") },
+            "/extension" => Self::Extension,
+            "/feed" => Self::Feed,
+            "/flood" => query.flood()?,
+            "/never" => Self::Never,
+            "/no-subprotocol" => Self::NoSubprotocol,
+            "/raw" => {
+                let bytes = query.text("hex").and_then(|hex| bytes(&hex));
+                Self::Raw(bytes.ok_or(Unknown::Query("hex"))?)
+            }
+            "/redirect" => Self::Redirect,
+            "/refuse" => Self::Refuse,
             "/sink" => Self::Sink,
+            "/stall" => {
+                let seconds = query.number("seconds")?.unwrap_or(STALL_SECONDS);
+                Self::Stall { seconds: within(seconds, MAX_STALL_SECONDS, "seconds")? }
+            }
+            "/status" => {
+                let status = query.number("code")?.filter(|status| (200..=599).contains(status));
+                Self::Status(status.ok_or(Unknown::Query("code"))?)
+            }
+            "/subprotocol" => Self::Subprotocol,
+            "/subprotocols" => Self::Subprotocols,
+            "/wrong-accept" => Self::WrongAccept,
             _ => return Err(Unknown::Path),
         })
     }
@@ -52,8 +103,76 @@ impl Route {
 struct Query<'a>(&'a str);
 
 impl Query<'_> {
-    fn get(&self, name: &str) -> Option<String> {
+    fn text(&self, name: &str) -> Option<String> {
         let mut pairs = form_urlencoded::parse(self.0.as_bytes());
         pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+
+    fn number<N: FromStr>(&self, name: &'static str) -> Result<Option<N>, Unknown> {
+        self.text(name).map(|text| text.parse()).transpose().map_err(|_| Unknown::Query(name))
+    }
+
+    fn flood(&self) -> Result<Route, Unknown> {
+        let messages = self.number("messages")?.ok_or(Unknown::Query("messages"))?;
+        let messages = within(messages, MAX_FLOOD_MESSAGES, "messages")?;
+        let bytes = self.number("bytes")?.ok_or(Unknown::Query("bytes"))?;
+        let bytes = within(bytes, MAX_FLOOD_MESSAGE_BYTES, "bytes")?;
+        // The bounds of the factors keep the product within 64 bits.
+        within(u64::from(messages) * bytes as u64, MAX_FLOOD_BYTES, "bytes")?;
+        Ok(Route::Flood { messages, bytes })
+    }
+}
+
+fn within<N: PartialOrd + Copy>(number: N, most: N, name: &'static str) -> Result<N, Unknown> {
+    if number <= most { Ok(number) } else { Err(Unknown::Query(name)) }
+}
+
+/// Bytes from pairs of hexadecimal digits.
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    let digits = hex.as_bytes();
+    if digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Route, Unknown};
+
+    #[test]
+    fn parameters_are_decoded() {
+        let close = Route::Close { code: Some(4001), reason: "bye \u{1f30a}&".into() };
+        assert_eq!(Route::of("/close?reason=bye+%F0%9F%8C%8A%26&code=4001"), Ok(close));
+        assert_eq!(Route::of("/close"), Ok(Route::Close { code: None, reason: String::new() }));
+        assert_eq!(Route::of("/raw?hex="), Ok(Route::Raw(vec![])));
+        assert_eq!(Route::of("/raw?hex=81ff0A"), Ok(Route::Raw(vec![0x81, 0xff, 0x0a])));
+        assert_eq!(Route::of("/echo?digest=1&x=2"), Ok(Route::Echo { digest: true }));
+        assert_eq!(Route::of("/echo?"), Ok(Route::Echo { digest: false }));
+        assert_eq!(Route::of("/flood?messages=3&bytes=0"), Ok(Route::Flood { messages: 3, bytes: 0 }));
+    }
+
+    #[test]
+    fn what_is_wrong_or_out_of_bounds_is_named() {
+        for (target, name) in [
+            ("/close?code=65536", "code"),
+            ("/close?code=x", "code"),
+            ("/status", "code"),
+            ("/status?code=101", "code"),
+            ("/raw", "hex"),
+            ("/raw?hex=8", "hex"),
+            ("/raw?hex=+1", "hex"),
+            ("/raw?hex=%C3%A9", "hex"),
+            ("/stall?seconds=601", "seconds"),
+            ("/flood?bytes=1", "messages"),
+            ("/flood?messages=10000001&bytes=1", "messages"),
+            ("/flood?messages=1&bytes=67108865", "bytes"),
+            ("/flood?messages=65&bytes=67108864", "bytes"),
+        ] {
+            assert_eq!(Route::of(target), Err(Unknown::Query(name)), "{target}");
+        }
+        for target in ["/", "", "/echos", "/echo/", "http://localhost/echo"] {
+            assert_eq!(Route::of(target), Err(Unknown::Path), "{target}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Routes that behave, on tidegate's driver in the server's role.
 
 use std::io;
+use std::pin::pin;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -8,6 +9,7 @@ use tidegate::Message;
 use tidegate::proto::ws::Request;
 use tokio::net::TcpStream;
 
+use super::feed;
 use super::peer::{Peer, hash, hex};
 
 /// Sends each message back as its own kind; with `digest` followed by its size and SHA-256.
@@ -17,7 +19,7 @@ pub(super) async fn echo(
     subprotocol: Option<&str>,
     digest: bool,
 ) -> io::Result<()> {
-    let peer = Peer::accept(stream, request, subprotocol)?;
+    let peer = Peer::accept(stream, request, subprotocol).await?;
     while let Some(message) = peer.recv().await {
         let mut about = None;
         if digest {
@@ -39,7 +41,7 @@ pub(super) async fn echo(
 
 /// Counts and hashes; the text `report` asks for the result so far, without what was asked.
 pub(super) async fn sink(stream: TcpStream, request: &Request) -> io::Result<()> {
-    let peer = Peer::accept(stream, request, None)?;
+    let peer = Peer::accept(stream, request, None).await?;
     let (mut messages, mut bytes, mut sha256) = (0_u64, 0_u64, Sha256::new());
     while let Some(message) = peer.recv().await {
         if message.as_text() == Some("report") {
@@ -55,6 +57,74 @@ pub(super) async fn sink(stream: TcpStream, request: &Request) -> io::Result<()>
         }
     }
     Ok(())
+}
+
+/// Streams the data set, one text message a row, and closes with its digest as the reason.
+pub(super) async fn feed(stream: TcpStream, request: &Request) -> io::Result<()> {
+    let peer = Peer::accept(stream, request, None).await?;
+    meanwhile(&peer, async {
+        for row in feed::rows() {
+            if !peer.send(row).await {
+                return;
+            }
+        }
+        peer.close(feed::digest()).await;
+    })
+    .await;
+    Ok(())
+}
+
+/// Sends as fast as it goes; byte `i` of message `m` is the lowest eight bits of `m + i`. Closes
+/// with the SHA-256 of all bytes as the reason.
+pub(super) async fn flood(
+    stream: TcpStream,
+    request: &Request,
+    messages: u32,
+    bytes: usize,
+) -> io::Result<()> {
+    let peer = Peer::accept(stream, request, None).await?;
+    meanwhile(&peer, async {
+        let mut sha256 = Sha256::new();
+        let cycle: Vec<u8> = (0..=u8::MAX).cycle().take(bytes + 256).collect();
+        for message in 0..messages {
+            let [first, ..] = message.to_le_bytes();
+            let message = cycle.get(usize::from(first)..).and_then(|rest| rest.get(..bytes));
+            let message = message.unwrap_or_default();
+            hash(&mut sha256, message).await;
+            if !peer.send(message).await {
+                return;
+            }
+        }
+        peer.close(&hex(sha256)).await;
+    })
+    .await;
+    Ok(())
+}
+
+/// Tells which subprotocols were offered, of which it acknowledges `first`, and the `Origin`.
+pub(super) async fn subprotocols(
+    stream: TcpStream,
+    request: &Request,
+    first: Option<&str>,
+) -> io::Result<()> {
+    let peer = Peer::accept(stream, request, first).await?;
+    let origin = request.headers.value("Origin").map(String::from_utf8_lossy);
+    let answer = json!({ "offered": request.subprotocols, "origin": origin });
+    if peer.send(answer.to_string()).await {
+        while peer.recv().await.is_some() {}
+    }
+    Ok(())
+}
+
+/// Does `work`, and throws away what the peer sends; gives up when the peer has gone.
+async fn meanwhile(peer: &Peer, work: impl Future<Output = ()>) {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            () = &mut work => return,
+            message = peer.recv() => if message.is_none() { return },
+        }
+    }
 }
 
 fn content(message: &Message) -> &[u8] {

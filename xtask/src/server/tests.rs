@@ -1,6 +1,7 @@
 //! Over real TCP: a foreign WebSocket where the server behaves, plain bytes where it does not.
 
 mod files;
+mod misbehave;
 mod talk;
 
 use std::io::{Read as _, Write as _};
@@ -34,9 +35,13 @@ fn connect(server: &Running) -> TcpStream {
 
 /// All connections have ended, and with them their tasks.
 fn assert_idle(server: &Running) {
+    assert_tasks(server, 0);
+}
+
+fn assert_tasks(server: &Running, tasks: usize) {
     let start = Instant::now();
-    while server.tasks() > 0 {
-        assert!(start.elapsed() < PATIENCE, "{} tasks are left", server.tasks());
+    while server.tasks() != tasks {
+        assert!(start.elapsed() < PATIENCE, "{} tasks, and not {tasks}", server.tasks());
         std::thread::yield_now();
     }
 }

@@ -1,13 +1,15 @@
 //! The routes that behave, seen by a WebSocket that is not tidegate's.
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::{Message, WebSocket, client};
+use tungstenite::protocol::{CloseFrame, Role};
+use tungstenite::{ClientRequestBuilder, Message, WebSocket, client};
 
-use super::{assert_idle, connect, server};
+use super::{PATIENCE, assert_idle, connect, server};
 use crate::server::{Running, peer};
 
 type Socket = WebSocket<TcpStream>;
@@ -108,5 +110,157 @@ fn a_peer_that_breaks_off_leaves_nothing() {
     }
     assert!(server.tasks() >= 100);
     drop(sockets);
+    assert_idle(&server);
+}
+
+#[test]
+fn echo_makes_a_peer_wait_that_does_not_read() {
+    // More than all queues of the server may hold.
+    const MESSAGES: usize = 160;
+    let server = server();
+    let mut socket = open(&server, "/echo");
+    let message = Message::binary(noise(1 << 20));
+    socket.get_ref().set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let mut sent = 0;
+    while sent < MESSAGES {
+        sent += 1;
+        match socket.send(message.clone()) {
+            Ok(()) => {}
+            // The rest of it stays with the socket.
+            Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(sent < MESSAGES / 2, "{sent} MiB were taken");
+    let reader = socket.get_ref().try_clone().unwrap();
+    let reader = std::thread::spawn({
+        let message = message.clone();
+        move || {
+            let mut socket = WebSocket::from_raw_socket(reader, Role::Client, None);
+            (0..MESSAGES).all(|_| socket.read().unwrap() == message)
+        }
+    });
+    socket.get_ref().set_write_timeout(Some(PATIENCE)).unwrap();
+    socket.flush().unwrap();
+    for _ in sent..MESSAGES {
+        socket.send(message.clone()).unwrap();
+    }
+    assert!(reader.join().unwrap());
+    close(socket);
+}
+
+#[test]
+fn sink_takes_messages_above_every_default_limit() {
+    const MESSAGE: usize = 100 << 20;
+    let server = server();
+    let mut socket = open(&server, "/sink");
+    let mut all = Sha256::new();
+    for _ in 0..2 {
+        let bytes = vec![7; MESSAGE];
+        all.update(&bytes);
+        socket.send(Message::binary(bytes)).unwrap();
+    }
+    socket.send(Message::text("report")).unwrap();
+    let report = serde_json::json!({ "messages": 2, "bytes": 2 * MESSAGE, "sha256": peer::hex(all) });
+    assert_eq!(json(&mut socket), report);
+    close(socket);
+}
+
+/// All messages until the close frame, and its code and reason.
+fn read_to_close(socket: &mut Socket) -> (Vec<Message>, u16, String) {
+    let mut messages = Vec::new();
+    loop {
+        match socket.read().unwrap() {
+            Message::Close(frame) => {
+                let frame = frame.unwrap();
+                assert!(matches!(socket.read(), Err(tungstenite::Error::ConnectionClosed)));
+                return (messages, frame.code.into(), frame.reason.to_string());
+            }
+            message => messages.push(message),
+        }
+    }
+}
+
+#[test]
+fn feed_streams_the_whole_data_set() {
+    let server = server();
+    let mut socket = open(&server, "/feed");
+    // What the peer says is not listened to.
+    socket.send(Message::binary(noise(100_000))).unwrap();
+    let (messages, code, reason) = read_to_close(&mut socket);
+    assert_eq!((messages.len(), code), (34_924, 1000));
+    let rows: Vec<_> = messages.iter().map(|message| message.to_text().unwrap()).collect();
+    assert!(messages.iter().all(Message::is_text));
+    assert_eq!(reason, hex(rows.join("\n").as_bytes()));
+    assert!(rows[0x41].starts_with("0041;LATIN CAPITAL LETTER A;"), "{}", rows[0x41]);
+    assert_idle(&server);
+}
+
+#[test]
+fn feed_ends_with_its_peer() {
+    let server = server();
+    let mut socket = open(&server, "/feed");
+    socket.read().unwrap();
+    drop(socket);
+    assert_idle(&server);
+}
+
+#[test]
+fn flood_sends_what_it_says() {
+    let server = server();
+    for (messages, bytes) in [(0, 10), (1_000, 0), (300, 1_000), (3, 1_000_000)] {
+        let mut socket = open(&server, &format!("/flood?messages={messages}&bytes={bytes}"));
+        let (received, code, reason) = read_to_close(&mut socket);
+        assert_eq!((received.len(), code), (messages, 1000));
+        let mut all = Vec::new();
+        for (number, message) in received.into_iter().enumerate() {
+            assert!(message.is_binary());
+            let expected: Vec<u8> = (0..bytes).map(|i| (number + i).to_le_bytes()[0]).collect();
+            assert_eq!(message.into_data(), expected);
+            all.extend_from_slice(&expected);
+        }
+        assert_eq!(reason, hex(&all));
+    }
+    assert_idle(&server);
+}
+
+#[test]
+fn subprotocols_are_reported_and_acknowledged() {
+    let server = server();
+    for (path, chosen) in
+        [("/subprotocol", Some("chat.v2")), ("/subprotocols", Some("chat.v2")), ("/no-subprotocol", None)]
+    {
+        let url = format!("ws://{}{path}", server.address());
+        let uri = url.parse().unwrap();
+        let request = ClientRequestBuilder::new(uri)
+            .with_header("Origin", "https://example.com")
+            .with_sub_protocol("chat.v2")
+            .with_sub_protocol("chat.v1");
+        let (mut socket, chosen_here) = match client(request, connect(&server)) {
+            Ok((socket, response)) => {
+                let chosen = response.headers().get("Sec-WebSocket-Protocol").unwrap();
+                (socket, Some(chosen.to_str().unwrap().to_owned()))
+            }
+            // It insists on an answer, as browsers do.
+            Err(error) => {
+                assert!(error.to_string().contains("SubProtocol error"), "{error}");
+                assert_eq!(chosen, None);
+                continue;
+            }
+        };
+        assert_eq!(chosen_here.as_deref(), chosen);
+        if path == "/subprotocols" {
+            let expected =
+                serde_json::json!({ "offered": ["chat.v2", "chat.v1"], "origin": "https://example.com" });
+            assert_eq!(json(&mut socket), expected);
+        } else {
+            socket.send(Message::text("tide")).unwrap();
+            assert_eq!(socket.read().unwrap(), Message::text("tide"));
+        }
+        close(socket);
+    }
+    let mut socket = open(&server, "/subprotocols");
+    assert_eq!(json(&mut socket), serde_json::json!({ "offered": [], "origin": null }));
+    close(socket);
     assert_idle(&server);
 }
