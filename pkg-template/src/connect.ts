@@ -5,6 +5,7 @@ import type { Codec } from "./codec.js";
 import type { Host, SocketEvent, WasmSource, WebSocketLike } from "./core.js";
 import type { Message, Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
+import { EVENTS } from "./host.js";
 import { abort, adopt, type Socket } from "./socket.js";
 import type { Closed } from "./ticket.js";
 
@@ -45,7 +46,6 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
   overflowCode?: number | undefined;
 }
 
-const EVENTS = ["open", "message", "error", "close"];
 /** The queues' default bounds, in the order in which the wasm takes them. */
 const BOUNDS = {
   maxSendBytes: 16 << 20,

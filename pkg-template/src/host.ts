@@ -7,7 +7,7 @@ import type { Bounds, Core, CoreConstructor, Sink, SocketEvent, WasmConstructor,
 import { bytesOf, type Parcel } from "./data.js";
 
 /** `error` says nothing that `close` does not, but `ws` kills the process over one that nobody hears. */
-const EVENTS = ["open", "message", "error", "close"];
+export const EVENTS = ["open", "message", "error", "close"];
 
 /** The reason that goes with a close which the wasm began because the receive queue was full. */
 const OVERFLOW = "receive queue overflow";

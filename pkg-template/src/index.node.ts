@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 
-import init, { Core } from "./tidegate_core.js";
+import init, { Core } from "./wasm.js";
 import { connectOn, type Connect } from "./connect.js";
 import { loadOnce } from "./core.js";
 import { hosted } from "./host.js";
@@ -23,6 +23,6 @@ export const connect: Connect = /* @__PURE__ */ connectOn({
       const { readFile } = await import("node:fs/promises");
       return readFile(new URL("./tidegate_core_bg.wasm", import.meta.url));
     };
-    return init({ module_or_path: source ?? (await read()) });
+    return init(source ?? (await read()));
   }),
 });

@@ -6,7 +6,7 @@
  * @packageDocumentation
  */
 
-import init, { Core } from "./tidegate_core.js";
+import init, { Core } from "./wasm.js";
 import { connectOn, type Connect } from "./connect.js";
 import { loadOnce } from "./core.js";
 import { hosted } from "./host.js";
@@ -16,8 +16,5 @@ export * from "./api.js";
 /** Opens a connection and gives its handle once it is open. See {@link Connect}. */
 export const connect: Connect = /* @__PURE__ */ connectOn({
   Core: /* @__PURE__ */ hosted(Core),
-  // `new URL` with a literal is what bundlers look for to ship the file.
-  load: /* @__PURE__ */ loadOnce((source) =>
-    init({ module_or_path: source ?? new URL("./tidegate_core_bg.wasm", import.meta.url) }),
-  ),
+  load: /* @__PURE__ */ loadOnce(init),
 });

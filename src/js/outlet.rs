@@ -24,10 +24,12 @@ pub(super) struct FacadeOutlet {
     /// No message is taken any more.
     stopped: Cell<bool>,
     last_ticket: Cell<u64>,
-    /// How many calls of `send` are under way, one inside the other.
-    sends: Cell<u32>,
-    /// What ended meanwhile: a `send` returns the end of its own message instead of reporting it.
-    ended: RefCell<Vec<(TicketId, Outcome)>>,
+    /// The message of the innermost `send` that is under way, and its end: a `send` returns the end
+    /// of its own message instead of reporting it.
+    current: Cell<Option<(TicketId, Option<Outcome>)>>,
+    /// What else has ended meanwhile, reported when the outermost `send` returns: until then the
+    /// facade may not know its ticket.
+    ended: Cell<Vec<(TicketId, Outcome)>>,
 }
 
 /// What became of a message within the call that sent it.
@@ -49,8 +51,8 @@ impl FacadeOutlet {
             wants_message: Cell::new(false),
             stopped: Cell::new(false),
             last_ticket: Cell::new(0),
-            sends: Cell::new(0),
-            ended: RefCell::default(),
+            current: Cell::new(None),
+            ended: Cell::default(),
         }
     }
 
@@ -84,20 +86,27 @@ impl FacadeOutlet {
     pub(super) fn sending(&self, send: impl FnOnce(TicketId)) -> Sent {
         let ticket = TicketId(self.last_ticket.get() + 1);
         self.last_ticket.set(ticket.0);
-        self.sends.set(self.sends.get() + 1);
+        let outer = self.current.replace(Some((ticket, None)));
         send(ticket);
-        self.sends.set(self.sends.get() - 1);
-        let own = {
-            let mut ended = self.ended.borrow_mut();
-            ended.iter().position(|entry| entry.0 == ticket).map(|at| ended.remove(at).1)
-        };
-        if self.sends.get() == 0 && !self.ended.borrow().is_empty() {
-            // Taken out first: the facade may send again.
-            for (ticket, ended) in self.ended.take() {
-                self.host.outcome(number(ticket.0), outcome(ended));
+        let mut own = self.current.replace(outer).and_then(|(_, ended)| ended);
+        // Taken out first: the facade may send again while it is told.
+        for (other, ended) in self.ended.take() {
+            if other == ticket {
+                own = Some(ended);
+            } else if outer.is_none() {
+                self.host.outcome(number(other.0), outcome(ended));
+            } else {
+                self.keep(other, ended);
             }
         }
         own.map_or(Sent::Queued(ticket), Sent::Ended)
+    }
+
+    /// Keeps an end until the outermost `send` returns.
+    fn keep(&self, ticket: TicketId, outcome: Outcome) {
+        let mut ended = self.ended.take();
+        ended.push((ticket, outcome));
+        self.ended.set(ended);
     }
 
     /// The oldest received message; without one, the next is announced.
@@ -122,10 +131,12 @@ impl Outlet<HostTransport> for FacadeOutlet {
         let (messages, bytes) = self.queued.get();
         self.queued.set((messages.saturating_sub(1), bytes.saturating_sub(done.bytes)));
         if let Some(ticket) = done.ticket {
-            if self.sends.get() > 0 {
-                self.ended.borrow_mut().push((ticket, done.outcome));
-            } else {
-                self.host.outcome(number(ticket.0), outcome(done.outcome));
+            match self.current.get() {
+                Some((current, _)) if current == ticket => {
+                    self.current.set(Some((ticket, Some(done.outcome))));
+                }
+                Some(_) => self.keep(ticket, done.outcome),
+                None => self.host.outcome(number(ticket.0), outcome(done.outcome)),
             }
         }
         if self.wants_room.replace(false) {

@@ -13,8 +13,8 @@ use crate::dist::{self, Package};
 use crate::steps::{Steps, print_table, write_json};
 use crate::{hash, process, tools};
 
-/// 14 KB for wasm, glue and facade together, in bytes of brotli.
-const BOUND: usize = 14 * 1_024;
+/// 14 kB for wasm, glue and facade together, in bytes of brotli.
+const BOUND: usize = 14_000;
 
 /// What a part of the package weighs, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -73,10 +73,12 @@ pub struct Queued {
 ///
 /// The bounds are checked where messages enter (see [`SendLimits::admit`]), not here: a handle on
 /// another thread has its room before the queue sees the message.
-/// Invariant: `bytes` is the sum of the sizes of `items`.
+/// Invariant: `messages` and `bytes` are the number and the sum of the sizes of what is in `items`.
 #[derive(Debug, Default)]
 pub struct SendQueue {
-    items: VecDeque<Queued>,
+    /// `None` where a message was cancelled; its place goes when its turn comes.
+    items: VecDeque<Option<Queued>>,
+    messages: u64,
     bytes: u64,
 }
 
@@ -89,31 +91,40 @@ impl SendQueue {
 
     /// Appends a message.
     pub fn push(&mut self, class: Class, flow: Flow, payload: Payload, ticket: Option<TicketId>) {
+        self.messages += 1;
         self.bytes += payload.bytes();
-        self.items.push_back(Queued { class, flow, payload, ticket });
+        self.items.push_back(Some(Queued { class, flow, payload, ticket }));
     }
 
     /// Takes the message that goes next.
     pub fn pop(&mut self) -> Option<Queued> {
-        let item = self.items.pop_front()?;
-        self.bytes -= item.payload.bytes();
-        Some(item)
+        loop {
+            if let Some(item) = self.items.pop_front()? {
+                return Some(self.left(item));
+            }
+        }
     }
 
     /// Takes out the message of `ticket`, wherever it stands; `None` if it is not queued.
     ///
     /// Linear in the number of queued messages.
     pub fn cancel(&mut self, ticket: TicketId) -> Option<Queued> {
-        let at = self.items.iter().position(|item| item.ticket == Some(ticket))?;
-        let item = self.items.remove(at)?;
+        let of_ticket =
+            |place: &&mut Option<Queued>| place.as_ref().is_some_and(|item| item.ticket == Some(ticket));
+        let item = self.items.iter_mut().find(of_ticket)?.take()?;
+        Some(self.left(item))
+    }
+
+    fn left(&mut self, item: Queued) -> Queued {
+        self.messages -= 1;
         self.bytes -= item.payload.bytes();
-        Some(item)
+        item
     }
 
     /// How many messages are queued.
     #[must_use]
     pub fn messages(&self) -> u64 {
-        self.items.len() as u64
+        self.messages
     }
 
     /// The sum of their sizes in bytes.
@@ -125,7 +136,7 @@ impl SendQueue {
     /// Whether nothing is queued.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.messages == 0
     }
 }
 

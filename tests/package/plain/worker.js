@@ -1,7 +1,7 @@
 /** The checks in a module worker, for which there are no import maps. */
 
 import * as tidegate from "/pkg/index.js";
-import init from "/pkg/tidegate_core.js";
+import init from "/pkg/wasm.js";
 import { serve } from "../checks/page.js";
 
 serve(tidegate, init);

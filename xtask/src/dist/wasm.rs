@@ -50,18 +50,54 @@ pub(super) fn compile() -> Result<PathBuf> {
 /// If wasm-bindgen or wasm-opt rejects the module.
 pub(super) fn bind(module: &Path, directory: &Path, npm: &Tools) -> Result<()> {
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(module).out_name(NAME).web(true)?.typescript(true);
-    // Off by default here, unlike in the command line tool: `init()` would not find the module.
-    bindgen.omit_default_module_path(false);
+    bindgen.input_path(module).out_name(NAME).bundler(true)?.typescript(true);
     bindgen.remove_name_section(true).remove_producers_section(true);
     bindgen.generate(directory).context("binding the module to JavaScript")?;
     let bound = directory.join(format!("{NAME}_bg.wasm"));
+    shorten_imports(&bound, &directory.join(format!("{NAME}_bg.js")))?;
+    // The facade has its own loader (wasm.ts), which joins module and glue: only their types are kept.
+    let types = directory.join(format!("{NAME}.d.ts"));
+    let mut declared = std::fs::read_to_string(&types).context("reading the types of the glue")?;
+    declared.push_str("\n/** Joins the glue with the module's exports. */\n");
+    declared.push_str("export function __wbg_set_wasm(exports: WebAssembly.Exports): void;\n");
+    std::fs::write(directory.join(format!("{NAME}_bg.d.ts")), declared)
+        .context("writing the types of the glue")?;
+    std::fs::remove_file(types)?;
+    std::fs::remove_file(directory.join(format!("{NAME}.js")))?;
     let small = directory.join("small.wasm");
     let mut optimise = npm.command("binaryen", "wasm-opt")?;
-    optimise.args(["-Oz", "--strip-debug", "--strip-producers"]).args(FEATURES);
+    optimise
+        .args([
+            "-O4",
+            "--flatten",
+            "--rereloop",
+            "-Oz",
+            "-Oz",
+            "--strip-debug",
+            "--strip-producers",
+            "--strip-target-features",
+        ])
+        .args(FEATURES);
     process::run(optimise.arg(&bound).arg("-o").arg(&small))?;
     if small.metadata()?.len() > bound.metadata()?.len() {
         bail!("wasm-opt made the module larger");
     }
     std::fs::rename(&small, &bound).context("replacing the module by its smaller one")
+}
+
+/// Gives the functions that the glue provides short names, in module and glue: the hashes in
+/// wasm-bindgen's own do not compress, and stand in both (300 B of brotli).
+fn shorten_imports(module: &Path, glue: &Path) -> Result<()> {
+    let mut wasm = walrus::Module::from_file(module).context("reading the bound module")?;
+    let mut script = std::fs::read_to_string(glue).context("reading the glue")?;
+    for (number, import) in wasm.imports.iter_mut().enumerate() {
+        let short = format!("i{number}");
+        if script.contains(&format!(" {short}(")) || !script.contains(&format!(" {}(", import.name)) {
+            bail!("the glue does not provide {} in the way that was expected", import.name);
+        }
+        script = script.replace(&format!(" {}(", import.name), &format!(" {short}("));
+        import.name = short;
+    }
+    std::fs::write(glue, script).context("writing the glue")?;
+    wasm.emit_wasm_file(module).context("writing the module with its new names")
 }

@@ -1,0 +1,50 @@
+/** Loads the wasm module and joins it with its glue. */
+
+import * as glue from "./tidegate_core_bg.js";
+import type { WasmSource } from "./core.js";
+
+export { Core } from "./tidegate_core_bg.js";
+
+/** What the module exports, beside what the glue calls. */
+export interface WasmExports extends WebAssembly.Exports {
+  readonly memory: WebAssembly.Memory;
+}
+
+let loaded: WasmExports | undefined;
+
+/**
+ * Loads the module, once; later calls give the same exports. `source` is where from: default the
+ * file beside this one. Rejects with what fetching, compiling or linking says.
+ */
+export default async function init(
+  // A literal, which bundlers look for to ship the file.
+  source: WasmSource = new URL("./tidegate_core_bg.wasm", import.meta.url),
+): Promise<WasmExports> {
+  return (loaded ??= await link(source));
+}
+
+async function link(source: WasmSource): Promise<WasmExports> {
+  const imports = { "./tidegate_core_bg.js": glue } as unknown as WebAssembly.Imports;
+  // What is fetched is told by what it has: a string, a `URL`, a `Request`.
+  const address = typeof source === "string" || "href" in source || "method" in source;
+  const given = address ? await fetch(source as string) : source;
+  let result;
+  if (isResponse(given)) {
+    if (!given.ok) throw new Error(`${given.url} answered ${given.status}`);
+    // Compiling while it comes in wants the right type; without it, whole.
+    result = given.headers.get("Content-Type")?.startsWith("application/wasm")
+      ? await WebAssembly.instantiateStreaming(given, imports)
+      : await WebAssembly.instantiate(await given.arrayBuffer(), imports);
+  } else {
+    result = await WebAssembly.instantiate(given as BufferSource, imports);
+  }
+  // Of a compiled module it is the instance itself.
+  const { exports } = "instance" in result ? result.instance : (result as WebAssembly.Instance);
+  glue.__wbg_set_wasm(exports);
+  (exports.__wbindgen_start as () => void)();
+  return exports as WasmExports;
+}
+
+function isResponse(given: WasmSource): given is Response {
+  return "ok" in (given as Response);
+}
