@@ -129,11 +129,12 @@ fn within<N: PartialOrd + Copy>(number: N, most: N, name: &'static str) -> Resul
 
 /// Bytes from pairs of hexadecimal digits.
 fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digits = hex.as_bytes();
-    if digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let byte = |pair: &[u8]| match *pair {
+        [high, low] => u8::try_from(digit(high)? << 4 | digit(low)?).ok(),
+        _ => None,
+    };
+    hex.as_bytes().chunks(2).map(byte).collect()
 }
 
 #[cfg(test)]

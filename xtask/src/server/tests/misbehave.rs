@@ -3,8 +3,10 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
+use sha2::{Digest as _, Sha256};
+
 use super::{assert_idle, assert_tasks, connect, server};
-use crate::server::Running;
+use crate::server::{Running, peer};
 
 /// Asks for a WebSocket and gives the stream, on which nothing was read.
 fn ask(server: &Running, target: &str) -> TcpStream {
@@ -189,4 +191,29 @@ fn a_stopped_server_ends_every_connection() {
             assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         }
     }
+}
+
+#[test]
+fn sink_reads_a_message_of_many_fragments_to_its_end() {
+    const FRAGMENTS: usize = 4_096;
+    let server = server();
+    let mut stream = open(&server, "/sink");
+    let zeros = vec![0; 1 << 14];
+    for number in 0..FRAGMENTS {
+        let opcode = if number == 0 { 2 } else { 0 };
+        let fin = if number == FRAGMENTS - 1 { 0x80 } else { 0 };
+        // 16,384 bytes, masked with nothing.
+        stream.write_all(&[fin | opcode, 0xfe, 0x40, 0, 0, 0, 0, 0]).unwrap();
+        stream.write_all(&zeros).unwrap();
+    }
+    stream.write_all(b"\x81\x86\x00\x00\x00\x00report").unwrap();
+    let sha256 = peer::hex(Sha256::new_with_prefix(zeros.repeat(FRAGMENTS)));
+    let expected = format!(r#"{{"bytes":67108864,"messages":1,"sha256":"{sha256}"}}"#);
+    let mut report = vec![0; 2 + expected.len()];
+    stream.read_exact(&mut report).unwrap();
+    assert_eq!(&report[..2], [0x81, u8::try_from(expected.len()).unwrap()]);
+    assert_eq!(&report[2..], expected.as_bytes());
+    stream.write_all(CLOSE).unwrap();
+    assert_eq!(rest(&mut stream), b"\x88\x00");
+    assert_idle(&server);
 }
