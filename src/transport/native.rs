@@ -184,7 +184,10 @@ impl<S: ByteStream> Inner<S> {
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = self.take_events();
-        for _ in 0..READS_AT_ONCE {
+        for read in 1..=READS_AT_ONCE {
+            // After the last read there may be more, of which no waker knows: it is asked for again
+            // as soon as the driver has looked, whether or not these bytes have made an event.
+            moved |= read == READS_AT_ONCE;
             match self.read(cx) {
                 Ok(Some(0)) => {
                     self.take_events();
