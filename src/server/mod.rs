@@ -84,6 +84,9 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let transport = NativeTransport::accepted(stream, connection, response, protocol);
     let clock = HostClock::new();
     let driver = Driver::new(HubOutlet::new(hub), transport, clock, None);
+    // It is open from the first moment: what the caller sends, and a close, must not come upon a
+    // connection that seems to be connecting still.
+    driver.pump();
     runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
     Ok(client)
 }
