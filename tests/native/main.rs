@@ -1,0 +1,55 @@
+//! The client over TCP: against tungstenite, and against tidegate's own server; and that server
+//! against tungstenite as client. No test sleeps.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a panic fails the test"
+)]
+
+mod addresses;
+mod foreign;
+mod hostile;
+mod own;
+mod raw;
+mod server;
+#[path = "../client/suite/mod.rs"]
+mod suite;
+
+use core::time::Duration;
+
+use tidegate::{Client, ClientBuilder, ConnectError};
+
+/// Routes on a port of this machine.
+struct TcpNet {
+    port: u16,
+}
+
+impl TcpNet {
+    fn url(&self, route: &str) -> String {
+        let port = if route == "/refused" { raw::closed_port() } else { self.port };
+        format!("ws://127.0.0.1:{port}{route}")
+    }
+}
+
+impl suite::Net for TcpNet {
+    async fn connect(
+        &self,
+        route: &str,
+        describe: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Client, ConnectError> {
+        describe(Client::builder(self.url(route))).connect().await
+    }
+
+    async fn turn(&self) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Runs a test in a runtime of its own. The limit only turns a hang into a failure.
+fn block_on<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let limit = Duration::from_secs(if option_env!("TIDEGATE_FULL").is_some() { 600 } else { 60 });
+    runtime.block_on(async { tokio::time::timeout(limit, test).await.expect("the test hangs") })
+}

@@ -1,0 +1,131 @@
+//! The suite against tidegate's own server: the same driver at both ends.
+
+use sha2::{Digest, Sha256};
+use tidegate::proto::ws::{HeadLimits, Request, ServerHandshake};
+use tidegate::server::{AcceptOptions, accept};
+use tidegate::{Client, Message};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::TcpNet;
+use crate::raw::parameter;
+use crate::suite::hex;
+
+/// A server in the runtime of the test.
+pub(crate) async fn net() -> TcpNet {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    TcpNet { port }
+}
+
+/// Reads the request; `None` if the client has gone before it had said it.
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Request> {
+    let mut handshake = ServerHandshake::new(HeadLimits::default());
+    let mut bytes = [0; 4096];
+    loop {
+        let n = stream.read(&mut bytes).await.ok().filter(|n| *n > 0)?;
+        if let Some(request) = handshake.receive(&bytes[..n]).expect("a valid request") {
+            return Some(request);
+        }
+    }
+}
+
+async fn serve(mut stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let Some(request) = read_request(&mut stream).await else { return };
+    let target = request.target.clone();
+    let path = target.split('?').next().expect("it has a first part");
+    let chosen = request.subprotocols.first().cloned().filter(|_| path == "/subprotocol");
+    match path {
+        "/never" => {
+            // Held until the client goes.
+            let _ = stream.read(&mut [0; 16]).await;
+        }
+        "/stall" => {
+            let response = request.accept(None).expect("nothing is chosen").to_bytes();
+            stream.write_all(&response).await.expect("it is there");
+            core::future::pending::<()>().await;
+        }
+        _ => {
+            let options = AcceptOptions::default();
+            let client = accept(stream, &request, chosen.as_deref(), options).expect("it was offered");
+            talk(client, path, &target).await;
+        }
+    }
+}
+
+async fn talk(client: Client, path: &str, target: &str) {
+    match path {
+        "/echo" => {
+            while let Some(message) = client.recv().await {
+                if client.send(message).await.is_err() {
+                    return;
+                }
+            }
+        }
+        "/sink" => sink(&client).await,
+        "/close" => {
+            let code = parameter(target, "code").parse().expect("a code");
+            client.close(code, &parameter(target, "reason")).await.expect("it may be sent");
+        }
+        "/burst" => {
+            for message in [Message::from("one"), Message::from(&[1, 2, 3]), Message::from("three")] {
+                client.try_send(message).expect("there is room");
+            }
+            client.close(4001, "done").await.expect("it may be sent");
+        }
+        "/flood" => {
+            let number = |name| parameter(target, name).parse::<usize>().expect("a number");
+            for _ in 0..number("messages") {
+                if client.send(vec![0; number("bytes")]).await.is_err() {
+                    return;
+                }
+            }
+            client.closed().await;
+        }
+        "/subprotocol" => while client.recv().await.is_some() {},
+        other => panic!("there is no route {other}"),
+    }
+}
+
+async fn sink(client: &Client) {
+    let (mut messages, mut bytes, mut digest) = (0_u64, 0_u64, Sha256::new());
+    while let Some(message) = client.recv().await {
+        let payload = match &message {
+            Message::Text(text) if text == "report" => {
+                let sha256 = hex(&digest.clone().finalize());
+                let report = format!(r#"{{"messages":{messages},"bytes":{bytes},"sha256":"{sha256}"}}"#);
+                if client.send(report).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+            other => panic!("on the host there are text and bytes: {other:?}"),
+        };
+        messages += 1;
+        bytes += payload.len() as u64;
+        digest.update(payload);
+    }
+}
+
+macro_rules! run {
+    ($module:ident: $($case:ident,)*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $case() {
+                    crate::block_on(async { crate::suite::$module::$case(&super::net().await).await });
+                }
+            )*
+        }
+    };
+}
+crate::suite::for_every_transport!(run);
+crate::suite::for_transports_with_a_task!(run);
