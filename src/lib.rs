@@ -5,7 +5,7 @@
 // A host build without a transport (server-side rendering) has handles that are never made.
 #![cfg_attr(
     not(any(feature = "native", feature = "sim", all(target_family = "wasm", target_os = "unknown"))),
-    allow(dead_code, reason = "nothing can connect in such a build")
+    allow(dead_code, unused_imports, reason = "nothing can connect in such a build")
 )]
 
 #[cfg(all(feature = "js", not(all(target_family = "wasm", target_os = "unknown"))))]

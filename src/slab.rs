@@ -39,6 +39,10 @@ impl<V> Slab<V> {
     }
 
     /// The value of `key`.
+    #[cfg_attr(
+        not(any(feature = "sim", target_family = "wasm")),
+        allow(dead_code, reason = "only host values are looked at")
+    )]
     pub(crate) fn get(&self, key: u32) -> Option<&V> {
         match self.entries.get(key as usize) {
             Some(Entry::Used(value)) => Some(value),

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_channel::oneshot;
 
+use super::tickets::Tickets;
 use super::waiters::Waiters;
 use crate::proto::{
     Class, CloseRequest, Closed, Done, Flow, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot,
     TicketId,
 };
-use crate::slab::Slab;
 use crate::transport::{Incoming, Opened, TransportError};
 
 /// By which the driver answers [`Command::Read`]; `None` if the content could not be read.
@@ -86,8 +86,7 @@ struct State {
     /// Sinks that wait for room. A sink may be left waiting for ever (its `send` was dropped, it
     /// was not), so that nobody may have to wait for it.
     sinks: Waiters,
-    tickets: Slab<Ticket>,
-    next_serial: u32,
+    tickets: Tickets,
     received: RecvQueue<Incoming>,
     readers: Waiters,
     /// Those who wait for the connection to open or to close.
@@ -107,22 +106,6 @@ struct State {
     abandoned: bool,
 }
 
-#[derive(Debug)]
-struct Ticket {
-    serial: u32,
-    state: TicketState,
-}
-
-#[derive(Debug)]
-enum TicketState {
-    Pending(Option<Waker>),
-    Done(Outcome),
-}
-
-/// 26 bits of key and 26 of serial number: a `TicketId` is exact as a JavaScript number.
-const KEY_BITS: u32 = 26;
-const KEY_MASK: u64 = (1 << KEY_BITS) - 1;
-
 impl Hub {
     /// A hub for one connection with one user.
     pub(crate) fn new(send: SendLimits, receive: RecvLimits, kick: fn(&Self)) -> Arc<Self> {
@@ -139,8 +122,7 @@ impl Hub {
                 queued_bytes: 0,
                 room: Waiters::default(),
                 sinks: Waiters::default(),
-                tickets: Slab::default(),
-                next_serial: 0,
+                tickets: Tickets::default(),
                 received: RecvQueue::new(receive),
                 readers: Waiters::default(),
                 watchers: Waiters::default(),
@@ -313,26 +295,12 @@ impl Hub {
 
     /// The outcome of a message, or a promise to wake.
     pub(crate) fn poll_outcome(&self, ticket: TicketId, waker: Option<&Waker>) -> Poll<Outcome> {
-        let mut state = self.lock();
-        match state.ticket(ticket) {
-            Some(TicketState::Done(outcome)) => Poll::Ready(*outcome),
-            Some(TicketState::Pending(registered)) => {
-                if let Some(waker) = waker {
-                    *registered = Some(waker.clone());
-                }
-                Poll::Pending
-            }
-            // Abandoned by a driver that is gone.
-            None => Poll::Ready(Outcome::Unknown),
-        }
+        self.lock().tickets.poll(ticket, waker)
     }
 
     /// Nobody waits for the outcome any more.
     pub(crate) fn detach(&self, ticket: TicketId) {
-        let mut state = self.lock();
-        if state.ticket(ticket).is_some() {
-            state.tickets.remove(key_of(ticket));
-        }
+        self.lock().tickets.close(ticket);
     }
 
     pub(crate) fn try_recv(&self) -> Option<Incoming> {
@@ -539,13 +507,7 @@ impl Hub {
             let mut state = self.lock();
             state.queued_messages = state.queued_messages.saturating_sub(1);
             state.queued_bytes = state.queued_bytes.saturating_sub(done.bytes);
-            let ticket = done.ticket.and_then(|ticket| state.ticket(ticket)).and_then(|ticket| {
-                let TicketState::Pending(waker) = core::mem::replace(ticket, TicketState::Done(done.outcome))
-                else {
-                    return None;
-                };
-                waker
-            });
+            let ticket = done.ticket.and_then(|ticket| state.tickets.finish(ticket, done.outcome));
             let flushers = if state.queued_messages == 0 { state.flushers.all() } else { Vec::new() };
             (ticket, state.room.first(), state.sinks.all(), flushers)
         };
@@ -588,18 +550,10 @@ impl State {
     fn queue(&mut self, payload: Payload) -> TicketId {
         self.queued_messages += 1;
         self.queued_bytes = self.queued_bytes.saturating_add(payload.bytes());
-        self.next_serial = (self.next_serial + 1) & ((1 << KEY_BITS) - 1);
-        let serial = self.next_serial;
-        let key = self.tickets.insert(Ticket { serial, state: TicketState::Pending(None) });
-        let ticket = TicketId(u64::from(serial) << KEY_BITS | u64::from(key) & KEY_MASK);
+        let ticket = self.tickets.open();
         let (class, flow) = (Class::default(), Flow::default());
         self.commands.push(Command::Send { class, flow, payload, ticket: Some(ticket) });
         ticket
-    }
-
-    fn ticket(&mut self, ticket: TicketId) -> Option<&mut TicketState> {
-        let entry = self.tickets.get_mut(key_of(ticket))?;
-        (u64::from(entry.serial) == ticket.0 >> KEY_BITS).then_some(&mut entry.state)
     }
 
     fn count_value(&mut self, incoming: Option<&Incoming>) {
@@ -607,10 +561,6 @@ impl State {
             self.values += 1;
         }
     }
-}
-
-fn key_of(ticket: TicketId) -> u32 {
-    u32::try_from(ticket.0 & KEY_MASK).expect("masked to 26 bits")
 }
 
 fn wake(wakers: impl IntoIterator<Item = Waker>) {

@@ -22,6 +22,8 @@ pub(crate) mod task;
 #[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests;
 #[cfg(feature = "client")]
+mod tickets;
+#[cfg(feature = "client")]
 mod waiters;
 #[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web;

@@ -12,16 +12,14 @@
 
 pub mod error;
 mod outcome;
-mod payload;
+pub(crate) mod payload;
 mod recv;
 mod send;
 mod session;
 pub mod ws;
 
 pub use outcome::{Amount, CloseCause, Closed, Outcome};
-pub use payload::{Hosted, HostedKind, Payload, Slot};
+pub use payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
 pub use recv::{RecvLimits, RecvQueue};
 pub use send::{Class, Flow, Queued, SendLimits, SendQueue, TicketId};
-pub use session::{
-    CloseRequest, Done, Event, FetchId, Output, PART_BYTES, READ_BLOB_UP_TO, Session, SessionConfig, Transmit,
-};
+pub use session::{CloseRequest, Done, Event, Output, PART_BYTES, READ_BLOB_UP_TO, Session, SessionConfig};

@@ -75,3 +75,20 @@ impl Payload {
         }
     }
 }
+
+/// Names one [`Output::Fetch`](crate::proto::Output::Fetch), so that an answer that comes too late is known as such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FetchId(pub(crate) u64);
+
+/// One message, or one part of one, for the transport.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// The content.
+    pub payload: Payload,
+    /// Whether the message (of which this may be a later part) is text.
+    pub text: bool,
+    /// Whether it begins a message.
+    pub first: bool,
+    /// Whether it ends it.
+    pub last: bool,
+}

@@ -16,7 +16,7 @@ use core::time::Duration;
 
 use self::phase::{Action, Phase, Step};
 use crate::proto::outcome::{Amount, CloseCause, Closed, Outcome};
-use crate::proto::payload::{Hosted, HostedKind, Payload, Slot};
+use crate::proto::payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
 use crate::proto::send::{Class, Flow, Queued, SendQueue, TicketId};
 use crate::time::Timestamp;
 
@@ -51,10 +51,6 @@ pub struct CloseRequest {
     pub flush: bool,
 }
 
-/// Names one [`Output::Fetch`], so that an answer that comes too late is known as such.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FetchId(pub(crate) u64);
-
 /// What the driver has to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
@@ -86,19 +82,6 @@ pub enum Output {
     Blocked(Option<Timestamp>),
     /// Nothing to do before this moment, or before the next input if `None`.
     Timeout(Option<Timestamp>),
-}
-
-/// One message, or one part of one, for the transport.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Transmit {
-    /// The content.
-    pub payload: Payload,
-    /// Whether the message (of which this may be a later part) is text.
-    pub text: bool,
-    /// Whether it begins a message.
-    pub first: bool,
-    /// Whether it ends it.
-    pub last: bool,
 }
 
 /// What the handles learn.

@@ -14,7 +14,7 @@ pub(crate) mod web_socket;
 
 use core::ops::Range;
 
-use crate::proto::{FetchId, Payload, Slot, Transmit};
+use crate::proto::payload::{FetchId, Payload, Slot, Transmit};
 
 /// What has arrived.
 #[derive(Debug)]

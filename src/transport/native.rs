@@ -12,11 +12,11 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{FetchToken, Incoming, Opened, Transport, TransportError, TransportEvent};
+use crate::proto::payload::{Payload, Slot, Transmit};
 use crate::proto::ws::{
     ClientHandshake, CloseCode, CloseFrame, Connection, Event, HandshakeError, Headers, Message, MessageKind,
     Role,
 };
-use crate::proto::{Payload, Slot, Transmit};
 
 /// Bytes that may wait to be written before the queue has to wait. Small, because a pong and a
 /// close frame wait behind them; large enough to fill a segment of loopback.

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{FetchToken, Incoming, Opened, Transport, TransportEvent};
-use crate::proto::{Hosted, HostedKind, Payload, Slot, Transmit};
+use crate::proto::payload::{Hosted, HostedKind, Payload, Slot, Transmit};
 use crate::slab::Slab;
 use crate::time::{Alarm, Timestamp};
 

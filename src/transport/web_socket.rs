@@ -17,7 +17,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{BinaryType, Blob, CloseEvent, MessageEvent};
 
 use super::{FetchToken, Incoming, Opened, Transport, TransportEvent};
-use crate::proto::{Hosted, HostedKind, Payload, Slot, Transmit};
+use crate::proto::payload::{Hosted, HostedKind, Payload, Slot, Transmit};
 use crate::slab::Slab;
 
 #[wasm_bindgen]

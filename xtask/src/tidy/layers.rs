@@ -1,9 +1,10 @@
 //! The arrows between the layers of the crate: who may name whose types.
 //!
 //! ```text
-//! js ──> client ──> driver ──> proto                     arrows: "may name types of", transitive;
-//!        server ──┘    └─────> transport ──> proto::ws   `time` and `proto::payload` are below everything;
-//!                      └─────> platform                  `platform` names nothing but `time`
+//! js ───────────┐
+//! client ──> driver ──> proto                     arrows: "may name types of", transitive;
+//!   ▲             ├─────> transport ──> proto::ws   `time`, `slab` and `proto::payload` are below everything;
+//! server          └─────> platform                  `platform` names nothing but `time`
 //! ```
 //!
 //! Read from the syntax tree, in `use` declarations and in paths within code, macros included: `crate::`,
@@ -18,15 +19,16 @@ use syn::{ItemMod, ItemUse, Macro, Path, UseTree};
 use super::Finding;
 
 /// For each layer, the modules below `crate` it may name, besides itself.
-const ARROWS: [(&str, &[&str]); 8] = [
-    ("js", &["client", "driver", "proto", "transport", "platform", "time"]),
-    ("client", &["driver", "proto", "transport", "platform", "time"]),
-    ("server", &["driver", "proto", "transport", "platform", "time"]),
-    ("driver", &["proto", "transport", "platform", "time"]),
-    ("transport", &["proto::ws", "proto::payload", "time"]),
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("js", &["driver", "proto", "transport", "platform", "time", "slab"]),
+    ("client", &["driver", "proto", "transport", "platform", "time", "slab"]),
+    ("server", &["client", "driver", "proto", "transport", "platform", "time", "slab"]),
+    ("driver", &["proto", "transport", "platform", "time", "slab"]),
+    ("transport", &["proto::ws", "proto::payload", "time", "slab"]),
     ("platform", &["time"]),
     ("proto", &["time"]),
     ("time", &[]),
+    ("slab", &[]),
 ];
 
 /// What `proto::ws` may name of its siblings.
@@ -93,7 +95,9 @@ fn problem(module: &[String], layer: &str, below: &[&str], path: &[String]) -> O
     if first == layer || below.iter().any(is_below) {
         return None;
     }
-    Some(format!("`{layer}` must not name `crate::{shown}`: the arrows in docs/STYLE.md point the other way"))
+    Some(format!(
+        "`{layer}` must not name `crate::{shown}`: the arrows in docs/DESIGN.md point the other way"
+    ))
 }
 
 /// Collects every path that leads to a module of this crate, as parts after `crate`.
