@@ -330,6 +330,7 @@ fn end_all(jobs: &[u32]) {
 /// Ends what is below xtask but below none of `jobs`, in rounds: who dies hands over its children.
 fn end_orphans(jobs: &[u32]) {
     for _ in 0..50 {
+        reap(jobs);
         let lost: Vec<u32> =
             children(std::process::id()).into_iter().filter(|pid| !jobs.contains(pid)).collect();
         if lost.is_empty() {
@@ -364,6 +365,20 @@ fn signal_group(leader: u32, signal: Signal) {
     }
 }
 
+/// Takes the exit status of adopted children that have ended, which frees their entries; those of jobs are
+/// left to who waits for them.
+#[cfg(unix)]
+fn reap(jobs: &[u32]) {
+    use rustix::process::{WaitOptions, waitpid};
+    let own = std::process::id();
+    let ended =
+        processes().into_iter().filter(|(id, up, state)| *up == own && *state == b'Z' && !jobs.contains(id));
+    for child in ended.filter_map(|(id, ..)| pid(id)) {
+        // Somebody else may have taken it.
+        let _ = waitpid(Some(child), WaitOptions::NOHANG);
+    }
+}
+
 #[cfg(unix)]
 fn kill(raw: u32) {
     if let Some(process) = pid(raw) {
@@ -377,6 +392,8 @@ fn kill(raw: u32) {
 fn own_group(_: &mut Command) {}
 #[cfg(not(unix))]
 fn signal_group(_: u32, _: Signal) {}
+#[cfg(not(unix))]
+fn reap(_: &[u32]) {}
 #[cfg(not(unix))]
 fn kill(_: u32) {}
 
