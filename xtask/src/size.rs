@@ -13,7 +13,7 @@ use crate::dist::{self, Package};
 use crate::steps::{Steps, print_table, write_json};
 use crate::{hash, process, tools};
 
-/// 14 kB for wasm, glue and facade together, in bytes of brotli.
+/// For wasm, glue and facade together, in bytes of brotli.
 const BOUND: usize = 14_000;
 
 /// What a part of the package weighs, in bytes.
