@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::test::{self, Options, Part};
-use crate::{behaviours, dist, size, tidy};
+use crate::{behaviours, demo, dist, size, tidy};
 
 /// Build, test and show tidegate.
 #[derive(Parser)]
@@ -18,6 +18,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve the demo page, or drive it in a browser and compare every byte
+    Demo(demo::Options),
     /// Run all checks and tests, in both browsers too, or one part of the tests
     Test {
         /// Only this part, without the static checks
@@ -54,6 +56,7 @@ pub(crate) struct Table {
 /// The command's own.
 pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
+        Command::Demo(options) => demo::run(&options),
         Command::Test { part, full, table } => test::run(Options { part, full }, table.json.as_deref()),
         Command::Dist(table) => dist::run(table.json.as_deref()),
         Command::Size(table) => size::run(table.json.as_deref()),

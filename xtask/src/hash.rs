@@ -1,10 +1,37 @@
 //! SHA-256 of files, to tell whether anything changed.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
+
+/// The SHA-256 of `bytes`, in lower case hexadecimal.
+pub(crate) fn of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Size and SHA-256 of a file.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub(crate) fn of_file(path: &Path) -> Result<(u64, String)> {
+    let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    let mut sum = Sha256::new();
+    let mut part = vec![0; 1 << 20];
+    let mut bytes = 0;
+    loop {
+        let n = file.read(&mut part).with_context(|| format!("reading {}", path.display()))?;
+        if n == 0 {
+            return Ok((bytes, hex(&sum.finalize())));
+        }
+        sum.update(part.get(..n).unwrap_or_default());
+        bytes += u64::try_from(n)?;
+    }
+}
 
 /// The SHA-256 over names and contents of `files`, in the given order, in lower case hexadecimal.
 ///
@@ -55,13 +82,12 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::of_files;
+    use super::{of, of_files};
 
     #[test]
-    fn no_files_have_the_digest_of_nothing() {
-        assert_eq!(
-            of_files([].into_iter()).unwrap(),
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
+    fn the_empty_digest_is_the_known_one() {
+        let known = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(of(b""), known);
+        assert_eq!(of_files([].into_iter()).unwrap(), known);
     }
 }

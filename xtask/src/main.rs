@@ -2,12 +2,12 @@
 
 mod behaviours;
 mod cli;
+mod demo;
 mod dist;
 mod hash;
 mod place;
 mod process;
 mod runner;
-#[allow(dead_code, reason = "the commands that start it are not here yet")]
 mod server;
 mod size;
 mod steps;
