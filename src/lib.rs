@@ -1,4 +1,40 @@
 //! A WebSocket client for browsers, in Rust: typed async streams, truthful outcomes, bounded queues.
+//!
+//! [`Client::builder`]`(url).connect().await` resolves when the connection is open. Messages come as
+//! a [`Stream`](futures_core::Stream) out of a bounded queue; [`send`](Client::send) waits for room in
+//! another and gives a [`Ticket`] for the message's [`Outcome`]; [`closed`](Client::closed) tells every
+//! handle the same final word, with what was left [unsent](Closed::unsent) or is
+//! [unknown](Closed::unknown). All handles are `Send`, and dropping any future loses nothing.
+//!
+//! ```no_run
+//! use tidegate::{Client, Message};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder("wss://example.com/live").connect().await?;
+//! client.send("hello").await?;
+//! while let Some(message) = client.recv().await {
+//!     if let Message::Text(text) = message {
+//!         println!("{text}");
+//!     }
+//! }
+//! let closed = client.closed().await;
+//! println!("closed with {} {}", closed.code, closed.reason);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The same program compiles for browsers (pages and workers of every kind, on
+//! `wasm32-unknown-unknown`), for the host, and for a simulated network in virtual time.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `client` (default) | the handles; in browsers the WebSocket of the page or worker |
+//! | `native` | [`connect`](ClientBuilder::connect) on the host, over TCP by tokio, and `server::accept` |
+//! | `sim` | `sim::Sim`: servers in memory, links with rate and delay, virtual time |
+//! | `json` | `Client::typed`: values of your own types, by serde |
+//! | `js` | the exports of the npm package; nothing for Rust |
+//!
+//! Without any feature there is [`proto`]: the state machines and the RFC 6455 codec, without I/O.
 
 // The npm build uses its own part of driver and transport; which is unused shows in the other builds.
 #![cfg_attr(all(feature = "js", not(feature = "client")), allow(dead_code, unreachable_pub))]
@@ -34,3 +70,8 @@ pub use client::*;
 pub use proto::{Amount, CloseCause, Closed, Outcome, RecvLimits, SendLimits};
 #[cfg(feature = "client")]
 pub use transport::TransportError;
+
+/// The README's Rust compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
