@@ -43,6 +43,8 @@
     not(any(feature = "native", feature = "sim", all(target_family = "wasm", target_os = "unknown"))),
     allow(dead_code, unused_imports, reason = "nothing can connect in such a build")
 )]
+// The page above speaks of the handles, which a build of the core alone has not.
+#![cfg_attr(not(feature = "client"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(all(feature = "js", not(all(target_family = "wasm", target_os = "unknown"))))]
 compile_error!("the feature `js` is the npm build, for wasm32-unknown-unknown only");
