@@ -13,6 +13,7 @@ mod foreign;
 mod hostile;
 mod own;
 mod raw;
+mod readme;
 mod server;
 #[path = "../client/suite/mod.rs"]
 mod suite;

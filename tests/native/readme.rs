@@ -1,0 +1,62 @@
+//! The README's Rust, run as it stands there.
+
+use tidegate::server::{AcceptOptions, accept};
+use tokio::net::TcpListener;
+
+use crate::block_on;
+use crate::own::read_request;
+
+/// The block of the README, to the letter.
+mod example {
+    #![allow(clippy::print_stdout, reason = "the README shows what comes")]
+    use tidegate::{Client, Message};
+
+    pub(super) async fn chat(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+        let client = Client::builder(url).subprotocol("chat.v2").connect().await?; // open now
+        let (tx, rx) = client.split(); // both are Send, and tx is Clone
+        let ticket = tx.send("hello").await?; // waits for room in the queue
+        println!("{:?}", ticket.await); // HandedOver
+        while let Some(message) = rx.recv().await {
+            if let Message::Text(text) = message {
+                println!("{text}");
+            }
+        }
+        let closed = client.closed().await; // the same on every handle
+        println!("{} {:?}, unsent: {:?}", closed.code, closed.cause, closed.unsent);
+        Ok(())
+    }
+}
+
+#[test]
+fn the_readme_shows_what_runs_here() {
+    let lines = |text: &'static str| text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```rust,no_run\n").expect("the README has a block of Rust");
+    let (block, _) = rest.split_once("```").expect("the block has an end");
+    let here: Vec<_> =
+        lines(include_str!("readme.rs")).map(|line| line.trim_start_matches("pub(super) ")).collect();
+    let first = lines(block).next().expect("the block is not empty");
+    let start = here.iter().position(|line| *line == first).expect("the block begins here too");
+    for (shown, run) in lines(block).zip(here[start..].iter()) {
+        assert_eq!(shown, *run);
+    }
+}
+
+#[test]
+fn the_readmes_rust_runs() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let mut stream = listener.accept().await.unwrap().0;
+            let request = read_request(&mut stream).await.expect("an opening request");
+            let peer =
+                accept(stream, &request, request.choose(&["chat.v2"]), AcceptOptions::default()).unwrap();
+            let hello = peer.recv().await.unwrap();
+            peer.send(hello).await.unwrap();
+            peer.close(1000, "bye").await.unwrap()
+        });
+        example::chat(&format!("ws://127.0.0.1:{port}/live")).await.unwrap();
+        assert!(server.await.unwrap().was_clean);
+    });
+}
