@@ -14,7 +14,7 @@ use std::rc::Rc;
 use js_sys::{Array, ArrayBuffer, Promise, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
-use web_sys::{BinaryType, Blob, CloseEvent, MessageEvent};
+use web_sys::{BinaryType, Blob, CloseEvent, MessageEvent, WebSocket};
 
 use super::{FetchToken, Incoming, Opened, Transport, TransportEvent};
 use crate::proto::payload::{Hosted, HostedKind, Payload, Slot, Transmit};
@@ -40,6 +40,8 @@ extern "C" {
     fn close(this: &Socket) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch, js_name = close)]
     fn close_with(this: &Socket, code: u16, reason: &str) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, getter, js_name = readyState)]
+    fn ready_state(this: &Socket) -> Option<u16>;
     #[wasm_bindgen(method, getter, js_name = bufferedAmount)]
     fn buffered_amount(this: &Socket) -> Option<f64>;
     #[wasm_bindgen(method, getter)]
@@ -95,7 +97,7 @@ impl WebSocketTransport {
         notify: Rc<dyn Fn()>,
     ) -> Result<Self, JsValue> {
         let names: Array = protocols.iter().map(JsValue::from).collect();
-        let socket = web_sys::WebSocket::new_with_str_sequence(url, &names)?;
+        let socket = WebSocket::new_with_str_sequence(url, &names)?;
         socket.set_binary_type(binary_type);
         let socket: Socket = socket.unchecked_into();
         let shared = Rc::new(Shared {
@@ -213,6 +215,11 @@ impl Transport for WebSocketTransport {
     }
 
     fn send(&self, part: Transmit) -> bool {
+        // Between the peer's close frame and the close event `send` drops what it is given, without
+        // a word (WHATWG WebSockets, `send(data)`, step 3).
+        if self.socket.ready_state().is_some_and(|state| state != WebSocket::OPEN) {
+            return false;
+        }
         let sent = match part.payload {
             Payload::Text(text) => self.socket.send_text(&text),
             // A view of shared memory is refused by browsers, so that with wasm threads the bytes
