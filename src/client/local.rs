@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use js_sys::{ArrayBuffer, Uint8Array};
+use js_sys::{ArrayBuffer, JsString, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use super::close::CloseOptions;
@@ -90,9 +90,9 @@ impl LocalClient {
                 // is copied: what went out was copied by the browser.
                 if kind == HostedKind::Buffer
                     && ticket.outcome().is_none()
-                    && let (Some(slot), Some(snapshot)) = (slot, snapshot(value))
+                    && let Some(slot) = slot
                 {
-                    transport.replace(slot, snapshot);
+                    transport.replace(slot, snapshot(value));
                 }
                 Ok(ticket)
             }
@@ -145,53 +145,93 @@ impl Drop for LocalClient {
 
 /// Kind and size of a value, as the WebSocket standard's `send` takes it.
 fn classify(value: &JsValue) -> Result<(HostedKind, u64), LocalSendError> {
-    if let Some(text) = value.dyn_ref::<js_sys::JsString>() {
+    if let Some(text) = value.dyn_ref::<JsString>() {
         return Ok((HostedKind::Text, utf8_length(text)));
     }
     if let Some(blob) = value.dyn_ref::<web_sys::Blob>() {
         return Ok((HostedKind::Blob, crate::transport::web_socket::size_of(blob)));
     }
-    let (buffer, bytes) = if let Some(buffer) = value.dyn_ref::<ArrayBuffer>() {
-        (buffer.clone(), buffer.byte_length())
-    } else if ArrayBuffer::is_view(value) {
-        // Every view has these; `Uint8Array` only stands for them.
-        let view = value.unchecked_ref::<Uint8Array>();
-        (view.buffer(), view.byte_length())
-    } else {
+    if !value.is_instance_of::<ArrayBuffer>() && !ArrayBuffer::is_view(value) {
         return Err(LocalSendError::Unsupported);
-    };
-    if bytes == 0 && is_detached(&buffer) {
+    }
+    let extent = value.unchecked_ref::<Extent>();
+    let bytes = extent.byte_length();
+    if bytes == 0.0 && is_detached(&extent.buffer().unwrap_or_else(|| value.clone())) {
         return Err(LocalSendError::Detached);
     }
-    Ok((HostedKind::Buffer, u64::from(bytes)))
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an integer up to 2^53")]
+    let bytes = bytes as u64;
+    Ok((HostedKind::Buffer, bytes))
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// What buffers and all views have, with lengths beyond 32 bits.
+    type Extent;
+    #[wasm_bindgen(method, getter, js_name = byteLength)]
+    fn byte_length(this: &Extent) -> f64;
+    /// Views only.
+    #[wasm_bindgen(method, getter, js_name = byteOffset)]
+    fn byte_offset(this: &Extent) -> Option<f64>;
+    /// Views only.
+    #[wasm_bindgen(method, getter)]
+    fn buffer(this: &Extent) -> Option<JsValue>;
+    /// Buffers only.
+    #[wasm_bindgen(method)]
+    fn slice(this: &Extent, start: f64, end: f64) -> JsValue;
+
+    #[wasm_bindgen(js_name = Uint8Array)]
+    type View;
+    #[wasm_bindgen(constructor, catch, js_class = Uint8Array)]
+    fn new(buffer: &JsValue) -> Result<View, JsValue>;
+
+    type TextEncoder;
+    #[wasm_bindgen(constructor)]
+    fn new() -> TextEncoder;
+    #[wasm_bindgen(method, js_name = encodeInto)]
+    fn encode_into(this: &TextEncoder, text: &JsString, into: &Uint8Array) -> Encoded;
+    type Encoded;
+    #[wasm_bindgen(method, getter)]
+    fn written(this: &Encoded) -> u32;
 }
 
 /// Whether the buffer's bytes have been transferred: then no view can be made of it.
-fn is_detached(buffer: &ArrayBuffer) -> bool {
-    #[wasm_bindgen]
-    extern "C" {
-        #[wasm_bindgen(js_name = Uint8Array)]
-        type View;
-        #[wasm_bindgen(constructor, catch, js_class = Uint8Array)]
-        fn new(buffer: &JsValue) -> Result<View, JsValue>;
-    }
+fn is_detached(buffer: &JsValue) -> bool {
     View::new(buffer).is_err()
 }
 
 /// A copy of the bytes of a buffer or view, in JavaScript's memory.
-fn snapshot(value: &JsValue) -> Option<JsValue> {
-    if let Some(buffer) = value.dyn_ref::<ArrayBuffer>() {
-        return Some(buffer.slice_with_end(0, buffer.byte_length()).into());
-    }
-    ArrayBuffer::is_view(value).then(|| {
-        let view = value.unchecked_ref::<Uint8Array>();
-        let (start, end) = (view.byte_offset(), view.byte_offset() + view.byte_length());
-        Uint8Array::new(&view.buffer()).slice(start, end).into()
-    })
+fn snapshot(value: &JsValue) -> JsValue {
+    let extent = value.unchecked_ref::<Extent>();
+    let start = extent.byte_offset().unwrap_or(0.0);
+    let buffer = extent.buffer().unwrap_or_else(|| value.clone());
+    buffer.unchecked_ref::<Extent>().slice(start, start + extent.byte_length())
 }
 
 /// The size of a string in UTF-8; a lone surrogate becomes U+FFFD, which has three bytes.
-fn utf8_length(text: &js_sys::JsString) -> u64 {
-    let units: Vec<u16> = text.iter().collect();
-    char::decode_utf16(units).map(|unit| unit.map_or(3, char::len_utf8) as u64).sum()
+///
+/// Counted by the host, a piece at a time, so that a long string takes no memory here.
+fn utf8_length(text: &JsString) -> u64 {
+    /// In UTF-16 units. Short ones are counted here, for less than it costs to ask.
+    const PIECE: u32 = 8 << 10;
+    const SHORT: u32 = 64;
+    const HIGH_SURROGATES: core::ops::Range<f64> = 55_296.0..56_320.0;
+
+    let length = text.length();
+    if length <= SHORT {
+        return char::decode_utf16(text.iter()).map(|unit| unit.map_or(3, char::len_utf8) as u64).sum();
+    }
+    // Three bytes at most for each unit.
+    let (encoder, scratch) = (TextEncoder::new(), Uint8Array::new_with_length(3 * PIECE.min(length)));
+    let (mut start, mut bytes) = (0, 0);
+    while start < length {
+        let mut end = length.min(start + PIECE);
+        // A pair of surrogates is not cut in two.
+        if end < length && HIGH_SURROGATES.contains(&text.char_code_at(end - 1)) {
+            end -= 1;
+        }
+        bytes += u64::from(encoder.encode_into(&text.substring(start, end), &scratch).written());
+        start = end;
+    }
+    bytes
 }
