@@ -65,6 +65,8 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
       this.#wasm = new Wasm(
         {
           transmit: (slot) => {
+            // While it closes, a browser takes everything and sends nothing.
+            if (raw.readyState > 1) return false;
             try {
               raw.send(slots.get(slot) as never);
               return true;
