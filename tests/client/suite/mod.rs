@@ -21,6 +21,7 @@
 pub(crate) mod closing;
 pub(crate) mod connecting;
 pub(crate) mod dropping;
+#[cfg(not(target_family = "wasm"))]
 pub(crate) mod queueing;
 pub(crate) mod receiving;
 pub(crate) mod sending;
@@ -48,6 +49,11 @@ pub(crate) trait Net {
 
     /// Lets everything run once that can run now, without waiting for anything.
     fn turn(&self) -> impl Future<Output = ()>;
+
+    /// How much memory the program has, where that can be told exactly.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A deadline that a test lets pass.
@@ -197,6 +203,7 @@ macro_rules! for_every_transport {
             b29_text_of_every_width_arrives_whole,
             b29_a_sink_sends_and_flushes,
             b18_many_messages,
+            b18_many_messages_received,
             b18_many_connections,
         }
         $run! { closing:
@@ -230,6 +237,7 @@ pub(crate) use for_every_transport;
 
 /// As [`for_every_transport`], for those whose driver is a task: there nothing leaves the queue
 /// before the test awaits something.
+#[cfg(not(target_family = "wasm"))]
 macro_rules! for_transports_with_a_task {
     ($run:ident) => {
         $run! { queueing:
@@ -247,5 +255,5 @@ macro_rules! for_transports_with_a_task {
         }
     };
 }
-#[allow(unused_imports, reason = "browsers have no such driver")]
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use for_transports_with_a_task;

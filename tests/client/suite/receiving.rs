@@ -103,8 +103,9 @@ pub(crate) async fn b15_nothing_arrives_after_a_local_close(net: &impl Net) {
     assert!(before < 1000, "the test needs messages that arrive after the close");
     let closing = client.close_with(CloseOptions::default().code(4001).within(SHORT));
     assert_eq!(client.recv().await, None);
+    // The server may have closed meanwhile, and then that is the end; what counts is that it comes.
     let closed = closing.await.expect("a code that may be sent");
-    assert!(matches!(closed.cause, CloseCause::Local | CloseCause::Unconfirmed), "{closed:?}");
+    assert_ne!(closed.cause, CloseCause::Aborted, "{closed:?}");
 }
 
 pub(crate) async fn b15_end_goes_on_receiving_until_the_peer_closes(net: &impl Net) {

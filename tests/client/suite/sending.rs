@@ -117,23 +117,42 @@ pub(crate) async fn b29_a_sink_sends_and_flushes(net: &impl Net) {
 
 pub(crate) async fn b18_many_messages(net: &impl Net) {
     let messages = amount(1_000_000);
-    let client = open(net, "/sink").await;
-    let mut sent = 0;
-    for number in 0..messages {
-        let bytes = number.to_be_bytes();
-        sent += bytes.len() as u64;
-        client.send(&bytes).await.expect("open");
-        if number % 4096 == 0 {
-            net.turn().await;
+    // What is kept from the first tenth on is all that is ever needed.
+    let mut memory = None;
+    for messages in [messages / 10, messages] {
+        let client = open(net, "/sink").await;
+        for number in 0..messages {
+            client.send(&number.to_be_bytes()).await.expect("open");
+            if number % 4096 == 0 {
+                net.turn().await;
+            }
         }
+        assert_eq!(report(&client).await, Report::of((0..messages).map(u32::to_be_bytes)));
+        memory.get_or_insert_with(|| net.memory());
     }
-    let reported = report(&client).await;
-    assert_eq!((reported.messages, reported.bytes), (u64::from(messages), sent));
-    assert_eq!(reported, Report::of((0..messages).map(u32::to_be_bytes)));
+    assert_eq!(net.memory(), memory.flatten(), "memory has grown");
+}
+
+pub(crate) async fn b18_many_messages_received(net: &impl Net) {
+    let messages = amount(1_000_000);
+    let mut memory = None;
+    for messages in [messages / 10, messages] {
+        let client = open(net, &format!("/flood?messages={messages}&bytes=10")).await;
+        for number in 0..messages {
+            assert_eq!(client.recv().await.map(|message| message.size()), Some(10), "message {number}");
+        }
+        memory.get_or_insert_with(|| net.memory());
+    }
+    assert_eq!(net.memory(), memory.flatten(), "memory has grown");
 }
 
 pub(crate) async fn b18_many_connections(net: &impl Net) {
-    for number in 0..amount(10_000) {
+    let cycles = amount(10_000);
+    let mut memory = None;
+    for number in 0..cycles {
+        if number == cycles / 10 {
+            memory = net.memory();
+        }
         let binary_type = if number % 2 == 0 { BinaryType::ArrayBuffer } else { BinaryType::Blob };
         let connecting = net.connect("/echo", |builder| builder.binary_type(binary_type));
         let client = connecting.await.unwrap_or_else(|error| panic!("connection {number}: {error}"));
@@ -142,4 +161,5 @@ pub(crate) async fn b18_many_connections(net: &impl Net) {
         let closed = client.close(1000, "").await.expect("may be sent");
         assert!(closed.was_clean, "connection {number}: {closed:?}");
     }
+    assert_eq!(net.memory(), memory, "memory has grown");
 }

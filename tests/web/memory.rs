@@ -1,0 +1,58 @@
+//! What stays out of wasm memory.
+
+use tidegate::{CloseOptions, Outcome, SendLimits};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use crate::WebNet;
+use crate::page::{blob, js, wasm_memory};
+use crate::suite::{Net, Report, open, pattern, report};
+
+#[wasm_bindgen_test]
+async fn b30_queued_values_stay_out_of_wasm_memory() {
+    let limits = SendLimits { max_queued_bytes: 4 << 30, ..SendLimits::default() };
+    let client = WebNet.connect("/sink", |builder| builder.send_limits(limits)).await.expect("it opens");
+    let local = client.local().expect("its own thread");
+    let before = wasm_memory();
+    // The first is read before it is sent, and holds up all the others.
+    let mut tickets = vec![local.try_send(&blob(7, 1)).expect("room")];
+    let piece = js("return new ArrayBuffer(16 << 20);", &[]);
+    for _ in 0..16 {
+        tickets.push(local.try_send(&piece).expect("room"));
+    }
+    tickets.push(local.try_send(&blob(64 << 20, 16)).expect("room"));
+    tickets.push(local.try_send(&js("return 'x'.repeat(64 << 20);", &[])).expect("room"));
+    assert_eq!(local.queued_messages(), 19);
+    assert_eq!(local.buffered_amount(), 7 + (256 << 20) + (1 << 30) + (64 << 20));
+    assert_eq!(wasm_memory(), before, "256 MiB of buffers, a Blob of 1 GiB, a string of 64 MiB");
+    let closed = client.close_with(CloseOptions::default().drop_queued()).await.expect("may be sent");
+    assert_eq!((closed.unsent.messages, closed.unsent.bytes), (19, 7 + (256 << 20) + (1 << 30) + (64 << 20)));
+    for ticket in tickets {
+        assert_eq!(ticket.await, Outcome::Unsent);
+    }
+    assert_eq!(wasm_memory(), before);
+}
+
+#[wasm_bindgen_test]
+async fn b30_values_that_are_sent_stay_out_of_wasm_memory() {
+    let client = open(&WebNet, "/sink").await;
+    let local = client.local().expect("its own thread");
+    let before = wasm_memory();
+    let buffer = js("return new Uint8Array(16 << 20).fill(7).buffer;", &[]);
+    let text = js("return '\\u0007'.repeat(16 << 20);", &[]);
+    for value in [&buffer, &text, &blob(16 << 20, 1)] {
+        assert_eq!(local.try_send(value).expect("room").await, Outcome::HandedOver);
+    }
+    assert_eq!(wasm_memory(), before);
+    assert_eq!(report(&client).await, Report::of(vec![vec![7; 16 << 20]; 3]));
+}
+
+#[wasm_bindgen_test]
+async fn b20_owned_bytes_are_not_copied_on_their_way() {
+    let client = open(&WebNet, "/sink").await;
+    let bytes = pattern(20, 48 << 20);
+    let expected = Report::of([&bytes]);
+    let before = wasm_memory();
+    assert_eq!(client.send(bytes).await.expect("open").await, Outcome::HandedOver);
+    assert_eq!(wasm_memory(), before, "48 MiB went out of the buffer that they were in");
+    assert_eq!(report(&client).await, expected);
+}
