@@ -68,7 +68,13 @@ impl Found {
                 "goog:chromeOptions": { "binary": self.program, "args": CHROMIUM_SWITCHES },
             }),
             Browser::Firefox => json!({
-                "moz:firefoxOptions": { "binary": self.program, "args": ["-headless", "--no-remote"], "prefs": {} },
+                "moz:firefoxOptions": {
+                    "binary": self.program,
+                    "args": ["-headless", "--no-remote"],
+                    // After failed attempts Firefox holds further ones to the same address back, by up to a
+                    // minute; a page of checks makes a dozen that fail on purpose.
+                    "prefs": { "network.websocket.delay-failed-reconnects": false },
+                },
             }),
         }
     }
