@@ -10,6 +10,8 @@ mod checks;
 mod native;
 mod output;
 mod package;
+mod project;
+mod server;
 mod web;
 
 use std::path::Path;

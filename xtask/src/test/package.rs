@@ -1,31 +1,106 @@
-//! Tests of the npm package: built, then used as its users do.
+//! Tests of the npm package: built, installed from its tarball into a fresh project, then used as its users
+//! do: types, a page built by Vite, a plain page, workers, Node.
+//!
+//! The checks are in `tests/package`; the pages leave their result in `globalThis.result`.
 
-use anyhow::{Result, bail};
+use std::process::Command;
+use std::time::Duration;
 
-use super::{Session, Tally, output};
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use super::project::Project;
+use super::{Session, Tally, output, server};
+use crate::behaviours::Record;
 use crate::dist::{self, Package};
-use crate::place::Place;
+use crate::place::{Browser, Place};
 use crate::process::{self, End, Wait};
 use crate::steps::Steps;
-use crate::{hash, tools};
+use crate::tools::{self, browsers};
+use crate::{hash, webdriver};
+
+/// How long the checks of one page, with its worker, may take.
+const PAGE_LIMIT: Duration = Duration::from_secs(300);
+
+/// What the checks leave behind.
+#[derive(Deserialize)]
+struct Outcome {
+    checks: Vec<Check>,
+}
+
+/// How one of them came out.
+#[derive(Deserialize)]
+struct Check {
+    name: String,
+    /// `page`, `worker` or `node`.
+    host: String,
+    status: String,
+    message: String,
+    ms: f64,
+}
 
 /// Builds the package and runs all of them.
 pub(super) fn run(session: &mut Session) {
     let Some(package) = session.step("package: build", |_| dist::build(&mut Steps::default())) else {
         return;
     };
-    session.step("package tests: facade in node", |tally| facade(&package, tally));
+    let Some(project) = session.step("package: install in a project", |_| Project::make(&package)) else {
+        return;
+    };
+    session.step("package tests: types", |tally| types(&project, tally));
+    session.step("package tests: units in node", |tally| units(&project, tally));
+    let bundled = session.step("package: bundle by Vite", |_| bundle(&project)).is_some();
+    let roots = roots(&package, &project);
+    let Some(server) = session.step("package: start the server", |_| server::start(&roots)) else { return };
+    let base = format!("http://{}", server.address());
+    session.step("package tests: checks in node", |tally| node(&project, &base, tally));
+    for browser in Browser::ALL {
+        session.step(&format!("package tests: checks in {browser}"), |tally| {
+            pages(browser, &base, bundled, tally)
+        });
+    }
 }
 
-/// `tests/package/**/*.test.mjs`, by Node's own test runner.
-fn facade(package: &Package, tally: &mut Tally) -> Result<()> {
-    let all = hash::files_below(&tools::root().join("tests/package"))?;
-    let files: Vec<_> = all.iter().filter(|file| file.to_string_lossy().ends_with(".test.mjs")).collect();
+/// What the server shows to pages.
+fn roots(package: &Package, project: &Project) -> [(&'static str, std::path::PathBuf); 3] {
+    [
+        ("/pkg", package.directory.clone()),
+        ("/package", project.directory.clone()),
+        ("/vite", project.directory.join("vite/dist")),
+    ]
+}
+
+/// The declarations, as a strict project sees them, under both ways of module resolution.
+fn types(project: &Project, tally: &mut Tally) -> Result<()> {
+    let mut failed = 0;
+    for resolution in ["nodenext", "bundler"] {
+        let mut tsc = project.npm.command("typescript", "tsc")?;
+        tsc.current_dir(&project.directory).arg("-p").arg(format!("types/tsconfig.{resolution}.json"));
+        let done = process::capture(&mut tsc)?;
+        print!("{}{}", done.stdout, done.stderr);
+        let passed = done.status.success();
+        failed += usize::from(!passed);
+        report(tally, Place::Node, "types", resolution, passed, "");
+    }
+    if failed > 0 {
+        bail!("{failed} of the projects with strict types do not compile");
+    }
+    Ok(())
+}
+
+/// `**/*.test.mjs`, by Node's own test runner.
+fn units(project: &Project, tally: &mut Tally) -> Result<()> {
+    let all = hash::files_below(&project.directory)?;
+    let modules = project.directory.join("node_modules");
+    let files = all.iter().filter(|file| !file.starts_with(&modules));
+    let files: Vec<_> = files.filter(|file| file.to_string_lossy().ends_with(".test.mjs")).collect();
     if files.is_empty() {
         bail!("there are no tests below tests/package");
     }
-    let mut node = tools::npm::tools()?.node();
-    node.current_dir(tools::root()).env("TIDEGATE_PACKAGE", &package.directory).arg("--test");
+    let mut node = project.npm.node();
+    node.current_dir(&project.directory)
+        .env("TIDEGATE_README", tools::root().join("README.md"))
+        .arg("--test");
     node.arg("--test-reporter").arg(tools::root().join("xtask/npm/reporter.mjs")).args(files);
     let end = process::tee(&mut node, Wait::Forever, |line| {
         output::note(line, Place::Node, "package", &mut tally.records);
@@ -35,4 +110,62 @@ fn facade(package: &Package, tally: &mut Tally) -> Result<()> {
         End::Exited(status) if status.success() => Ok(()),
         _ => bail!("the tests failed"),
     }
+}
+
+fn bundle(project: &Project) -> Result<()> {
+    let mut vite = project.npm.command("vite", "vite")?;
+    vite.current_dir(&project.directory).args(["build", "vite", "--logLevel", "warn"]);
+    process::run(&mut vite)
+}
+
+/// The checks in Node, with the WebSocket of the package `ws`.
+fn node(project: &Project, base: &str, tally: &mut Tally) -> Result<()> {
+    let mut node: Command = project.npm.node();
+    node.current_dir(&project.directory).args(["node/run.mjs", base]);
+    let done = process::capture(&mut node)?;
+    let outcome = done.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok());
+    let outcome = outcome.with_context(|| format!("Node gave no result:\n{}{}", done.stdout, done.stderr))?;
+    judge(&outcome, "checks", |_| Place::Node, tally)
+}
+
+/// The checks in a page built by Vite, if it was, and in a plain one, each with its worker.
+fn pages(browser: Browser, base: &str, bundled: bool, tally: &mut Tally) -> Result<()> {
+    let driven = webdriver::Session::start(&browsers::find(browser)?)?;
+    let place = |host: &str| if host == "worker" { Place::Worker(browser) } else { Place::Page(browser) };
+    let mut failures = Vec::new();
+    let pages = [("vite", "/vite/"), ("plain", "/package/plain/")];
+    for (suite, path) in pages.into_iter().filter(|(suite, _)| bundled || *suite != "vite") {
+        driven.open(&format!("{base}{path}"))?;
+        let result = driven
+            .wait("return globalThis.result", PAGE_LIMIT)
+            .with_context(|| format!("the page {path}"))?;
+        let outcome: Outcome = serde_json::from_value(result).context("reading the result of the page")?;
+        failures.extend(judge(&outcome, suite, place, tally).err());
+    }
+    match failures.pop() {
+        None => Ok(()),
+        Some(failure) => Err(failure),
+    }
+}
+
+/// Records and prints every check.
+fn judge(outcome: &Outcome, suite: &str, place: impl Fn(&str) -> Place, tally: &mut Tally) -> Result<()> {
+    for Check { name, host, status, message, ms } in &outcome.checks {
+        let note = if message.is_empty() { format!("{ms} ms") } else { message.clone() };
+        report(tally, place(host), suite, name, status == "passed", &note);
+    }
+    let failed = outcome.checks.iter().filter(|check| check.status != "passed").count();
+    if failed > 0 {
+        bail!("{failed} of {} checks failed", outcome.checks.len());
+    }
+    if outcome.checks.is_empty() {
+        bail!("not one check ran");
+    }
+    Ok(())
+}
+
+fn report(tally: &mut Tally, place: Place, suite: &str, name: &str, passed: bool, note: &str) {
+    let result = if passed { "ok" } else { "FAILED" };
+    println!("test {suite}::{name} in {place} ... {result} {note}");
+    tally.records.push(Record { place: place.name().to_owned(), name: format!("{suite}::{name}"), passed });
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::cargo::{self, Program};
 use super::checks::WEB;
-use super::{Session, output};
+use super::{Session, output, server};
 use crate::place::{Browser, Place};
 use crate::runner::{self, Setup};
 use crate::tools::WASM_TARGET;
@@ -30,8 +30,21 @@ const PLACES: [Place; 5] = [
 ///
 /// If the workspace cannot be read, or a place's tools are missing. Failed tests are counted.
 pub(super) fn run(session: &mut Session) -> Result<()> {
+    let Some(server) = session.step("web tests: start the server", |_| server::start(&[])) else {
+        return Ok(());
+    };
+    let (variable, address) = server::variable(server.address());
     let mut build = session.cargo();
-    build.args(["test", "--package", "tidegate", "--target", WASM_TARGET, "--features", WEB, "--lib"]);
+    build.env(variable, address).args([
+        "test",
+        "--package",
+        "tidegate",
+        "--target",
+        WASM_TARGET,
+        "--features",
+        WEB,
+        "--lib",
+    ]);
     for target in cargo::web_targets()? {
         build.args(["--test", &target]);
     }
