@@ -130,11 +130,13 @@ fn node(project: &Project, base: &str, tally: &mut Tally) -> Result<()> {
 
 /// The checks in a page built by Vite, if it was, and in a plain one, each with its worker.
 fn pages(browser: Browser, base: &str, bundled: bool, tally: &mut Tally) -> Result<()> {
-    let driven = webdriver::Session::start(&browsers::find(browser)?)?;
+    let found = browsers::find(browser)?;
     let place = |host: &str| if host == "worker" { Place::Worker(browser) } else { Place::Page(browser) };
     let mut failures = Vec::new();
     let pages = [("vite", "/vite/"), ("plain", "/package/plain/")];
     for (suite, path) in pages.into_iter().filter(|(suite, _)| bundled || *suite != "vite") {
+        // A browser of its own for each: in Firefox the worker of a second page never answered.
+        let driven = webdriver::Session::start(&found)?;
         driven.open(&format!("{base}{path}"))?;
         let result = driven
             .wait("return globalThis.result", PAGE_LIMIT)
