@@ -157,6 +157,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 // What was asked for before this was known still belongs to the connection.
                 self.outlet.take_commands(self);
                 self.session.borrow_mut().handle_transport_end(code, reason, was_clean);
+                // Before the queue is emptied: the room that this makes is for nobody.
+                self.outlet.stop_sending();
             }
         }
     }

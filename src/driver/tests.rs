@@ -206,6 +206,15 @@ fn b39_what_handles_have_left_before_the_end_is_counted() {
     assert_eq!((hub.queued(), hub.try_send(text("x")).is_err()), ((0, 0), true));
 }
 
+/// The room that a dying queue makes must not draw in a message that nobody would ever tell of.
+#[test]
+fn b19_no_message_is_taken_once_the_transport_has_ended() {
+    let (driver, hub, _) = open();
+    driver.handle(ended(1001));
+    assert_eq!(hub.stage(), Stage::Closing);
+    assert!(matches!(hub.try_send(text("late")), Err((NoRoom::Closed, _))));
+}
+
 #[test]
 fn a_dropped_driver_leaves_nobody_waiting() {
     let (driver, hub, wire) = open();

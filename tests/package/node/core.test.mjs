@@ -1,0 +1,37 @@
+/** The package with its real wasm, over a socket that the test drives. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { connect } from "tidegate";
+import { FakeSocket, deferred } from "../facade/fake.mjs";
+
+/** A connection that is open, and its socket. */
+async function open(options) {
+  let raw;
+  class WebSocket extends FakeSocket {
+    constructor(...args) {
+      super(...args);
+      raw = this;
+      queueMicrotask(() => this.accept());
+    }
+  }
+  const socket = await connect("ws://host.test/", { WebSocket, ...options });
+  return { socket, raw };
+}
+
+/** A Blob whose content comes when `read` is resolved: until then nothing overtakes it. */
+async function slow(read) {
+  const blob = new Blob(["x"]);
+  const content = await blob.arrayBuffer();
+  return Object.assign(blob, { arrayBuffer: () => read.promise.then(() => content) });
+}
+
+test("b19_a_send_that_waits_for_room_is_refused_when_the_connection_ends", async () => {
+  const { socket, raw } = await open({ maxSendMessages: 1 });
+  const first = await socket.send(await slow(deferred()));
+  const waiting = socket.send("waits");
+  raw.finish(1001);
+  await assert.rejects(waiting, { code: "closed", data: "waits" });
+  assert.equal(await first.outcome, "unsent");
+  assert.deepEqual((await socket.closed).unsent, { messages: 1, bytes: 1 });
+});
