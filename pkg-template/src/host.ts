@@ -99,6 +99,8 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
     }
 
     send(data: Parcel["data"], kind: Parcel["kind"], bytes: number, owned: boolean): number {
+      // It would be refused below, and counted as unsent though the caller has it back.
+      if (this.#raw.readyState > 1) return -2;
       const slot = this.#slots.put(data);
       const number = this.#wasm!.send(slot, kind, bytes);
       if (number === -1 || number === -2) this.#slots.take(slot);

@@ -35,3 +35,11 @@ test("b19_a_send_that_waits_for_room_is_refused_when_the_connection_ends", async
   assert.equal(await first.outcome, "unsent");
   assert.deepEqual((await socket.closed).unsent, { messages: 1, bytes: 1 });
 });
+
+test("b39_a_message_that_a_closing_socket_gives_back_is_not_counted", async () => {
+  const { socket, raw } = await open();
+  raw.readyState = 2;
+  await assert.rejects(socket.send("late"), { code: "closed", data: "late" });
+  raw.finish(1001);
+  assert.deepEqual((await socket.closed).unsent, { messages: 0, bytes: 0 });
+});
