@@ -52,8 +52,8 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
     readonly #slots = new Slots();
     /** Undefined once given back; a read or a timer may come later. */
     #wasm: WasmCore | undefined;
-    /** The reason given to `close`. */
-    #reason = "";
+    /** The reason given to the first `close`, which is the one that counts. */
+    #reason: string | undefined;
     /** The reason of the close event. */
     #received = "";
     #timer: ReturnType<typeof setTimeout> | undefined;
@@ -119,7 +119,7 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
     }
 
     close(code: number, reason: string, withinMs: number, flush: boolean): void {
-      this.#reason ||= reason;
+      this.#reason ??= reason;
       this.#wasm!.close(code, withinMs, flush);
     }
 

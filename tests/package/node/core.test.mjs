@@ -43,3 +43,15 @@ test("b39_a_message_that_a_closing_socket_gives_back_is_not_counted", async () =
   raw.finish(1001);
   assert.deepEqual((await socket.closed).unsent, { messages: 0, bytes: 0 });
 });
+
+test("b36_the_first_close_counts_with_code_and_reason", async () => {
+  const { socket, raw } = await open();
+  const read = deferred();
+  await socket.send(await slow(read));
+  const [first, second] = [socket.close(1000), socket.close(4000, "second")];
+  read.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(raw.closeCalls, [[1000, ""]]);
+  raw.finish(1000);
+  assert.equal(await first, await second);
+});
