@@ -1,10 +1,9 @@
 //! A WebSocket client for browsers, in Rust: typed async streams, truthful outcomes, bounded queues.
 //!
 //! [`Client::builder`]`(url).connect().await` resolves when the connection is open. Messages come as
-//! a [`Stream`](futures_core::Stream) out of a bounded queue; [`send`](Client::send) waits for room in
-//! another and gives a [`Ticket`] for the message's [`Outcome`]; [`closed`](Client::closed) tells every
-//! handle the same final word, with what was left [unsent](Closed::unsent) or is
-//! [unknown](Closed::unknown). All handles are `Send`, and dropping any future loses nothing.
+//! a `Stream` out of a bounded queue; [`send`](Client::send) waits for room in another and gives a
+//! [`Ticket`] for the message's [`Outcome`]; [`closed`](Client::closed) tells every handle the same
+//! final word, with what was left [unsent](Closed::unsent) or is [unknown](Closed::unknown). All handles are `Send`, and dropping any future loses nothing.
 //!
 //! ```no_run
 //! use tidegate::{Client, Message};

@@ -286,9 +286,9 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
     return this.closed;
   }
 
-  /** As {@link close} without arguments: for `await using`. */
+  /** Closes with 1000: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+    await this.close(1000);
   }
 
   #encode(data: Out): Parcel {

@@ -4,9 +4,6 @@
  * The end of one message; each has exactly one.
  *
  * - `handedOver`: given to the socket. Nobody but the peer can say whether it arrived.
- * - `delivered`: the peer has confirmed it.
- * - `expired`: its deadline passed before it was started.
- * - `superseded`: a later message took its place.
  * - `cancelled`: by {@link Ticket.cancel}.
  * - `unsent`: the connection ended first; it was never given to the socket.
  * - `unknown`: the connection ended while it was under way.
@@ -17,9 +14,6 @@ export type Outcome = (typeof OUTCOMES)[number];
 /** In the order of the wasm's numbers. */
 export const OUTCOMES = [
   "handedOver",
-  "delivered",
-  "expired",
-  "superseded",
   "cancelled",
   "unsent",
   "unknown",
@@ -60,7 +54,7 @@ export interface Closed {
   readonly cause: CloseCause;
   /** What was queued and never given to the socket. */
   readonly unsent: Amount;
-  /** What was given to the socket and is not known to have left it. */
+  /** What was given to the socket and is not known to have arrived: all of it, unless the peer confirmed a close from here. */
   readonly unknown: Amount;
 }
 

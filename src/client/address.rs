@@ -31,8 +31,8 @@ pub enum UrlError {
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid { url } => write!(f, "not a valid url: {url}"),
-            Self::NoBase { url } => write!(f, "the relative url {url} has no base to resolve against"),
+            Self::Invalid { url } => write!(f, "not a valid url: \"{url}\""),
+            Self::NoBase { url } => write!(f, "the relative url \"{url}\" has no base to resolve against"),
             Self::Scheme { scheme } => write!(f, "the scheme {scheme}: is not ws, wss, http or https"),
             Self::Fragment => f.write_str("a websocket url has no fragment (#)"),
         }
@@ -120,7 +120,7 @@ pub(crate) fn resolve(
 }
 
 /// A text that does not parse by itself: relative if it looks like a path, else no URL at all.
-#[cfg(any(feature = "native", all(target_family = "wasm", target_os = "unknown")))]
+#[cfg(any(feature = "native", feature = "sim", all(target_family = "wasm", target_os = "unknown")))]
 fn relative(url: &str) -> UrlError {
     let scheme_end = url.find(':').unwrap_or(usize::MAX);
     let path_begin = url.find(['/', '?', '#']).unwrap_or(usize::MAX);
@@ -129,4 +129,17 @@ fn relative(url: &str) -> UrlError {
     } else {
         UrlError::NoBase { url: url.into() }
     }
+}
+
+/// The part of an absolute `ws(s):` or `http(s):` URL after its `//`, for where no URL parser is.
+#[cfg(feature = "sim")]
+pub(crate) fn check_absolute(url: &str) -> Result<&str, UrlError> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Err(relative(url)) };
+    if !["ws", "wss", "http", "https"].contains(&scheme) {
+        return Err(UrlError::Scheme { scheme: scheme.into() });
+    }
+    if rest.contains('#') {
+        return Err(UrlError::Fragment);
+    }
+    Ok(rest)
 }

@@ -84,6 +84,7 @@ impl CloseOptions {
 /// A close that has begun; awaiting it gives the final word, the same for every closer.
 ///
 /// Dropping it only stops waiting.
+#[must_use = "that code or reason may not be sent is told here only; the close itself has begun"]
 pub struct Closing {
     state: Result<Wait<Closed>, CloseError>,
 }

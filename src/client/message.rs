@@ -128,6 +128,18 @@ impl<const N: usize> From<&[u8; N]> for Message {
     }
 }
 
+impl<const N: usize> From<[u8; N]> for Message {
+    fn from(bytes: [u8; N]) -> Self {
+        Self::Binary(bytes.to_vec())
+    }
+}
+
+impl From<&String> for Message {
+    fn from(text: &String) -> Self {
+        Self::Text(text.clone())
+    }
+}
+
 impl From<Blob> for Message {
     fn from(blob: Blob) -> Self {
         Self::Blob(blob)

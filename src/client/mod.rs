@@ -25,11 +25,7 @@ mod typed;
 mod wait;
 
 use core::fmt;
-use core::pin::Pin;
-use core::task::{Context, Poll};
 use std::sync::Arc;
-
-use futures_core::Stream;
 
 pub use self::address::{SubprotocolError, UrlError};
 pub use self::builder::{BinaryType, ClientBuilder};
@@ -112,7 +108,8 @@ impl Client {
         self.sender.hub()
     }
 
-    /// A sender and a receiver of this connection, which outlive the client.
+    /// A sender and a receiver of this connection, which outlive the client. The sender is a `Sink`,
+    /// the receiver a `Stream`.
     ///
     /// Senders may be cloned. Receivers share one queue: each message goes to one of them.
     #[must_use]
@@ -235,36 +232,6 @@ impl Client {
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     pub fn local(&self) -> Result<LocalClient, OffThread> {
         LocalClient::of(self.hub(), self.sender.close_options())
-    }
-}
-
-/// Messages, then the end. See [`Receiver`].
-impl Stream for Client {
-    type Item = Message;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        Pin::new(&mut self.receiver).poll_next(cx)
-    }
-}
-
-/// See [`Sender`].
-impl futures_sink::Sink<Message> for Client {
-    type Error = SendError;
-
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        Pin::new(&mut self.sender).poll_ready(cx)
-    }
-
-    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
-        Pin::new(&mut self.sender).start_send(message)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        Pin::new(&mut self.sender).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        Pin::new(&mut self.sender).poll_close(cx)
     }
 }
 

@@ -144,7 +144,8 @@ impl PollTransport for SimTransport<World> {
 }
 
 impl ClientBuilder {
-    /// Opens the connection in a simulated network. Of the URL only path and query count.
+    /// Opens the connection in a simulated network. Of the URL only path and query count; it has
+    /// to be absolute, since there is no page and no URL parser here.
     ///
     /// Must be called, like everything in it, from inside [`Sim::block_on`].
     ///
@@ -157,8 +158,8 @@ impl ClientBuilder {
     /// As [`connect`](Self::connect): dropping the future aborts the attempt.
     pub async fn connect_in(self, sim: &Sim) -> Result<Client, ConnectError> {
         address::check_subprotocols(&self.protocols).map_err(ConnectError::Subprotocol)?;
-        let rest = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
-        let target = rest.find('/').map_or("/", |at| rest.get(at..).unwrap_or("/")).to_owned();
+        let url = address::check_absolute(&self.url).map_err(ConnectError::Url)?;
+        let target = url.find('/').map_or("/", |at| url.get(at..).unwrap_or("/")).to_owned();
         let path = target.split('?').next().unwrap_or("/").to_owned();
 
         let world = sim.executor.world();
@@ -169,7 +170,7 @@ impl ClientBuilder {
         let (up, down) = (Pipe::new(link, world.clone()), Pipe::new(link, world.clone()));
         let (hub, deadline) = self.hub(Hub::wake_driver, Duration::from_secs(15));
         let keep_blobs = (self.binary_type == BinaryType::Blob).then_some(values);
-        let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs);
+        let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs, self.protocols.clone());
         let client = Client::new(&hub, &self.url, self.close.clone());
         let driver = Driver::new(HubOutlet::new(hub), transport, world.clone(), deadline);
         sim.executor.spawn(DriverTask::new(driver, WorldTimer::new(world.clone())));

@@ -421,7 +421,11 @@ impl Hub {
 
     // For the driver.
 
-    #[cfg(any(feature = "native", feature = "sim", target_feature = "atomics"))]
+    #[cfg(any(
+        all(feature = "native", not(target_family = "wasm")),
+        feature = "sim",
+        target_feature = "atomics"
+    ))]
     pub(crate) fn register_driver(&self, waker: &Waker) {
         let mut state = self.lock();
         if !state.driver.as_ref().is_some_and(|known| known.will_wake(waker)) {

@@ -16,7 +16,7 @@
 pub(crate) mod hub;
 #[cfg(feature = "client")]
 pub(crate) mod outlet;
-#[cfg(any(feature = "native", feature = "sim"))]
+#[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
 pub(crate) mod task;
 #[cfg(all(test, feature = "client", not(target_family = "wasm")))]
 #[allow(clippy::unwrap_used, reason = "a panic fails the test")]

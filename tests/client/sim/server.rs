@@ -44,7 +44,7 @@ fn b35_dropping_the_last_handle_sends_what_is_queued_and_closes_with_1000() {
         assert_eq!(*seen.borrow(), ["queued", "Some(1000)"]);
 
         seen.borrow_mut().clear();
-        let (sender, receiver) = Client::split(&open(&net).await);
+        let (sender, receiver) = open(&net).await.split();
         let clone = sender.clone();
         drop(sender);
         drop(receiver);
@@ -63,7 +63,7 @@ fn b35_a_handle_dropped_on_another_thread_closes_as_well() {
     let seen = noting(&net);
     net.sim.block_on(async {
         let client = open(&net).await;
-        let (sender, receiver) = Client::split(&client);
+        let (sender, receiver) = client.split();
         std::thread::spawn(move || drop((client, receiver))).join().unwrap();
         let thread = std::thread::spawn(move || sender.try_send("from afar").map(drop));
         thread.join().unwrap().unwrap();

@@ -3,7 +3,7 @@
 use core::pin::pin;
 
 use futures_util::future::{join, join3};
-use tidegate::{Amount, Client, CloseCause, CloseError, CloseOptions, Closed, Outcome};
+use tidegate::{Amount, CloseCause, CloseError, CloseOptions, Closed, Outcome};
 
 use super::{LONG, Net, SHORT, open, pattern, poll_once, text};
 
@@ -34,7 +34,7 @@ pub(crate) async fn b31_close_has_its_own_deadline(net: &impl Net) {
 
 pub(crate) async fn b33_only_codes_that_may_be_sent_are_taken(net: &impl Net) {
     let client = open(net, "/echo").await;
-    let (sender, receiver) = Client::split(&client);
+    let (sender, receiver) = client.split();
     for code in [0, 999, 1001, 1005, 1006, 1011, 1015, 2999, 5000, 65535] {
         let expected = Err(CloseError::Code { code });
         assert_eq!(client.close(code, "").await, expected);
@@ -73,7 +73,7 @@ pub(crate) async fn b34_a_reason_is_bounded_in_bytes_and_has_a_code(net: &impl N
 pub(crate) async fn b35_close_works_from_any_handle(net: &impl Net) {
     for which in 0..4 {
         let client = open(net, "/echo").await;
-        let (sender, receiver) = Client::split(&client);
+        let (sender, receiver) = client.split();
         let closing = match which {
             0 => client.close(4001, "bye"),
             1 => sender.close(4001, "bye"),
@@ -87,11 +87,11 @@ pub(crate) async fn b35_close_works_from_any_handle(net: &impl Net) {
 
 pub(crate) async fn b35_dropping_a_clone_does_nothing(net: &impl Net) {
     let client = open(net, "/echo").await;
-    let (sender, receiver) = Client::split(&client);
-    let (clone, other) = (sender.clone(), Client::split(&client).1);
+    let (sender, receiver) = client.split();
+    let (clone, other) = (sender.clone(), client.split().1);
     for dropped in 0..3 {
         match dropped {
-            0 => drop(Client::split(&client)),
+            0 => drop(client.split()),
             1 => drop(sender.clone()),
             _ => {}
         }
@@ -119,7 +119,7 @@ pub(crate) async fn b36_a_second_close_gives_the_same_result(net: &impl Net) {
 
 pub(crate) async fn b36_concurrent_closers_all_get_it(net: &impl Net) {
     let client = open(net, "/echo").await;
-    let (sender, receiver) = Client::split(&client);
+    let (sender, receiver) = client.split();
     let (first, second, third) =
         join3(client.close(4001, "first"), sender.close(4002, "second"), receiver.close(1000, "")).await;
     confirmed(first.as_ref().expect("may be sent"), 4001);
@@ -132,7 +132,7 @@ pub(crate) async fn b39_the_peers_close_leaves_what_was_sent_unknown(net: &impl 
     let mut handed_over = amount(0, 0);
     let mut unsent = amount(0, 0);
     let mut tickets = Vec::new();
-    while let Ok(ticket) = client.try_send(&[0; 10]) {
+    while let Ok(ticket) = client.try_send([0; 10]) {
         tickets.push(ticket);
         net.turn().await;
     }

@@ -14,7 +14,7 @@ pub(crate) async fn b27_a_dropped_receive_loses_no_message(net: &impl Net) {
     for number in 0..50 {
         client.send(number.to_string()).await.expect("open");
     }
-    let (_, mut receiver) = Client::split(&client);
+    let (_, mut receiver) = client.split();
     let mut got = Vec::new();
     let mut polls = 0;
     while got.len() < 50 {
@@ -73,7 +73,7 @@ pub(crate) async fn b27_a_dropped_ticket_detaches(net: &impl Net) {
 
 pub(crate) async fn b38_no_waker_is_called_after_drop(net: &impl Net) {
     let client = open(net, "/echo").await;
-    let (sender, mut receiver) = Client::split(&client);
+    let (sender, mut receiver) = client.split();
     let (count, waker) = Count::waker();
     {
         let (mut recv, mut closed) = (pin!(client.recv()), pin!(client.closed()));
@@ -104,7 +104,7 @@ pub(crate) async fn b38_dropping_the_client_inside_a_callback_is_safe(net: &impl
     // The waker is called from inside the driver, on an echo and on a close.
     for echo in [true, false] {
         let client = open(net, "/echo").await;
-        let (sender, receiver) = Client::split(&client);
+        let (sender, receiver) = client.split();
         let dropper = Arc::new(Dropper(Mutex::new(Some(client))));
         let waker = Waker::from(dropper.clone());
         let mut recv = pin!(receiver.recv());
@@ -136,7 +136,7 @@ pub(crate) async fn b40_handles_are_send(net: &impl Net) {
     is_send(&client.closed());
     is_send(&client.close(1000, ""));
     is_send(&client.end(None));
-    let (sender, receiver) = Client::split(&client);
+    let (sender, receiver) = client.split();
     let send = async move { sender.send("x").await.is_err() };
     let recv = async move { receiver.recv().await.is_none() };
     is_send(&send);

@@ -37,7 +37,7 @@ fn full(sent: Result<Ticket, SendError>, message: &str) {
 pub(crate) async fn b28_try_send_gives_the_message_back_when_the_queue_is_full(net: &impl Net) {
     // Bounded by messages.
     let client = bounded(net, "/sink", 3, 1000).await;
-    let (sender, _receiver) = Client::split(&client);
+    let (sender, _receiver) = client.split();
     assert_eq!(fill(&sender, "x"), 3);
     full(client.try_send("x"), "x");
     assert_eq!(sender.queued(), amount(3, 3));
@@ -53,7 +53,7 @@ pub(crate) async fn b28_try_send_gives_the_message_back_when_the_queue_is_full(n
 
 pub(crate) async fn b28_send_waits_for_room_and_drops_nothing(net: &impl Net) {
     let client = bounded(net, "/sink", 4, 10_000).await;
-    let (sender, _receiver) = Client::split(&client);
+    let (sender, _receiver) = client.split();
     let payloads: Vec<_> = (0..400).map(|number| pattern(number, 1000)).collect();
     // Four senders, each in its own order, all waiting most of the time.
     let chunks: Vec<Vec<_>> = payloads.chunks(100).map(<[_]>::to_vec).collect();
@@ -85,7 +85,7 @@ pub(crate) async fn b28_a_message_above_the_bound_is_taken_alone(net: &impl Net)
 
 pub(crate) async fn b27_a_dropped_send_leaves_the_message_unsent(net: &impl Net) {
     let client = bounded(net, "/sink", 2, 100).await;
-    let (sender, _receiver) = Client::split(&client);
+    let (sender, _receiver) = client.split();
     assert_eq!(fill(&sender, "in"), 2);
     {
         let mut waiting = pin!(sender.send("dropped"));
@@ -101,7 +101,7 @@ pub(crate) async fn b27_a_dropped_send_leaves_the_message_unsent(net: &impl Net)
 
 pub(crate) async fn b27_whoever_waits_next_gets_the_room(net: &impl Net) {
     let client = bounded(net, "/sink", 1, 100).await;
-    let (sender, _receiver) = Client::split(&client);
+    let (sender, _receiver) = client.split();
     assert_eq!(fill(&sender, "first"), 1);
     let mut dropped = Box::pin(sender.send("dropped"));
     let mut second = pin!(sender.send("second"));
@@ -119,7 +119,7 @@ pub(crate) async fn b27_whoever_waits_next_gets_the_room(net: &impl Net) {
 
 pub(crate) async fn b27_a_dropped_sink_send_does_not_block_others(net: &impl Net) {
     let client = bounded(net, "/sink", 1, 100).await;
-    let (mut sink, _receiver) = Client::split(&client);
+    let (mut sink, _receiver) = client.split();
     let other = sink.clone();
     assert_eq!(fill(&other, "first"), 1);
     // Waits for room, then is dropped while its sink lives on: as in a `select` that went another way.
@@ -132,7 +132,7 @@ pub(crate) async fn b27_a_dropped_sink_send_does_not_block_others(net: &impl Net
 
 pub(crate) async fn b28_a_sink_waits_for_room(net: &impl Net) {
     let client = bounded(net, "/sink", 2, 100).await;
-    let (mut sink, _receiver) = Client::split(&client);
+    let (mut sink, _receiver) = client.split();
     let payloads: Vec<_> = (0..100_u32).map(|number| number.to_string()).collect();
     let mut messages = stream::iter(payloads.iter().map(|payload| Ok(Message::from(payload.as_str()))));
     sink.send_all(&mut messages).await.expect("open");
@@ -202,7 +202,7 @@ pub(crate) async fn b36_a_sink_that_closes_keeps_others_awake(net: &impl Net) {
     // However many wait for what: a sink that waits for its flush and then closes waits in two lines.
     for others in 0..4 {
         let client = open(net, "/echo").await;
-        let mut sinks: Vec<_> = (0..=others).map(|_| Client::split(&client).0).collect();
+        let mut sinks: Vec<_> = (0..=others).map(|_| client.split().0).collect();
         for sink in &mut sinks {
             sink.feed(Message::from("x")).await.expect("open");
             assert!(poll_once(pin!(SinkExt::flush(sink))).await.is_pending());

@@ -4,7 +4,7 @@ use core::pin::pin;
 
 use futures_util::future::join3;
 use futures_util::{Stream, StreamExt};
-use tidegate::{Client, CloseCause, CloseOptions, Message, ReadyState, Receiver, TryRecvError};
+use tidegate::{CloseCause, CloseOptions, Message, ReadyState, Receiver, TryRecvError};
 
 use super::{Count, LONG, Net, SHORT, open, poll_once, poll_with, text};
 
@@ -44,7 +44,7 @@ pub(crate) async fn b11_everything_comes_out_before_one_final_close(net: &impl N
 
 pub(crate) async fn b11_every_handle_sees_the_same_final_close(net: &impl Net) {
     let client = open(net, "/close?code=4001&reason=bye").await;
-    let (sender, receiver) = Client::split(&client);
+    let (sender, receiver) = client.split();
     let clone = sender.clone();
     let (first, second, third) = join3(client.closed(), sender.closed(), receiver.closed()).await;
     assert_eq!((first.code, first.reason.as_str(), first.was_clean), (4001, "bye", true));
@@ -52,22 +52,22 @@ pub(crate) async fn b11_every_handle_sees_the_same_final_close(net: &impl Net) {
 }
 
 pub(crate) async fn b11_a_stream_ends_for_ever(net: &impl Net) {
-    let mut client = open(net, "/burst").await;
+    let client = open(net, "/burst").await;
     for expected in burst() {
-        assert_eq!(client.next().await, Some(expected));
+        assert_eq!(client.recv().await, Some(expected));
     }
     for _ in 0..3 {
-        assert_eq!(client.next().await, None);
+        assert_eq!(client.recv().await, None);
         net.turn().await;
     }
     // A receiver that is made after the end is at its end.
-    let (_, mut receiver) = Client::split(&client);
+    let (_, mut receiver) = client.split();
     assert_eq!(receiver.next().await, None);
 }
 
 pub(crate) async fn b11_receivers_share_the_messages_and_none_waits_in_vain(net: &impl Net) {
     let client = open(net, "/echo").await;
-    let (_, receiver) = Client::split(&client);
+    let (_, receiver) = client.split();
     let ((first_calls, first_waker), (second_calls, second_waker)) = (Count::waker(), Count::waker());
     let (mut first, mut second) = (pin!(client.recv()), pin!(receiver.recv()));
     assert!(poll_with(&first_waker, first.as_mut()).is_pending());
@@ -82,7 +82,7 @@ pub(crate) async fn b11_receivers_share_the_messages_and_none_waits_in_vain(net:
 
 pub(crate) async fn b11_an_abandoned_stream_does_not_keep_messages_from_others(net: &impl Net) {
     let client = open(net, "/echo").await;
-    let (_, mut abandoned) = Client::split(&client);
+    let (_, mut abandoned) = client.split();
     // Waits, then is neither polled again nor dropped: as in a `select` that went another way.
     let (_, nobody) = Count::waker();
     assert!(poll_with(&nobody, pin!(abandoned.next())).is_pending());
@@ -157,5 +157,4 @@ pub(crate) async fn b11_try_recv_serves_a_loop(net: &impl Net) {
 const _: fn() = || {
     fn is_stream<S: Stream<Item = Message> + Send + Unpin>() {}
     is_stream::<Receiver>();
-    is_stream::<tidegate::Client>();
 };

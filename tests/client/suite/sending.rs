@@ -2,13 +2,13 @@
 
 use futures_util::SinkExt;
 use futures_util::future::join;
-use tidegate::{BinaryType, Client, Message, Outcome, SendError};
+use tidegate::{BinaryType, Message, Outcome, SendError};
 
 use super::{Net, Report, amount, open, pattern, report, text};
 
 pub(crate) async fn b19_send_after_close_gives_the_message_back(net: &impl Net) {
     let client = open(net, "/echo").await;
-    let (mut sender, _receiver) = Client::split(&client);
+    let (mut sender, _receiver) = client.split();
     let closing = client.close(1000, "");
     // CLOSING, then CLOSED.
     for _ in 0..2 {
@@ -33,7 +33,7 @@ pub(crate) async fn b19_send_after_the_peers_close_gives_the_message_back(net: &
 
 pub(crate) async fn b25_messages_arrive_in_the_order_of_their_sends(net: &impl Net) {
     let client = open(net, "/echo").await;
-    let (sender, receiver) = Client::split(&client);
+    let (sender, receiver) = client.split();
     let clone = sender.clone();
     let sending = async {
         for number in 0..500_u32 {
@@ -103,7 +103,7 @@ pub(crate) async fn b29_text_of_every_width_arrives_whole(net: &impl Net) {
 
 pub(crate) async fn b29_a_sink_sends_and_flushes(net: &impl Net) {
     let client = open(net, "/sink").await;
-    let (mut sender, _receiver) = Client::split(&client);
+    let (mut sender, _receiver) = client.split();
     let payloads: Vec<_> = (0..50).map(|number| pattern(number, 1000)).collect();
     for payload in &payloads {
         sender.feed(Message::from(payload.as_slice())).await.expect("open");
@@ -122,7 +122,7 @@ pub(crate) async fn b18_many_messages(net: &impl Net) {
     for messages in [messages / 10, messages] {
         let client = open(net, "/sink").await;
         for number in 0..messages {
-            client.send(&number.to_be_bytes()).await.expect("open");
+            client.send(number.to_be_bytes()).await.expect("open");
             if number % 4096 == 0 {
                 net.turn().await;
             }

@@ -93,7 +93,7 @@ export class FakeCore {
   finish(code, reason, wasClean, cause) {
     for (const type of TYPES) this.socket.removeEventListener(type, this.listener);
     const unsent = this.queue.splice(0);
-    for (const { number } of unsent) this.sink.outcome(number, 5);
+    for (const { number } of unsent) this.sink.outcome(number, 2);
     const bytes = unsent.reduce((sum, message) => sum + message.bytes, 0);
     this.sink.closed(code, reason, wasClean, cause, unsent.length, bytes, 0, 0);
   }
@@ -129,7 +129,7 @@ export class FakeCore {
     const index = this.queue.findIndex((message) => message.number === number);
     if (index < 0) return;
     this.queue.splice(index, 1);
-    this.sink.outcome(number, 4);
+    this.sink.outcome(number, 1);
   }
   take() {
     if (this.freed) throw new Error("used after free");
