@@ -81,7 +81,8 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let hub = Hub::new(options.send_limits, options.recv_limits, Hub::wake_driver);
     let client = Client::new(&hub, &request.target, CloseOptions::default());
     let protocol = subprotocol.unwrap_or_default().to_owned();
-    let transport = NativeTransport::accepted(stream, connection, response, protocol);
+    let output_bytes = options.limits.max_output_bytes;
+    let transport = NativeTransport::accepted(stream, connection, output_bytes, response, protocol);
     let clock = HostClock::new();
     let driver = Driver::new(HubOutlet::new(hub), transport, clock, None);
     // It is open from the first moment: what the caller sends, and a close, must not come upon a

@@ -18,7 +18,7 @@ use crate::proto::ws::{
     Role,
 };
 
-/// Bytes that may wait to be written before the queue has to wait. Small, because a pong and a
+/// Most bytes that may wait to be written before the queue has to wait. Small, because a pong and a
 /// close frame wait behind them; large enough to fill a segment of loopback.
 const OUTPUT_BYTES: usize = 64 << 10;
 
@@ -44,6 +44,9 @@ struct Inner<S> {
     keys: Keys,
     events: VecDeque<TransportEvent>,
     opened: Opened,
+    /// Bytes that may wait to be written: no more than the codec takes, or it would refuse messages
+    /// for which there seemed to be room. At least 1, so that an empty output takes something.
+    output_bytes: usize,
     /// The driver has been told that there is no room.
     room_refused: bool,
     /// The peer's close frame has come.
@@ -67,11 +70,19 @@ impl<S: ByteStream> NativeTransport<S> {
         Self::new(Stage::Dialing(dial, Some(Box::new(handshake))))
     }
 
-    /// A server whose client has been read from; `response` accepts it.
-    pub(crate) fn accepted(stream: S, connection: Connection, response: Vec<u8>, protocol: String) -> Self {
+    /// A server whose client has been read from; `response` accepts it. The codec of `connection`
+    /// takes messages while fewer than `output_bytes` wait.
+    pub(crate) fn accepted(
+        stream: S,
+        connection: Connection,
+        output_bytes: usize,
+        response: Vec<u8>,
+        protocol: String,
+    ) -> Self {
         let transport =
             Self::new(Stage::Open { stream, connection: Box::new(connection), preface: response });
         let mut inner = transport.inner.borrow_mut();
+        inner.output_bytes = output_bytes.clamp(1, OUTPUT_BYTES);
         inner.opened.protocol = protocol;
         inner.events.push_back(TransportEvent::Opened);
         drop(inner);
@@ -84,6 +95,7 @@ impl<S: ByteStream> NativeTransport<S> {
             keys: Keys::new(),
             events: VecDeque::new(),
             opened: Opened::default(),
+            output_bytes: OUTPUT_BYTES,
             room_refused: false,
             close_received: false,
         };
@@ -215,7 +227,7 @@ impl<S: ByteStream> Inner<S> {
             self.end(None);
             return true;
         }
-        if self.room_refused && connection.pending() < OUTPUT_BYTES {
+        if self.room_refused && connection.pending() < self.output_bytes {
             self.room_refused = false;
             return true;
         }
@@ -333,7 +345,7 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
     fn has_room(&self) -> bool {
         let mut inner = self.inner.borrow_mut();
         let room = match &inner.stage {
-            Stage::Open { connection, .. } => connection.pending() < OUTPUT_BYTES,
+            Stage::Open { connection, .. } => connection.pending() < inner.output_bytes,
             _ => false,
         };
         inner.room_refused |= !room;

@@ -89,12 +89,16 @@ fn b58_a_foreign_client_that_breaks_the_protocol_is_cut_off_with_the_right_code(
 
 /// Both ends of one connection: what [`accept`] gives, and a client of our own.
 async fn pair() -> (Client, Client) {
+    pair_with(AcceptOptions::default()).await
+}
+
+async fn pair_with(options: AcceptOptions) -> (Client, Client) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     let client = tokio::spawn(Client::builder(url).connect());
     let mut stream = listener.accept().await.unwrap().0;
     let request = read_request(&mut stream).await.unwrap();
-    let server = accept(stream, &request, None, AcceptOptions::default()).unwrap();
+    let server = accept(stream, &request, None, options).unwrap();
     (server, client.await.unwrap().unwrap())
 }
 
@@ -115,6 +119,20 @@ fn b09_what_is_sent_and_closed_before_the_server_has_run_once_arrives() {
         let client = client.await.unwrap().unwrap();
         assert_eq!(client.recv().await, Some(Message::from("first and last")));
         assert_eq!((client.recv().await, client.closed().await.code), (None, 1000));
+    });
+}
+
+#[test]
+fn b28_a_small_output_bound_makes_messages_wait_and_drops_none() {
+    block_on(async {
+        let mut options = AcceptOptions::default();
+        options.limits.max_output_bytes = 0;
+        let (server, client) = pair_with(options).await;
+        let tickets = ["one", "two", "three"].map(|text| (text, server.try_send(text).unwrap()));
+        for (text, ticket) in tickets {
+            assert_eq!(client.recv().await, Some(Message::from(text)));
+            assert_eq!(ticket.await, Outcome::HandedOver);
+        }
     });
 }
 
