@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::close::CloseOptions;
+use super::close::{self, CloseOptions};
 use super::error::ConnectError;
 use super::wait::Wait;
 use super::{Client, address};
@@ -84,7 +84,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Bounds of the receive queue. Default 64 MiB and 65,536 messages.
+    /// Bounds of the receive queue. Default 64 MiB and 65,536 messages, and 4009 to close with.
     pub fn recv_limits(mut self, limits: RecvLimits) -> Self {
         self.receive = limits;
         self
@@ -101,8 +101,8 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`]: the URL or a subprotocol is wrong (nothing was tried), the server refused
-    /// or failed, the deadline passed. It never hangs unless the deadline is off.
+    /// [`ConnectError`]: the URL, a subprotocol or the overflow code is wrong (nothing was tried),
+    /// the server refused or failed, the deadline passed. It never hangs unless the deadline is off.
     ///
     /// # Cancel safety
     ///
@@ -112,9 +112,16 @@ impl ClientBuilder {
     ///
     /// RFC 6455 section 4.1; WHATWG WebSockets, *establish a WebSocket connection*.
     pub async fn connect(self) -> Result<Client, ConnectError> {
-        address::check_subprotocols(&self.protocols).map_err(ConnectError::Subprotocol)?;
+        self.check()?;
         let client = self.start()?;
         opened(client).await
+    }
+
+    /// What is wrong whatever the transport. An overflow code that may not be sent would show only
+    /// when the queue overflows: `close` then throws, and the connection stays until its deadline.
+    pub(crate) fn check(&self) -> Result<(), ConnectError> {
+        address::check_subprotocols(&self.protocols).map_err(ConnectError::Subprotocol)?;
+        close::check_code(self.receive.overflow_code).map_err(ConnectError::OverflowCode)
     }
 
     /// The hub of a new connection, with the deadline to use.

@@ -67,18 +67,18 @@ impl CloseOptions {
     }
 
     pub(crate) fn into_request(self) -> Result<CloseRequest, CloseError> {
-        // WHATWG WebSockets, `close(code, reason)`: any other code throws InvalidAccessError.
-        if let Some(code) = self.code
-            && !(code == 1000 || (3000..=4999).contains(&code))
-        {
-            return Err(CloseError::Code { code });
-        }
+        self.code.map_or(Ok(()), check_code)?;
         if self.reason.len() > LONGEST_REASON {
             return Err(CloseError::Reason { bytes: self.reason.len() });
         }
         let code = if self.reason.is_empty() { self.code } else { Some(self.code.unwrap_or(1000)) };
         Ok(CloseRequest { code, reason: self.reason, within: self.within, flush: self.flush })
     }
+}
+
+/// WHATWG WebSockets, `close(code, reason)`: any other code throws InvalidAccessError.
+pub(crate) fn check_code(code: u16) -> Result<(), CloseError> {
+    if code == 1000 || (3000..=4999).contains(&code) { Ok(()) } else { Err(CloseError::Code { code }) }
 }
 
 /// A close that has begun; awaiting it gives the final word, the same for every closer.

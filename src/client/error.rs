@@ -15,6 +15,8 @@ pub enum ConnectError {
     Url(UrlError),
     /// A subprotocol may not be offered. Nothing was tried.
     Subprotocol(SubprotocolError),
+    /// [`RecvLimits::overflow_code`](crate::RecvLimits) may not be sent. Nothing was tried.
+    OverflowCode(CloseError),
     /// The host refused to try, such as `ws:` from a secure page; its words. Nothing was tried.
     Forbidden {
         /// What the host says.
@@ -50,6 +52,7 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Url(error) => error.fmt(f),
             Self::Subprotocol(error) => error.fmt(f),
+            Self::OverflowCode(error) => write!(f, "overflow code: {error}"),
             Self::Forbidden { message } => write!(f, "the host does not allow this connection: {message}"),
             Self::Failed { source: Some(source), .. } => write!(f, "the connection failed: {source}"),
             Self::Failed { closed, .. } => {
@@ -69,6 +72,7 @@ impl core::error::Error for ConnectError {
         match self {
             Self::Url(error) => Some(error),
             Self::Subprotocol(error) => Some(error),
+            Self::OverflowCode(error) => Some(error),
             Self::Failed { source: Some(source), .. } => Some(source),
             _ => None,
         }

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
+use super::Client;
 use super::builder::{BinaryType, ClientBuilder, opened};
 use super::error::ConnectError;
 use super::message::Message;
-use super::{Client, address};
 use crate::driver::hub::Hub;
 use crate::driver::task::{DriverTask, PollTransport};
 use crate::driver::{Driver, HubOutlet};
@@ -157,7 +157,7 @@ impl ClientBuilder {
     ///
     /// As [`connect`](Self::connect): dropping the future aborts the attempt.
     pub async fn connect_in(self, sim: &Sim) -> Result<Client, ConnectError> {
-        address::check_subprotocols(&self.protocols).map_err(ConnectError::Subprotocol)?;
+        self.check()?;
         let url = address::check_absolute(&self.url).map_err(ConnectError::Url)?;
         let target = url.find('/').map_or("/", |at| url.get(at..).unwrap_or("/")).to_owned();
         let path = target.split('?').next().unwrap_or("/").to_owned();

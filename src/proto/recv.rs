@@ -12,7 +12,7 @@ pub struct RecvLimits {
     pub max_queued_bytes: u64,
     /// Largest number of waiting messages. Default 65,536. At least 1 is always allowed.
     pub max_queued_messages: u32,
-    /// Close code that tells the peer of the overflow, 3000 to 4999. Default 4009, after 1009
+    /// Close code that tells the peer of the overflow, 1000 or 3000 to 4999. Default 4009, after 1009
     /// (message too big), which a browser may not send.
     pub overflow_code: u16,
 }

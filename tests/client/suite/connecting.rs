@@ -2,7 +2,7 @@
 
 use core::pin::pin;
 
-use tidegate::{CloseCause, ConnectError, ReadyState, SubprotocolError};
+use tidegate::{CloseCause, CloseError, ConnectError, ReadyState, RecvLimits, SubprotocolError};
 
 use super::{LONG, Net, SHORT, drop_after, open, poll_once, text};
 
@@ -27,6 +27,14 @@ pub(crate) async fn b01_wrong_subprotocols_are_typed_errors(net: &impl Net) {
     let expected = SubprotocolError::Duplicate { name: "a".into() };
     let error = net.connect("/refused", twice).await.err();
     assert_eq!(error, Some(ConnectError::Subprotocol(expected)));
+}
+
+pub(crate) async fn b33_an_overflow_code_that_may_not_be_sent_is_a_typed_error(net: &impl Net) {
+    for code in [0, 999, 1001, 1006, 1009, 2999, 5000] {
+        let limits = RecvLimits { overflow_code: code, ..RecvLimits::default() };
+        let error = net.connect("/refused", |builder| builder.recv_limits(limits)).await.err();
+        assert_eq!(error, Some(ConnectError::OverflowCode(CloseError::Code { code })));
+    }
 }
 
 pub(crate) async fn b05_a_refused_connection_fails_once_with_its_close_event(net: &impl Net) {

@@ -178,6 +178,7 @@ macro_rules! for_every_transport {
         $run! { connecting:
             b01_the_offered_subprotocol_is_chosen,
             b01_wrong_subprotocols_are_typed_errors,
+            b33_an_overflow_code_that_may_not_be_sent_is_a_typed_error,
             b05_a_refused_connection_fails_once_with_its_close_event,
             b06_a_dropped_connect_leaves_nothing_behind,
             b08_the_connect_deadline_ends_the_attempt,
