@@ -348,7 +348,11 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
         resolve: (ticket) => (leave(), resolve(ticket)),
         reject: (error) => (leave(), reject(error)),
       };
-      const onAbort = (): void => waiting.reject(aborted(signal));
+      const onAbort = (): void => {
+        waiting.reject(aborted(signal));
+        // Whoever is next may fit.
+        this.#admit();
+      };
       signal?.addEventListener("abort", onAbort);
       this.#waiting.add(waiting);
     });

@@ -267,6 +267,18 @@ test("b27_an_aborted_wait_leaves_the_message_unsent_and_others_go_on", async () 
   assert.deepEqual(raw.sent, ["1", "3"]);
 });
 
+test("b27_an_aborted_wait_lets_the_next_go_that_fits", async () => {
+  const { socket, raw } = await opened({ maxSendBytes: 10 });
+  raw.gated = true;
+  await socket.send("12345678");
+  const controller = new AbortController();
+  const large = socket.send("large", { signal: controller.signal });
+  const small = socket.send("s");
+  controller.abort();
+  await assert.rejects(large, code("aborted"));
+  assert.ok(await small);
+});
+
 test("b27_waiting_sends_are_refused_at_close", async () => {
   const { socket, raw } = await opened({ maxSendMessages: 1 });
   raw.gated = true;
