@@ -45,7 +45,12 @@ class Slots {
   }
 }
 
-/** `Core` over the wasm's class `Wasm`. */
+/**
+ * `Core` over the wasm's class `Wasm`.
+ *
+ * Nothing that the wasm calls may throw: the exception would go through its frames, and the pump that
+ * was running would never run again.
+ */
 export function hosted(Wasm: WasmConstructor): CoreConstructor {
   return class implements Core {
     readonly #raw: WebSocketLike;
@@ -75,8 +80,12 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
             }
           },
           close: (code, overflow) => {
-            if (code) raw.close(code, overflow ? OVERFLOW : this.#reason);
-            else raw.close();
+            try {
+              if (code) raw.close(code, overflow ? OVERFLOW : this.#reason);
+              else raw.close();
+            } catch {
+              // Code and reason were checked. If a foreign socket throws, the close deadline ends it.
+            }
           },
           detach: () => this.#detach(),
           read: (id, slot, start, end) => this.#read(id, slots.get(slot) as Blob, start, end),
@@ -161,9 +170,12 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
     }
 
     #read(id: number, blob: Blob, start: number, end: number): void {
-      // The whole is not sliced: an empty slice of a file that is gone reads as empty.
-      const part = start === 0 && end === blob.size ? blob : blob.slice(start, end);
-      part.arrayBuffer().then(
+      new Promise<ArrayBuffer>((resolve) => {
+        // The whole is not sliced: an empty slice of a file that is gone reads as empty.
+        const part = start === 0 && end === blob.size ? blob : blob.slice(start, end);
+        // Throws where a runtime lacks it.
+        resolve(part.arrayBuffer());
+      }).then(
         (buffer) => this.#wasm?.fetched(id, this.#slots.put(buffer), buffer.byteLength),
         () => this.#wasm?.fetched(id, -1, 0),
       );

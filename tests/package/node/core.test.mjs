@@ -55,3 +55,22 @@ test("b36_the_first_close_counts_with_code_and_reason", async () => {
   raw.finish(1000);
   assert.equal(await first, await second);
 });
+
+test("b29_a_blob_that_a_runtime_cannot_read_fails_alone", async () => {
+  const { socket, raw } = await open();
+  const blob = Object.assign(new Blob(["x"]), { arrayBuffer: undefined });
+  assert.equal(await (await socket.send(blob)).outcome, "unreadable");
+  await socket.send("next");
+  assert.deepEqual(raw.sent, ["next"]);
+});
+
+test("b31_a_socket_whose_close_throws_ends_with_the_deadline", async () => {
+  const { socket, raw } = await open();
+  let calls = 0;
+  raw.close = () => {
+    if (!calls++) throw new Error("not now");
+  };
+  assert.equal((await socket.close(1000, "", { within: 20 })).cause, "unconfirmed");
+  assert.ok(calls > 1, "it is closed again at the deadline");
+  assert.equal(raw.listeners, 0);
+});
