@@ -199,7 +199,7 @@ function open<In, Out>(
         new TidegateError(
           "wasm",
           "the wasm could not be loaded; serve tidegate_core_bg.wasm beside the scripts, and allow " +
-            "'wasm-unsafe-eval' in a Content-Security-Policy",
+            "'wasm-unsafe-eval' in the page's CSP",
           { cause },
         ),
       ),

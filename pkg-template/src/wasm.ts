@@ -30,7 +30,7 @@ async function link(source: WasmSource): Promise<WasmExports> {
   const given = address ? await fetch(source as string) : source;
   let result;
   if (isResponse(given)) {
-    if (!given.ok) throw new Error(`${given.url} answered ${given.status}`);
+    if (!given.ok) throw new Error(`${given.url}: ${given.status}`);
     // Compiling while it comes in wants the right type; without it, whole.
     result = given.headers.get("Content-Type")?.startsWith("application/wasm")
       ? await WebAssembly.instantiateStreaming(given, imports)

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
-use super::Client;
 use super::builder::{BinaryType, ClientBuilder, opened};
 use super::error::ConnectError;
 use super::message::Message;
+use super::{Client, address};
 use crate::driver::hub::Hub;
 use crate::driver::task::{DriverTask, PollTransport};
 use crate::driver::{Driver, HubOutlet};

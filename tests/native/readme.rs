@@ -14,8 +14,8 @@ mod example {
     pub(super) async fn chat(url: &str) -> Result<(), Box<dyn std::error::Error>> {
         let client = Client::builder(url).subprotocol("chat.v2").connect().await?; // open now
         let (tx, rx) = client.split(); // both are Send, and tx is Clone
-        let ticket = tx.send("hello").await?; // waits for room in the queue
-        println!("{:?}", ticket.await); // HandedOver
+        let ticket = tx.send("hello").await?; // queued; waits if the queue is full
+        println!("{:?}", ticket.await); // HandedOver: the browser, or the TCP stream, has it
         while let Some(message) = rx.recv().await {
             if let Message::Text(text) = message {
                 println!("{text}");

@@ -22,7 +22,7 @@ async fn receive_blob(client: &Client) -> Blob {
 async fn b13_text_and_blobs_keep_their_order_whenever_bytes_are_asked_for() {
     let client = blobs("/echo").await;
     for number in 0..20_u8 {
-        client.send(&[number; 100]).await.expect("open");
+        client.send([number; 100]).await.expect("open");
         client.send(number.to_string()).await.expect("open");
     }
     let mut kept = Vec::new();
@@ -44,7 +44,7 @@ async fn b14_a_blob_is_read_in_whole_or_in_part_also_after_the_close() {
     let client = blobs("/echo").await;
     let bytes = pattern(14, 100_000);
     client.send(bytes.as_slice()).await.expect("open");
-    client.send(&[]).await.expect("open");
+    client.send([]).await.expect("open");
     let (blob, empty) = (receive_blob(&client).await, receive_blob(&client).await);
     assert_eq!((blob.size(), empty.size()), (100_000, 0));
     assert_eq!(empty.bytes().await, Ok(vec![]));
@@ -111,7 +111,7 @@ async fn b29_a_received_blob_is_sent_back_as_it_is() {
     }
     // Not on another connection, and given back there.
     let other = open(&WebNet, "/sink").await;
-    client.send(&[1, 2, 3]).await.expect("open");
+    client.send([1, 2, 3]).await.expect("open");
     let received = receive_blob(&client).await;
     let Err(SendError::ForeignBlob(Message::Blob(received))) = other.send(received).await else {
         panic!("not given back")

@@ -112,7 +112,7 @@ async fn b12_the_binary_type_is_set_before_open_and_sending_never_changes_it() {
         let spy = Spy::new();
         let client = WebNet.connect("/echo", |builder| builder.binary_type(binary_type)).await.expect("open");
         for _ in 0..3 {
-            client.send(&[1, 2, 3]).await.expect("open");
+            client.send([1, 2, 3]).await.expect("open");
             assert_eq!(client.recv().await.map(|message| message.size()), Some(3));
         }
         assert_eq!(spy.ask("return a.types;"), format!("[[\"{name}\",0]]"), "once, while connecting");

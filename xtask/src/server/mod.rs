@@ -68,6 +68,7 @@ pub(crate) struct Config {
 #[derive(Debug)]
 pub(crate) struct Running {
     address: SocketAddr,
+    #[cfg_attr(not(test), allow(dead_code, reason = "asked for its tasks by tests"))]
     runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -80,6 +81,7 @@ impl Running {
     }
 
     /// How many tasks are alive: none, if no peer is connected.
+    #[cfg(test)]
     pub(crate) fn tasks(&self) -> usize {
         self.runtime.metrics().num_alive_tasks()
     }
