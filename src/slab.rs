@@ -58,7 +58,7 @@ impl<V> Slab<V> {
         }
     }
 
-    /// Takes out the value of `key`, which becomes free. The memory goes back with the last one.
+    /// Takes out the value of `key`, which becomes free. The memory is kept for the next.
     pub(crate) fn remove(&mut self, key: u32) -> Option<V> {
         let entry = self.entries.get_mut(key as usize)?;
         if matches!(entry, Entry::Free(_)) {
