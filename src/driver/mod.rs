@@ -252,6 +252,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Drop for Driver<T, C, O> {
     fn drop(&mut self) {
         self.outlet.take_commands(self);
         self.session.borrow_mut().handle_abort();
+        // Still set if a panic, such as a waker's, has ended the pump and with it the task.
+        self.pumping.set(false);
         self.pump();
         self.transport.abort();
         self.outlet.abandoned();

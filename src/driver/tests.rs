@@ -237,6 +237,24 @@ fn a_dropped_driver_leaves_nobody_waiting() {
 }
 
 #[test]
+fn a_driver_that_a_waker_has_unwound_leaves_nobody_waiting() {
+    struct PanicsOnce(std::sync::atomic::AtomicBool);
+    impl std::task::Wake for PanicsOnce {
+        fn wake(self: Arc<Self>) {
+            assert!(self.0.swap(true, std::sync::atomic::Ordering::Relaxed), "a waker of somebody else's");
+        }
+    }
+    let (driver, hub, wire) = open();
+    let waker = Waker::from(Arc::new(PanicsOnce(false.into())));
+    assert!(hub.poll_recv(&mut None, &waker).is_pending());
+    wire.push(message("wakes"));
+    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| driver.pump()));
+    assert!(unwound.is_err());
+    drop(driver);
+    assert_eq!(closed(&hub).unwrap().cause, CloseCause::Aborted);
+}
+
+#[test]
 fn a_dropped_driver_that_was_over_changes_nothing() {
     let (driver, hub, wire) = open();
     wire.push(ended(4001));
