@@ -101,8 +101,13 @@ mod application {
     }
 
     /// The URL against which a page or worker resolves; `None` where there is none (Node).
+    ///
+    /// WHATWG HTML, API base URL: of a page its document's base, which `<base>` may have changed.
     pub(crate) fn base_url() -> Option<String> {
-        let location = js_sys::Reflect::get(&js_sys::global(), &"location".into()).ok()?;
-        js_sys::Reflect::get(&location, &"href".into()).ok()?.as_string()
+        let read = |object: &str, field: &str| {
+            let object = js_sys::Reflect::get(&js_sys::global(), &object.into()).ok()?;
+            js_sys::Reflect::get(&object, &field.into()).ok()?.as_string()
+        };
+        read("document", "baseURI").or_else(|| read("location", "href"))
     }
 }

@@ -58,6 +58,23 @@ async fn b02_relative_urls_resolve_against_the_page_or_worker() {
 }
 
 #[wasm_bindgen_test]
+async fn b02_a_base_element_of_the_page_counts() {
+    let base = js(
+        "return globalThis.document && document.head.appendChild(
+            Object.assign(document.createElement('base'), { href: 'http://127.0.0.1:47356/deep/page' }));",
+        &[],
+    );
+    if base.is_undefined() {
+        // A worker has no elements, and so no other base than its own address.
+        return;
+    }
+    let spy = Spy::new();
+    assert!(poll_once(pin!(Client::builder("live").connect())).await.is_pending());
+    assert_eq!(spy.ask("return a.args[0];"), "\"ws://127.0.0.1:47356/deep/live\"");
+    js("a.remove();", &[&base]);
+}
+
+#[wasm_bindgen_test]
 async fn b03_a_relative_url_has_no_base_in_a_worker_made_from_a_blob() {
     for url in ["/path", "path", "//host/path", ""] {
         let builder = Client::builder(url).base("blob:http://127.0.0.1:47356/6e1b8e2e");
