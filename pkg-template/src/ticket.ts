@@ -54,7 +54,7 @@ export interface Closed {
   readonly cause: CloseCause;
   /** What was queued and never given to the socket. */
   readonly unsent: Amount;
-  /** What was given to the socket and is not known to have arrived: all of it, unless the peer confirmed a close from here. */
+  /** What was given to the socket and is not known to have arrived. */
   readonly unknown: Amount;
 }
 

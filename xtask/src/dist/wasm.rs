@@ -98,6 +98,11 @@ fn shorten_imports(module: &Path, glue: &Path) -> Result<()> {
         script = script.replace(&format!(" {}(", import.name), &format!(" {short}("));
         import.name = short;
     }
-    std::fs::write(glue, script).context("writing the glue")?;
+    // The class is the facade's alone, which disposes of it by `free`.
+    const DISPOSE: &str = "if (Symbol.dispose) Core.prototype[Symbol.dispose] = Core.prototype.free;\n";
+    if !script.contains(DISPOSE) {
+        bail!("the glue does not make its class disposable in the way that was expected");
+    }
+    std::fs::write(glue, script.replace(DISPOSE, "")).context("writing the glue")?;
     wasm.emit_wasm_file(module).context("writing the module with its new names")
 }
