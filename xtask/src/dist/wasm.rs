@@ -85,6 +85,9 @@ pub(super) fn bind(module: &Path, directory: &Path, npm: &Tools) -> Result<()> {
     std::fs::rename(&small, &bound).context("replacing the module by its smaller one")
 }
 
+/// By which the glue makes its class disposable. The class is the facade's alone, which calls `free`.
+const DISPOSE: &str = "if (Symbol.dispose) Core.prototype[Symbol.dispose] = Core.prototype.free;\n";
+
 /// Gives the functions that the glue provides short names, in module and glue: the hashes in
 /// wasm-bindgen's own do not compress, and stand in both (300 B of brotli).
 fn shorten_imports(module: &Path, glue: &Path) -> Result<()> {
@@ -98,8 +101,6 @@ fn shorten_imports(module: &Path, glue: &Path) -> Result<()> {
         script = script.replace(&format!(" {}(", import.name), &format!(" {short}("));
         import.name = short;
     }
-    // The class is the facade's alone, which disposes of it by `free`.
-    const DISPOSE: &str = "if (Symbol.dispose) Core.prototype[Symbol.dispose] = Core.prototype.free;\n";
     if !script.contains(DISPOSE) {
         bail!("the glue does not make its class disposable in the way that was expected");
     }

@@ -1,8 +1,8 @@
 //! wasm tests: built once, run in Node, Chromium and Firefox.
 //!
-//! The library's own tests run in Node; each test target whose name begins with `web` runs in a page and in
-//! a dedicated worker of both browsers, unless it chooses one of them itself by
-//! `wasm_bindgen_test_configure!`.
+//! The codec's conformance tests run in Node, where `usize` has 32 bits too; each test target whose name
+//! begins with `web` runs in a page and in a dedicated worker of both browsers, unless it chooses one of
+//! them itself by `wasm_bindgen_test_configure!`.
 
 use std::ffi::OsString;
 
@@ -43,7 +43,8 @@ pub(super) fn run(session: &mut Session) -> Result<()> {
         WASM_TARGET,
         "--features",
         WEB,
-        "--lib",
+        "--test",
+        "conformance",
     ]);
     for target in cargo::web_targets()? {
         build.args(["--test", &target]);
@@ -55,7 +56,7 @@ pub(super) fn run(session: &mut Session) -> Result<()> {
         let here: Vec<&Program> = modes
             .iter()
             .filter(|(program, mode)| match mode {
-                Mode::Open => (place == Place::Node) == (program.name == "tidegate"),
+                Mode::Open => (place == Place::Node) != program.name.starts_with("web"),
                 Mode::Node => place == Place::Node,
                 Mode::Page => matches!(place, Place::Page(_)),
                 Mode::Worker => matches!(place, Place::Worker(_)),
@@ -68,8 +69,7 @@ pub(super) fn run(session: &mut Session) -> Result<()> {
         }
         let setup = Setup::new(place, session.full)?;
         for program in here {
-            let name = if program.name == "tidegate" { "units" } else { &program.name };
-            session.step(&format!("web tests: {name} in {place}"), |tally| {
+            session.step(&format!("web tests: {} in {place}", program.name), |tally| {
                 let arguments = [OsString::from(&program.path)];
                 let passed = runner::run_file(&setup, &arguments, &program.package, |line| {
                     output::note(line, place, &program.name, &mut tally.records);
