@@ -55,9 +55,11 @@ pub(super) fn run(session: &mut Session) {
     let base = format!("http://{}", server.address());
     session.step("package tests: checks in node", |tally| node(&project, &base, tally));
     for browser in Browser::ALL {
-        session.step(&format!("package tests: checks in {browser}"), |tally| {
-            pages(browser, &base, bundled, tally)
-        });
+        for suite in ["vite", "plain"].into_iter().filter(|suite| bundled || *suite != "vite") {
+            session.step(&format!("package tests: {suite} in {browser}"), |tally| {
+                page(suite, browser, &base, tally)
+            });
+        }
     }
 }
 
@@ -128,26 +130,42 @@ fn node(project: &Project, base: &str, tally: &mut Tally) -> Result<()> {
     judge(&outcome, "checks", |_| Place::Node, tally)
 }
 
-/// The checks in a page built by Vite, if it was, and in a plain one, each with its worker.
-fn pages(browser: Browser, base: &str, bundled: bool, tally: &mut Tally) -> Result<()> {
-    let found = browsers::find(browser)?;
+/// The checks in one page and its worker.
+///
+/// Each page has a browser of its own: Firefox opens six connections to one server and no more, and those
+/// whose handshake was aborted or whose close was never answered count for up to 20 s after their page.
+fn page(suite: &str, browser: Browser, base: &str, tally: &mut Tally) -> Result<()> {
+    let path = if suite == "vite" { "/vite/" } else { "/package/plain/" };
+    let driven = webdriver::Session::start(&browsers::find(browser)?)?;
+    driven.open(&format!("{base}{path}"))?;
+    let result = driven.wait("return globalThis.result", PAGE_LIMIT).with_context(|| {
+        let seen = driven.run("return [document.title, document.body?.textContent]", &[]);
+        format!("the page {path}, which shows {}", seen.unwrap_or_default())
+    })?;
+    let mut outcome: Outcome = serde_json::from_value(result).context("reading the result of the page")?;
+    if suite == "plain" {
+        outcome.checks.extend(vanished_files(&driven)?.checks);
+    }
     let place = |host: &str| if host == "worker" { Place::Worker(browser) } else { Place::Page(browser) };
-    let mut failures = Vec::new();
-    let pages = [("vite", "/vite/"), ("plain", "/package/plain/")];
-    for (suite, path) in pages.into_iter().filter(|(suite, _)| bundled || *suite != "vite") {
-        // A browser of its own for each: in Firefox the worker of a second page never answered.
-        let driven = webdriver::Session::start(&found)?;
-        driven.open(&format!("{base}{path}"))?;
-        let result = driven
-            .wait("return globalThis.result", PAGE_LIMIT)
-            .with_context(|| format!("the page {path}"))?;
-        let outcome: Outcome = serde_json::from_value(result).context("reading the result of the page")?;
-        failures.extend(judge(&outcome, suite, place, tally).err());
+    judge(&outcome, suite, place, tally)
+}
+
+/// What becomes of files that are chosen and then removed: one that is read before it is sent, and one
+/// that is only probed.
+fn vanished_files(driven: &webdriver::Session) -> Result<Outcome> {
+    let input = driven.find("#files")?;
+    let mut files = Vec::new();
+    for (name, bytes) in [("small.bin", 64 << 10), ("large.bin", 2 << 20)] {
+        let path = process::scratch()?.join(name);
+        std::fs::write(&path, vec![7_u8; bytes]).with_context(|| format!("writing {}", path.display()))?;
+        driven.choose_file(&input, &path)?;
+        files.push(path);
     }
-    match failures.pop() {
-        None => Ok(()),
-        Some(failure) => Err(failure),
+    for path in files {
+        std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
     }
+    let result = driven.run("return checkVanishedFiles()", &[])?;
+    serde_json::from_value(result).context("reading what became of the files")
 }
 
 /// Records and prints every check.
