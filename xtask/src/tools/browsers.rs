@@ -71,9 +71,15 @@ impl Found {
                 "moz:firefoxOptions": {
                     "binary": self.program,
                     "args": ["-headless", "--no-remote"],
-                    // After failed attempts Firefox holds further ones to the same address back, by up to a
-                    // minute; a page of checks makes a dozen that fail on purpose.
-                    "prefs": { "network.websocket.delay-failed-reconnects": false },
+                    "prefs": {
+                        // After failed attempts Firefox holds further ones to the same address back, by up
+                        // to a minute; a page of checks makes a dozen that fail on purpose.
+                        "network.websocket.delay-failed-reconnects": false,
+                        // Six by default, and a handshake that was aborted, or a close that is never
+                        // answered, counts for 20 s after its page has let go of it: so many of those
+                        // stand in a row here that a good connection behind them would fail.
+                        "network.http.max-persistent-connections-per-server": 250,
+                    },
                 },
             }),
         }
