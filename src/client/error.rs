@@ -119,6 +119,28 @@ impl fmt::Display for SendError {
 
 impl core::error::Error for SendError {}
 
+/// Why a [`Sender`](super::Sender) used as a `Sink` failed.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// A message was not queued; it is given back.
+    Refused(SendError),
+    /// The connection ended before all that was queued had been handed over;
+    /// [`closed`](super::Sender::closed) says how much was not.
+    Lost,
+}
+
+impl fmt::Display for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => error.fmt(f),
+            Self::Lost => f.write_str("the connection ended before everything queued was sent"),
+        }
+    }
+}
+
+impl core::error::Error for SinkError {}
+
 /// Why `try_recv` gave no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

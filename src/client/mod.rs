@@ -30,7 +30,9 @@ use std::sync::Arc;
 pub use self::address::{SubprotocolError, UrlError};
 pub use self::builder::{BinaryType, ClientBuilder};
 pub use self::close::{CloseOptions, Closing};
-pub use self::error::{BlobError, CloseError, ConnectError, ReceiveError, SendError, TryRecvError};
+pub use self::error::{
+    BlobError, CloseError, ConnectError, ReceiveError, SendError, SinkError, TryRecvError,
+};
 #[cfg(feature = "json")]
 pub use self::json::Json;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]

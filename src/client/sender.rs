@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::close::{CloseOptions, Closing};
-use super::error::SendError;
+use super::error::{SendError, SinkError};
 use super::message::Message;
 use crate::driver::hub::NoRoom;
 use crate::driver::{Command, Hub};
@@ -139,10 +139,12 @@ impl Drop for Sender {
 
 /// For `SinkExt`. Flushing waits until the transport has everything that was queued; closing
 /// sends what is queued and closes with 1000. Tickets are not given.
+///
+/// Through `&mut Sender`, `send` and `close` of `SinkExt` come before those of [`Sender`].
 impl futures_sink::Sink<Message> for Sender {
-    type Error = SendError;
+    type Error = SinkError;
 
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         let this = &mut *self;
         match this.hub.poll_room(&mut this.room, cx.waker()) {
             Poll::Pending => Poll::Pending,
@@ -152,27 +154,29 @@ impl futures_sink::Sink<Message> for Sender {
     }
 
     /// A message larger than the room that `poll_ready` found is taken none the less.
-    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
-        let payload = message.into_payload(&self.hub)?;
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SinkError> {
+        let payload = message.into_payload(&self.hub).map_err(SinkError::Refused)?;
         match self.hub.send_now(payload) {
             Ok(id) => {
                 drop(Ticket::new(&self.hub, id));
                 Ok(())
             }
-            Err((why, payload)) => Err(refused(why, payload, &self.hub)),
+            Err((why, payload)) => Err(SinkError::Refused(refused(why, payload, &self.hub))),
         }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         let this = &mut *self;
-        this.hub.poll_flushed(&mut this.flushed, cx.waker()).map(Ok)
+        let flushed = this.hub.poll_flushed(&mut this.flushed, cx.waker());
+        flushed.map(|all| if all { Ok(()) } else { Err(SinkError::Lost) })
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         let this = &mut *self;
         // Only the first close counts, so that polling again does no harm.
         drop(this.close(1000, ""));
-        this.hub.poll_closed(&mut this.closed, cx.waker()).map(|_| Ok(()))
+        let closed = this.hub.poll_closed(&mut this.closed, cx.waker());
+        closed.map(|_| if this.hub.has_lost() { Err(SinkError::Lost) } else { Ok(()) })
     }
 }
 

@@ -104,6 +104,8 @@ struct State {
     values: u32,
     /// There is no driver any more.
     abandoned: bool,
+    /// The connection ended before all that was queued had been handed over.
+    lost: bool,
 }
 
 impl Hub {
@@ -134,6 +136,7 @@ impl Hub {
                 users: 0,
                 values: 0,
                 abandoned: false,
+                lost: false,
             }),
         })
     }
@@ -264,14 +267,20 @@ impl Hub {
     }
 
     /// Polls until nothing is queued any more, or the connection is over.
-    pub(crate) fn poll_flushed(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<()> {
+    /// Ready with whether all of it was handed over.
+    pub(crate) fn poll_flushed(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<bool> {
         let mut state = self.lock();
         if state.queued_messages == 0 || state.stage == Stage::Closed {
             state.flushers.remove(key);
-            return Poll::Ready(());
+            return Poll::Ready(!state.lost);
         }
         state.flushers.register(key, waker);
         Poll::Pending
+    }
+
+    /// Whether the connection ended before all that was queued had been handed over.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lock().lost
     }
 
     /// Gives up a place among those who wait for room; whoever is next may go.
@@ -511,6 +520,7 @@ impl Hub {
             let mut state = self.lock();
             state.queued_messages = state.queued_messages.saturating_sub(1);
             state.queued_bytes = state.queued_bytes.saturating_sub(done.bytes);
+            state.lost |= matches!(done.outcome, Outcome::Unsent | Outcome::Unknown);
             let ticket = done.ticket.and_then(|ticket| state.tickets.finish(ticket, done.outcome));
             let flushers = if state.queued_messages == 0 { state.flushers.all() } else { Vec::new() };
             (ticket, state.room.first(), state.sinks.all(), flushers)

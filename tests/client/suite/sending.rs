@@ -2,7 +2,7 @@
 
 use futures_util::SinkExt;
 use futures_util::future::join;
-use tidegate::{BinaryType, Message, Outcome, SendError};
+use tidegate::{BinaryType, Message, Outcome, SendError, SinkError};
 
 use super::{Net, Report, amount, open, pattern, report, text};
 
@@ -17,7 +17,7 @@ pub(crate) async fn b19_send_after_close_gives_the_message_back(net: &impl Net) 
         let error = sender.try_send(vec![1, 2, 3]).expect_err("nothing is taken");
         assert_eq!(error.into_message(), Message::from(&[1, 2, 3]));
         let error = SinkExt::send(&mut sender, Message::from("sink")).await.expect_err("nothing is taken");
-        assert_eq!(error, SendError::Closed(Message::from("sink")));
+        assert_eq!(error, SinkError::Refused(SendError::Closed(Message::from("sink"))));
         client.closed().await;
     }
     let closed = closing.await.expect("may be sent");
