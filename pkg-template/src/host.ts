@@ -166,7 +166,11 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
 
     #detach(): void {
       for (const type of EVENTS) this.#raw.removeEventListener(type, this.#listener);
-      this.#raw.close();
+      try {
+        if (this.#raw.readyState < 2) this.#raw.close();
+      } catch {
+        // Let go of all the same; see above.
+      }
     }
 
     #read(id: number, blob: Blob, start: number, end: number): void {

@@ -281,6 +281,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
    */
   async end({ within }: EndOptions = {}): Promise<Closed> {
     const ms = checkMilliseconds("within", within, CLOSE_WITHIN);
+    this.#closing = true;
     this.#stop();
     this.#core?.end(ms, CLOSE_WITHIN);
     return this.closed;

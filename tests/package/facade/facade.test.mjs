@@ -409,8 +409,8 @@ test("b36_every_closer_gets_the_same_result", async () => {
 test("await_using_closes", async () => {
   const { socket, raw, core } = await opened();
   const disposed = socket[Symbol.asyncDispose]();
-  assert.deepEqual(core.closeArgs, { code: 0, reason: "", withinMs: 10_000, flush: true });
-  raw.finish(1005);
+  assert.deepEqual(core.closeArgs, { code: 1000, reason: "", withinMs: 10_000, flush: true });
+  raw.finish(1000);
   await disposed;
 });
 
