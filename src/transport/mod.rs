@@ -77,7 +77,8 @@ pub(crate) enum TransportEvent {
     Closed { code: u16, reason: String, was_clean: bool },
 }
 
-/// The environment's fault: what a transport knows about a connection that failed.
+/// The environment's fault: what a transport knows about a connection that failed to open. Browsers
+/// tell nothing; of an open connection that breaks only the close report speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportError {
