@@ -1,6 +1,7 @@
 //! tidegate's own build, demo and test commands: `cargo xtask --help`.
 
 mod behaviours;
+mod bench;
 mod cli;
 mod demo;
 mod dist;

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::project::Project;
 use super::{Session, Tally, output, server};
 use crate::behaviours::Record;
+use crate::bench;
 use crate::dist::{self, Package};
 use crate::place::{Browser, Place};
 use crate::process::{self, End, Wait};
@@ -60,6 +61,13 @@ pub(super) fn run(session: &mut Session) {
                 page(suite, browser, &base, tally)
             });
         }
+        // Judges nothing, but that the page can still measure.
+        let rounds = if session.full { 15 } else { 2 };
+        session.step(&format!("package: throughput in {browser}"), |_| {
+            let measured = bench::measure(browser, &format!("{base}/package/throughput/"), rounds)?;
+            bench::print(browser, &measured);
+            Ok(())
+        });
     }
 }
 
