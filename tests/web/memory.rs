@@ -58,3 +58,21 @@ async fn b20_owned_bytes_are_not_copied_on_their_way() {
     let reported = report(&client).await;
     assert_eq!((reported.messages, reported.bytes), (1, 64 << 20));
 }
+
+/// Only in builds for wasm threads, which `cargo xtask test --full` makes: a browser refuses to send a
+/// view of shared memory, and to decode text in it.
+#[cfg(target_feature = "atomics")]
+#[wasm_bindgen_test]
+async fn b20_what_is_in_shared_memory_is_copied_first() {
+    let shared = crate::page::js("return a.buffer instanceof SharedArrayBuffer;", &[&wasm_bindgen::memory()]);
+    assert_eq!(shared.as_bool(), Some(true));
+    let client = open(&WebNet, "/echo").await;
+    for bytes in [0, 1, 125, 70_000, 1 << 20] {
+        let sent = crate::suite::pattern(20, bytes);
+        client.send(sent.clone()).await.expect("open");
+        assert_eq!(client.recv().await, Some(sent.into()));
+        let text = "grüße 𝄞".repeat(bytes / 12);
+        client.send(text.clone()).await.expect("open");
+        assert_eq!(client.recv().await, Some(text.into()));
+    }
+}

@@ -94,8 +94,10 @@ pub(crate) struct Measured {
 /// If the package cannot be built, a browser is missing, or the page fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut steps = Steps::default();
-    let browsers: Vec<Browser> =
-        Browser::ALL.into_iter().filter(|browser| options.browser.is_none_or(|one| one == *browser)).collect();
+    let browsers: Vec<Browser> = Browser::ALL
+        .into_iter()
+        .filter(|browser| options.browser.is_none_or(|one| one == *browser))
+        .collect();
     for browser in &browsers {
         // Before the build, since they are what may be missing.
         steps.run(&format!("find {browser}"), || browsers::find(*browser))?;

@@ -41,18 +41,26 @@ pub(crate) enum Place {
     Page(Browser),
     /// In a dedicated worker of a browser.
     Worker(Browser),
+    /// In a shared worker of a browser.
+    SharedWorker(Browser),
+    /// In a service worker of a browser.
+    ServiceWorker(Browser),
 }
 
 impl Place {
     /// All of them, in the order in which tables list them.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Native,
         Self::Sim,
         Self::Node,
         Self::Page(Browser::Chromium),
         Self::Worker(Browser::Chromium),
+        Self::SharedWorker(Browser::Chromium),
+        Self::ServiceWorker(Browser::Chromium),
         Self::Page(Browser::Firefox),
         Self::Worker(Browser::Firefox),
+        Self::SharedWorker(Browser::Firefox),
+        Self::ServiceWorker(Browser::Firefox),
     ];
 
     /// The name in tables, in recorded results and in `TIDEGATE_PLACE`.
@@ -65,13 +73,20 @@ impl Place {
             Self::Page(Browser::Firefox) => "firefox",
             Self::Worker(Browser::Chromium) => "chromium-worker",
             Self::Worker(Browser::Firefox) => "firefox-worker",
+            Self::SharedWorker(Browser::Chromium) => "chromium-shared-worker",
+            Self::SharedWorker(Browser::Firefox) => "firefox-shared-worker",
+            Self::ServiceWorker(Browser::Chromium) => "chromium-service-worker",
+            Self::ServiceWorker(Browser::Firefox) => "firefox-service-worker",
         }
     }
 
     /// The browser it is in, if any.
     pub(crate) fn browser(self) -> Option<Browser> {
         match self {
-            Self::Page(browser) | Self::Worker(browser) => Some(browser),
+            Self::Page(browser)
+            | Self::Worker(browser)
+            | Self::SharedWorker(browser)
+            | Self::ServiceWorker(browser) => Some(browser),
             Self::Native | Self::Sim | Self::Node => None,
         }
     }
@@ -83,6 +98,8 @@ impl Place {
             Self::Node => Some("WASM_BINDGEN_USE_NODE_EXPERIMENTAL"),
             Self::Page(_) => Some("WASM_BINDGEN_USE_BROWSER"),
             Self::Worker(_) => Some("WASM_BINDGEN_USE_DEDICATED_WORKER"),
+            Self::SharedWorker(_) => Some("WASM_BINDGEN_USE_SHARED_WORKER"),
+            Self::ServiceWorker(_) => Some("WASM_BINDGEN_USE_SERVICE_WORKER"),
         }
     }
 }

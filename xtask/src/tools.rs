@@ -1,8 +1,8 @@
 //! The programs that xtask needs besides cargo: found, installed where that is harmless, or asked for.
 //!
-//! Nothing is installed that a user would not expect: the wasm target by rustup, geckodriver and npm
-//! tools into a cache directory of tidegate's own, browsers only as root on Debian. Everything else
-//! ends with the exact command to type and exit code 2 ([`Missing`]).
+//! Nothing is installed that a user would not expect: the wasm target and components by rustup,
+//! geckodriver and npm tools into a cache directory of tidegate's own, browsers only as root on Debian.
+//! Everything else ends with the exact command to type and exit code 2 ([`Missing`]).
 
 pub(crate) mod browsers;
 pub(crate) mod npm;
@@ -126,17 +126,41 @@ fn rustc() -> OsString {
     env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }
 
-/// Makes sure that a component of the Rust toolchain is there, `command` being what it brings to cargo.
+/// Makes sure that a component of the Rust toolchain is there, by rustup if it is not; `command` is what
+/// it brings to cargo.
 ///
 /// # Errors
 ///
-/// [`Missing`] if it is not.
+/// [`Missing`] if it is not there and there is no rustup, or rustup fails.
 pub(crate) fn component(name: &str, command: &str) -> Result<()> {
     // rustup has a program of that name in any case; it fails when there is nothing behind it.
-    if !process::capture(cargo().args([command, "--version"]))?.status.success() {
-        bail!(Missing(format!("{name} is missing. Type\nrustup component add {name}")));
+    if process::capture(cargo().args([command, "--version"]))?.status.success() {
+        return Ok(());
     }
-    Ok(())
+    add_component(name)
+}
+
+/// Makes sure that the sources of the standard library are there, to build it with other target features.
+///
+/// # Errors
+///
+/// As [`component`].
+pub(crate) fn standard_library_sources() -> Result<()> {
+    let sysroot = process::stdout_of(Command::new(rustc()).args(["--print", "sysroot"]))?;
+    if Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library").is_dir() {
+        return Ok(());
+    }
+    add_component("rust-src")
+}
+
+fn add_component(name: &str) -> Result<()> {
+    let Some(rustup) = on_path(&["rustup"]) else {
+        bail!(Missing(format!(
+            "{name} is missing, and there is no rustup to add it. Install it with what your Rust came from."
+        )));
+    };
+    println!("adding {name} to the Rust toolchain by rustup");
+    process::run(Command::new(rustup).args(["component", "add", name]))
 }
 
 /// Checks that the wasm-bindgen which the library is built with is the one that xtask is linked with:

@@ -2,9 +2,11 @@
 //!
 //! The codec's conformance tests run in Node, where `usize` has 32 bits too; each test target whose name
 //! begins with `web` runs in a page and in a dedicated worker of both browsers, unless it chooses one of
-//! them itself by `wasm_bindgen_test_configure!`.
+//! them itself by `wasm_bindgen_test_configure!`. Shared and service workers get the tests of what is said
+//! of all workers; a full run has all tests there, and once more with a memory that is shared.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -13,7 +15,7 @@ use super::checks::WEB;
 use super::{Session, output, server};
 use crate::place::{Browser, Place};
 use crate::runner::{self, Setup};
-use crate::tools::WASM_TARGET;
+use crate::tools::{self, WASM_TARGET};
 
 /// Where wasm tests run, in this order.
 const PLACES: [Place; 5] = [
@@ -22,6 +24,29 @@ const PLACES: [Place; 5] = [
     Place::Worker(Browser::Chromium),
     Place::Page(Browser::Firefox),
     Place::Worker(Browser::Firefox),
+];
+
+/// Where only what is said of all workers is tested, but for full runs.
+const FURTHER_WORKERS: [Place; 4] = [
+    Place::SharedWorker(Browser::Chromium),
+    Place::ServiceWorker(Browser::Chromium),
+    Place::SharedWorker(Browser::Firefox),
+    Place::ServiceWorker(Browser::Firefox),
+];
+
+/// B4: nothing needs a window.
+const OF_ALL_WORKERS: &str = "b04_";
+
+/// What the linker is told so that the memory can be shared between threads.
+const SHARED_MEMORY: [&str; 8] = [
+    "-Ctarget-feature=+atomics",
+    "-Clink-arg=--shared-memory",
+    "-Clink-arg=--max-memory=1073741824",
+    "-Clink-arg=--import-memory",
+    "-Clink-arg=--export=__wasm_init_tls",
+    "-Clink-arg=--export=__tls_size",
+    "-Clink-arg=--export=__tls_align",
+    "-Clink-arg=--export=__tls_base",
 ];
 
 /// Builds and runs all of them.
@@ -33,52 +58,82 @@ pub(super) fn run(session: &mut Session) -> Result<()> {
     let Some(server) = session.step("web tests: start the server", |_| server::start(&[])) else {
         return Ok(());
     };
-    let (variable, address) = server::variable(server.address());
-    let mut build = session.cargo();
-    build.env(variable, address).args([
-        "test",
-        "--package",
-        "tidegate",
-        "--target",
-        WASM_TARGET,
-        "--features",
-        WEB,
-        "--test",
-        "conformance",
-    ]);
-    for target in cargo::web_targets()? {
-        build.args(["--test", &target]);
-    }
+    let server = server::variable(server.address());
+    let mut build = build(session, &server, &["--test", "conformance"])?;
     let programs = session.step("web tests: build", |_| cargo::build(&mut build)).unwrap_or_default();
     let modes = programs.iter().map(|program| Ok((program, mode(&std::fs::read(&program.path)?))));
     let modes: Vec<(&Program, Mode)> = modes.collect::<Result<_>>().context("reading the test modules")?;
     for place in PLACES {
-        let here: Vec<&Program> = modes
-            .iter()
-            .filter(|(program, mode)| match mode {
-                Mode::Open => (place == Place::Node) != program.name.starts_with("web"),
-                Mode::Node => place == Place::Node,
-                Mode::Page => matches!(place, Place::Page(_)),
-                Mode::Worker => matches!(place, Place::Worker(_)),
-                Mode::Other => false,
-            })
-            .map(|(program, _)| *program)
-            .collect();
-        if here.is_empty() {
-            continue;
+        let here = modes.iter().filter(|(program, mode)| match mode {
+            Mode::Open => (place == Place::Node) != program.name.starts_with("web"),
+            Mode::Node => place == Place::Node,
+            Mode::Page => matches!(place, Place::Page(_)),
+            Mode::Worker => matches!(place, Place::Worker(_)),
+            Mode::Other => false,
+        });
+        for (program, _) in here {
+            run_in(session, place, program, None)?;
         }
-        let setup = Setup::new(place, session.full)?;
-        for program in here {
-            session.step(&format!("web tests: {} in {place}", program.name), |tally| {
-                let arguments = [OsString::from(&program.path)];
-                let passed = runner::run_file(&setup, &arguments, &program.package, |line| {
-                    output::note(line, place, &program.name, &mut tally.records);
-                })?;
-                if !passed {
-                    bail!("the tests failed");
-                }
-                Ok(())
-            });
+    }
+    let open = modes.iter().filter(|(program, mode)| *mode == Mode::Open && program.name.starts_with("web"));
+    for (program, _) in open {
+        for place in FURTHER_WORKERS {
+            run_in(session, place, program, Some(OF_ALL_WORKERS).filter(|_| !session.full))?;
+        }
+    }
+    if session.full {
+        shared_memory(session, &server)?;
+    }
+    Ok(())
+}
+
+/// A `cargo test` of the targets that are made for browsers, and of those in `more`.
+fn build(session: &Session, (variable, address): &(&str, String), more: &[&str]) -> Result<Command> {
+    let mut build = session.cargo();
+    let package = ["test", "--package", "tidegate", "--target", WASM_TARGET, "--features", WEB];
+    build.env(variable, address).args(package).args(more);
+    for target in cargo::web_targets()? {
+        build.args(["--test", &target]);
+    }
+    Ok(build)
+}
+
+/// Runs the tests of a module in `place`, those with `filter` in their names if one is given.
+fn run_in(session: &mut Session, place: Place, program: &Program, filter: Option<&str>) -> Result<()> {
+    let setup = Setup::new(place, session.full)?;
+    let name = format!("web tests: {} in {place}", program.name);
+    session.step(&name, |tally| {
+        let arguments = [Some(program.path.as_os_str()), filter.map(OsStr::new)];
+        let arguments: Vec<_> = arguments.into_iter().flatten().map(OsStr::to_owned).collect();
+        let passed = runner::run_file(&setup, &arguments, &program.package, |line| {
+            output::note(line, place, &program.name, &mut tally.records);
+        })?;
+        if !passed {
+            bail!("the tests failed");
+        }
+        Ok(())
+    });
+    Ok(())
+}
+
+/// The same tests where the wasm memory is shared, as with wasm threads: a browser sends nothing out of
+/// it, and decodes no text in it. The standard library has to be built with that, which only its makers'
+/// switch allows a stable compiler.
+fn shared_memory(session: &mut Session, server: &(&str, String)) -> Result<()> {
+    tools::standard_library_sources()?;
+    let mut build = build(session, server, &["-Zbuild-std=std,panic_abort"])?;
+    build
+        .env("RUSTC_BOOTSTRAP", "1")
+        // Of the target alone, or build scripts would be linked with it; and in a directory of its own,
+        // or all that is built without it would be built again.
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", SHARED_MEMORY.join(" "))
+        .env_remove("RUSTFLAGS")
+        .env("CARGO_TARGET_DIR", tools::target().join("shared-memory"));
+    let programs = session.step("web tests: build with shared memory", |_| cargo::build(&mut build));
+    for program in programs.unwrap_or_default() {
+        for browser in Browser::ALL {
+            let program = Program { name: format!("{}-shared-memory", program.name), ..program.clone() };
+            run_in(session, Place::Page(browser), &program, None)?;
         }
     }
     Ok(())
@@ -92,7 +147,7 @@ enum Mode {
     Page,
     Worker,
     Node,
-    /// Somewhere that xtask does not go: shared and service workers.
+    /// A kind of worker that it need not choose: see [`FURTHER_WORKERS`].
     Other,
 }
 
