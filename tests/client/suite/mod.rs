@@ -251,6 +251,7 @@ macro_rules! for_transports_with_a_task {
             b28_a_sink_waits_for_room,
             b32_what_is_queued_can_be_dropped_and_is_counted,
             b39_what_was_queued_and_what_was_handed_over_are_counted_apart,
+            b39_a_sink_is_told_that_not_everything_went_out,
             b29_a_cancelled_message_is_never_sent,
             b36_a_sink_that_closes_keeps_others_awake,
         }

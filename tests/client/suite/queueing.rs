@@ -8,7 +8,7 @@ use futures_util::future::{join, join_all};
 use futures_util::{SinkExt, StreamExt, stream};
 use tidegate::{
     Amount, Client, CloseCause, CloseOptions, Message, Outcome, ReadyState, SendError, SendLimits, Sender,
-    Ticket,
+    SinkError, Ticket,
 };
 
 use super::{Count, Net, Report, SHORT, open, pattern, poll_once, poll_with, report};
@@ -180,6 +180,20 @@ pub(crate) async fn b39_what_was_queued_and_what_was_handed_over_are_counted_apa
     }
     assert_eq!((closed.unsent, closed.unknown), (unsent, unknown));
     assert!(unsent.messages > 0 && unknown.messages > 0, "{closed:?}");
+}
+
+pub(crate) async fn b39_a_sink_is_told_that_not_everything_went_out(net: &impl Net) {
+    let client = net.connect("/stall", |builder| builder.close_within(SHORT)).await.expect("it opens");
+    let (mut sink, _receiver) = client.split();
+    for number in 0..300 {
+        sink.feed(pattern(number, 50_000).into()).await.expect("there is room for 16 MiB");
+    }
+    let closing = client.close(4001, "");
+    assert_eq!(SinkExt::flush(&mut sink).await, Err(SinkError::Lost));
+    let refused = sink.feed(Message::from("late")).await;
+    assert_eq!(refused, Err(SinkError::Refused(SendError::Closed("late".into()))));
+    assert_eq!(SinkExt::close(&mut sink).await, Err(SinkError::Lost));
+    assert!(closing.await.expect("may be sent").unsent.messages > 0);
 }
 
 pub(crate) async fn b29_a_cancelled_message_is_never_sent(net: &impl Net) {
