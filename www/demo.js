@@ -12,6 +12,9 @@ import { addRow, feedLabel, finishRow, rows, showRow } from "./log.js";
 /** How long a server may take to confirm a close, in milliseconds. */
 const CLOSE_WITHIN = 5_000;
 
+/** What is said of a file that has gone. */
+const UNREADABLE = "The file could not be read; it may have been moved or changed. Choose it again.";
+
 /** @param {string} id @returns {any} */
 const byId = (id) => document.getElementById(id);
 const [url, binaryType, text, files, closeCode, closeReason] = ["url", "binary-type", "text", "files", "close-code", "close-reason"].map(byId);
@@ -107,22 +110,32 @@ async function open() {
 
 /** Takes everything that comes, to the end. @param {import("tidegate").Socket} socket */
 async function receive(socket) {
-  for await (const message of socket) await arrived(message);
+  try {
+    for await (const message of socket) await arrived(message);
+  } catch (error) {
+    // An answer that is none, of a server that does not know `?digest=1`.
+    showError(`The server's answer is not what this page expects: ${words(error)}`, "url");
+    void socket.close(1000, "unexpected answer", { within: CLOSE_WITHIN });
+  }
   ended(await socket.closed);
+}
+
+/** Size of a message in bytes. @param {string | ArrayBuffer | Blob} message */
+function bytesOf(message) {
+  return typeof message === "string" ? utf8Length(message) : message instanceof Blob ? message.size : message.byteLength;
 }
 
 /** @param {string | ArrayBuffer | Blob} message */
 async function arrived(message) {
   const next = pending[0];
   if (!next) {
-    const bytes = typeof message === "string" ? utf8Length(message) : message instanceof Blob ? message.size : message.byteLength;
-    finishRow(addRow({ kind: "text", label: typeof message === "string" ? message : "binary" }), { receivedBytes: bytes });
+    finishRow(addRow({ kind: "text", label: typeof message === "string" ? message : "binary" }), { receivedBytes: bytesOf(message) });
     return;
   }
   const { row } = next;
   if (next.received === undefined) {
     next.received = message;
-    row.receivedBytes = typeof message === "string" ? utf8Length(message) : message instanceof Blob ? message.size : message.byteLength;
+    row.receivedBytes = bytesOf(message);
     if (reports) return;
   }
   pending.shift();
@@ -173,7 +186,7 @@ function send(kind, label, data) {
   const row = addRow({ kind, label, binaryType: to.binaryType, sentBytes: bytes });
   sending = sending.then(async () => {
     try {
-      // As a Blob in Blob mode: its content then passes through nobody's memory but the browser's.
+      // As a Blob in Blob mode: only the digest then reads its content.
       const message = data instanceof Blob && to.binaryType === "arraybuffer" ? await data.arrayBuffer() : data;
       row.sentSha256 = await sha256(message);
       showRow(row);
@@ -184,7 +197,7 @@ function send(kind, label, data) {
         void ticket.outcome.then((outcome) => {
           if (outcome !== "unreadable") return;
           pending.splice(pending.indexOf(waiting), 1);
-          finishRow(row, { error: "The file could not be read; it may have been moved or changed. Choose it again." });
+          finishRow(row, { error: UNREADABLE });
         });
       } catch (error) {
         pending.splice(pending.indexOf(waiting), 1);
@@ -192,7 +205,7 @@ function send(kind, label, data) {
       }
     } catch (error) {
       const gone = error instanceof DOMException && kind === "file";
-      finishRow(row, { error: gone ? "The file could not be read; it may have been moved or changed. Choose it again." : words(error) });
+      finishRow(row, { error: gone ? UNREADABLE : words(error) });
       demo.error = row.error;
     }
   });
@@ -215,7 +228,7 @@ async function follow() {
   let row;
   try {
     // On the server of the address above; on this page's own while that is empty.
-    const base = new URL(url.value.trim() || "/", document.baseURI);
+    const base = URL.parse?.(url.value.trim() || "/", document.baseURI) ?? document.baseURI;
     const feed = await connect(new URL("/feed", base));
     row = addRow({ kind: "feed", label: feedLabel(0) });
     /** @type {string[]} */
@@ -235,6 +248,8 @@ async function follow() {
     else finishRow(row, { receivedSha256, equal: false, ms, error: `The feed ended early, with code ${code}. Follow it again.` });
   } catch (error) {
     if (row) finishRow(row, { error: words(error), ms: performance.now() - started });
+    // Before the error is shown: a disabled button takes no focus.
+    button.disabled = false;
     showError(error, "feed");
   } finally {
     button.disabled = false;
@@ -250,7 +265,9 @@ async function close() {
   const result = socket.close(code, closeReason.value, { within: CLOSE_WITHIN });
   // A code or reason that may not be sent is refused at once, and the socket stays open.
   if (socket.readyState !== 1) {
-    closing = { row: addRow({ kind: "close", label: `${typed} ${closeReason.value}`.trim() }), code: code ?? 1005, started };
+    // A reason without a code goes with 1000; without both there is no code at all.
+    const sent = code ?? (closeReason.value ? 1000 : 1005);
+    closing = { row: addRow({ kind: "close", label: `${typed} ${closeReason.value}`.trim() }), code: sent, started };
     byId("send-fields").disabled = byId("close-fields").disabled = true;
     byId("state").textContent = "Closing…";
   }

@@ -32,6 +32,10 @@ const announce = /** @type {HTMLElement} */ (document.getElementById("announce")
 export const rows = [];
 /** @type {Map<Row, HTMLLIElement>} */
 const entries = new Map();
+/** Of all rows that have ended, in bytes. */
+const sum = { sent: 0, received: 0 };
+/** How many rows are shown; a server that floods the page does not fill it. */
+const SHOWN = 500;
 
 /**
  * Adds a row and shows it above the others.
@@ -59,6 +63,7 @@ export function addRow(given) {
   entry.className = "entry";
   entries.set(row, entry);
   list.prepend(entry);
+  if (list.childElementCount > SHOWN) list.lastElementChild?.remove();
   showRow(row);
   return row;
 }
@@ -67,11 +72,9 @@ export function addRow(given) {
 export function finishRow(row, result) {
   Object.assign(row, result, { done: true });
   showRow(row);
-  const { sent, received } = rows.reduce(
-    (sum, { sentBytes, receivedBytes }) => ({ sent: sum.sent + sentBytes, received: sum.received + receivedBytes }),
-    { sent: 0, received: 0 },
-  );
-  totals.textContent = `${size(sent)} sent, ${size(received)} received`;
+  sum.sent += row.sentBytes;
+  sum.received += row.receivedBytes;
+  totals.textContent = `${size(sum.sent)} sent, ${size(sum.received)} received`;
   announce.textContent = `${KINDS[row.kind]} ${row.label}: ${verdict(row).text}`;
 }
 
