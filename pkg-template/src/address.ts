@@ -57,8 +57,8 @@ export function resolveAddress(url: string | URL, base = hostBase()): string {
  *
  * Specification: RFC 6455 section 4.1, item 10.
  */
-export function checkProtocols(protocols: string | readonly string[] = []): string[] {
-  const names = typeof protocols === "string" ? [protocols] : [...protocols];
+export function checkProtocols(protocols: string | readonly string[] | null | undefined): string[] {
+  const names = typeof protocols === "string" ? [protocols] : [...(protocols ?? [])];
   names.forEach((name, index) => {
     if (!TOKEN.test(name) || names.indexOf(name) !== index) {
       throw new TidegateError(

@@ -5,7 +5,7 @@ import type { Codec } from "./codec.js";
 import type { Host, SocketEvent, WasmSource, WebSocketLike } from "./core.js";
 import type { Message, Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
-import { EVENTS } from "./host.js";
+import { EVENTS, letGo } from "./host.js";
 import { abort, adopt, type Socket } from "./socket.js";
 import type { Closed } from "./ticket.js";
 
@@ -37,7 +37,7 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
   maxSendMessages?: number | undefined;
   /**
    * Most bytes received and not yet taken. Default 64 MiB; 0: no bound. What does not fit closes the
-   * connection with `overflowCode`.
+   * connection with `overflowCode`. Text counts by its length in UTF-16 units, as `String` does.
    */
   maxReceiveBytes?: number | undefined;
   /** Most messages received and not yet taken. Default 65,536; 0: no bound. */
@@ -60,6 +60,8 @@ export interface Connect {
    * Opens a connection to `url` and gives its handle once it is open. Relative and `http(s):`
    * addresses resolve against the page's or worker's base.
    *
+   * With a codec such as `json`, messages are values of the application.
+   *
    * Rejects with a {@link TidegateError}. Before any socket is made: `url`, `protocols`, `option`,
    * `closeCode` (for `overflowCode`), `environment`. Later: `connect` (refused, not authorised, a
    * broken handshake; `error.closed` has the close event), `timeout`, `wasm`, `aborted`. Aborting the
@@ -67,12 +69,12 @@ export interface Connect {
    *
    * Specification: RFC 6455 section 4, WHATWG WebSockets.
    */
-  (url: string | URL, options?: ConnectOptions & { codec?: undefined }): Promise<Socket>;
-  /** As above; messages are values of the application, by a codec such as `json`. */
   <In, Out = In>(
     url: string | URL,
     options: ConnectOptions<In, Out> & { codec: Codec<In, Out> },
   ): Promise<Socket<In, Out>>;
+  /** As above, without a codec: messages are text, buffers and Blobs as they are. */
+  (url: string | URL, options?: ConnectOptions): Promise<Socket>;
 }
 
 /**
@@ -100,9 +102,9 @@ function open<In, Out>(
       checkAmount(name, options[name as keyof typeof BOUNDS], fallback),
     );
     const overflowCode = checkCloseCode(options.overflowCode ?? 4009);
-    if (binaryType !== "arraybuffer" && binaryType !== "blob") {
-      throw new TidegateError("option", `binaryType is "${binaryType}"; give "arraybuffer" or "blob"`);
-    }
+    const unknownType = (): TidegateError =>
+      new TidegateError("option", `binaryType "${binaryType}" is not known; give "arraybuffer" or "blob"`);
+    if (binaryType !== "arraybuffer" && binaryType !== "blob") throw unknownType();
     if (signal?.aborted) throw aborted(signal);
 
     const loading = host.load(options.wasm);
@@ -111,6 +113,11 @@ function open<In, Out>(
     const raw = create(options.WebSocket ?? globalThis.WebSocket, address, protocols);
     // Before open, or a first binary message might come in the other form.
     raw.binaryType = binaryType;
+    if (raw.binaryType !== binaryType) {
+      // An old `ws`, which knows no Blobs.
+      letGo(raw, () => {});
+      throw unknownType();
+    }
     const deadline = performance.now() + within;
     const early: SocketEvent[] = [];
     const record = (event: SocketEvent): void => void early.push(event);
@@ -133,9 +140,8 @@ function open<In, Out>(
     /** Ends an attempt for which there is no wasm yet. */
     const abandon = (error: TidegateError): void => {
       if (settled) return;
-      for (const type of EVENTS) raw.removeEventListener(type, record);
-      raw.close();
       fail(error);
+      letGo(raw, record);
     };
     const onAbort = (): void => (socket ? abort(socket) : abandon(aborted(signal)));
     const timedOut = (closed?: Closed): TidegateError =>
@@ -183,7 +189,7 @@ function open<In, Out>(
         closed(closed) {
           // Once open, the end is a result (`Socket.closed`) and not an error.
           if (isOpen) return;
-          if (closed.cause === "aborted") fail(aborted(signal, closed));
+          if (closed.cause === "aborted") fail(aborted(signal, { closed }));
           else fail(closed.cause === "timeout" ? timedOut(closed) : failed(closed));
         },
       });

@@ -152,23 +152,8 @@ export interface Host {
   load(source: WasmSource | undefined): Promise<unknown> | undefined;
 }
 
-/** Where the wasm comes from: its address, a response, its bytes, or a compiled module. */
-export type WasmSource = string | URL | Request | Response | BufferSource | WebAssembly.Module;
+/** A compiled `WebAssembly.Module`, which not every host's types have a name for. */
+export interface WasmModule {}
 
-/** Loads by `init`, once: later calls share the first one's work, and try again after a failure. */
-export function loadOnce(
-  init: (source: WasmSource | undefined) => Promise<unknown>,
-): (source: WasmSource | undefined) => Promise<unknown> | undefined {
-  let ready = false;
-  let loading: Promise<unknown> | undefined;
-  return (source) =>
-    ready
-      ? undefined
-      : (loading ??= init(source).then(
-          () => (ready = true),
-          (cause) => {
-            loading = undefined;
-            throw cause;
-          },
-        ));
-}
+/** Where the wasm comes from: its address, a response, its bytes, or a compiled module. */
+export type WasmSource = string | URL | Request | Response | ArrayBufferLike | ArrayBufferView | WasmModule;

@@ -54,8 +54,8 @@ export class TidegateError extends Error {
   /** How the connection ended: with the codes `connect`, `timeout` and, while connecting, `aborted`. */
   readonly closed: Closed | undefined;
   /**
-   * With the code `closed`: the message that was not taken. After `transfer` this holds its bytes,
-   * since the buffer that was given is detached.
+   * With the code `closed`, and `aborted` of a `send`: the message that was not taken. After `transfer`
+   * this holds its bytes, since the buffer that was given is detached.
    */
   readonly data: unknown;
 
@@ -70,9 +70,6 @@ export class TidegateError extends Error {
 }
 
 /** The error for an operation that `signal` has ended; its reason becomes the `cause`. */
-export function aborted(signal: AbortSignal | undefined, closed?: Closed): TidegateError {
-  return new TidegateError("aborted", "aborted by the caller", {
-    cause: signal?.reason,
-    closed,
-  });
+export function aborted(signal: AbortSignal | undefined, details?: ErrorDetails): TidegateError {
+  return new TidegateError("aborted", "aborted by the caller", { cause: signal?.reason, ...details });
 }

@@ -17,6 +17,16 @@ export interface Unsupported {
   readonly unsupported: string;
 }
 
+/** Takes `listener` off the socket and closes it, whatever it throws. */
+export function letGo(raw: WebSocketLike, listener: (event: SocketEvent) => void): void {
+  for (const type of EVENTS) raw.removeEventListener(type, listener);
+  try {
+    if (raw.readyState < 2) raw.close();
+  } catch {
+    // A foreign socket; there is nothing more to be done about it.
+  }
+}
+
 /** Values under numbers, which are used again. */
 class Slots {
   readonly #values: unknown[] = [];
@@ -54,6 +64,8 @@ class Slots {
 export function hosted(Wasm: WasmConstructor): CoreConstructor {
   return class implements Core {
     readonly #raw: WebSocketLike;
+    /** Whether the socket is the host's own, which copies what it is given at once. */
+    readonly #copies: boolean;
     readonly #slots = new Slots();
     /** Undefined once given back; a read or a timer may come later. */
     #wasm: WasmCore | undefined;
@@ -66,6 +78,7 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
 
     constructor(raw: WebSocketLike, early: SocketEvent[], sink: Sink, connectMs: number, ...bounds: Bounds) {
       this.#raw = raw;
+      this.#copies = !!globalThis.WebSocket && raw instanceof WebSocket;
       const slots = this.#slots;
       this.#wasm = new Wasm(
         {
@@ -87,7 +100,7 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
               // Code and reason were checked. If a foreign socket throws, the close deadline ends it.
             }
           },
-          detach: () => this.#detach(),
+          detach: () => letGo(raw, this.#listener),
           read: (id, slot, start, end) => this.#read(id, slots.get(slot) as Blob, start, end),
           release: (slot) => void slots.take(slot),
           setTimer: (milliseconds) => {
@@ -110,6 +123,11 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
     send(data: Parcel["data"], kind: Parcel["kind"], bytes: number, owned: boolean): number {
       // It would be refused below, and counted as unsent though the caller has it back.
       if (this.#raw.readyState > 1) return -2;
+      // A browser copies when it is given the bytes. Others may look at them later: `ws` compresses so.
+      if (kind === 1 && !owned && !this.#copies) {
+        data = bytesOf(data as ArrayBuffer).slice();
+        owned = true;
+      }
       const slot = this.#slots.put(data);
       const number = this.#wasm!.send(slot, kind, bytes);
       if (number === -1 || number === -2) this.#slots.take(slot);
@@ -161,15 +179,6 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
       } else if (event.type === "close") {
         this.#received = event.reason;
         wasm.closed(event.code, event.wasClean);
-      }
-    }
-
-    #detach(): void {
-      for (const type of EVENTS) this.#raw.removeEventListener(type, this.#listener);
-      try {
-        if (this.#raw.readyState < 2) this.#raw.close();
-      } catch {
-        // Let go of all the same; see above.
       }
     }
 

@@ -6,9 +6,8 @@
  * @packageDocumentation
  */
 
-import init, { Core } from "./wasm.js";
+import init, { Core, isLoaded } from "./wasm.js";
 import { connectOn, type Connect } from "./connect.js";
-import { loadOnce } from "./core.js";
 import { hosted } from "./host.js";
 
 export * from "./api.js";
@@ -16,5 +15,5 @@ export * from "./api.js";
 /** Opens a connection and gives its handle once it is open. See {@link Connect}. */
 export const connect: Connect = /* @__PURE__ */ connectOn({
   Core: /* @__PURE__ */ hosted(Core),
-  load: /* @__PURE__ */ loadOnce(init),
+  load: (source) => (isLoaded ? undefined : init(source)),
 });

@@ -17,7 +17,7 @@ export interface TrySendOptions {
    * Detaches the buffer that is sent (for a view: the one below it) instead of keeping a copy
    * while it is queued. Default false. Without effect on text, Blobs and shared memory.
    */
-  transfer?: boolean;
+  transfer?: boolean | undefined;
 }
 
 /** Options of {@link Socket.send}. */
@@ -29,15 +29,15 @@ export interface SendOptions extends TrySendOptions {
 /** Options of {@link Socket.close}. */
 export interface CloseOptions {
   /** Milliseconds until it is over even if the peer does not confirm. Default 10,000; 0: no deadline. */
-  within?: number;
+  within?: number | undefined;
   /** Whether to send what is queued first. Default true; else it is dropped and counted as unsent. */
-  flush?: boolean;
+  flush?: boolean | undefined;
 }
 
 /** Options of {@link Socket.end}. */
 export interface EndOptions {
   /** Milliseconds the peer has to close. Default 10,000; 0: no deadline. */
-  within?: number;
+  within?: number | undefined;
 }
 
 /** A `send` that waits for room. */
@@ -45,6 +45,15 @@ interface Waiting {
   readonly message: Parcel;
   readonly resolve: (ticket: Ticket) => void;
   readonly reject: (error: unknown) => void;
+}
+
+/** A read that waits for a message. */
+interface Reader {
+  /** Tries again to settle it. */
+  attempt(): void;
+  /** Settles it as at the end, for an iterator that is left. */
+  leave(): void;
+  readonly owner: object | undefined;
 }
 
 /** What connect.ts hands over. */
@@ -95,8 +104,8 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
   /** Tickets of queued messages by number; a bare outcome if it came before `send` had returned. */
   readonly #tickets = new Map<number, Ticket | Outcome>();
   readonly #waiting = new Set<Waiting>();
-  /** Tries again to settle the one pending read. */
-  #reader: (() => void) | undefined;
+  /** The one read that waits. */
+  #reader: Reader | undefined;
 
   static {
     adopt = (opening) => new Socket(opening);
@@ -113,7 +122,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
       early,
       {
         opened,
-        readable: () => this.#reader?.(),
+        readable: () => this.#reader?.attempt(),
         room: () => this.#admit(),
         outcome: (number, outcome) => this.#conclude(number, OUTCOMES[outcome]!),
         closed: (code, reason, wasClean, cause, unsentMessages, unsentBytes, unknownMessages, unknownBytes) => {
@@ -128,7 +137,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
           this.#stop();
           settle(this.#final);
           closed(this.#final);
-          this.#reader?.();
+          this.#reader?.attempt();
           // Not from here: the wasm below may still be on the stack, or even in its constructor.
           queueMicrotask(() => this.#release());
         },
@@ -158,7 +167,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
     return this.#raw.binaryType as "arraybuffer" | "blob";
   }
 
-  /** 1 open, 2 closing, 3 closed, as in `WebSocket`; 2 also while the queue is flushed before a close. */
+  /** 1 open, 2 closing, 3 closed, as in `WebSocket`; 2 from the call of `close` or `end`, whatever is queued. */
   get readyState(): number {
     return this.#final ? 3 : this.#closing ? 2 : this.#raw.readyState;
   }
@@ -179,7 +188,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
   send(data: Out, { signal, transfer: moved }: SendOptions = {}): Promise<Ticket> {
     try {
       const message = this.#encode(data);
-      if (signal?.aborted) throw aborted(signal);
+      if (signal?.aborted) throw aborted(signal, { data: message.data });
       // A closed connection leaves the caller's buffer alone.
       if (moved && !this.#stopped) transfer(message);
       const ticket = this.#waiting.size ? undefined : this.#offer(message);
@@ -232,25 +241,28 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
 
   /**
    * Messages until the connection has ended. Leaving the loop leaves the connection open and
-   * what has not been taken in the queue, for the next loop. A message that cannot be decoded rejects
+   * what has not been taken in the queue, for the next loop; a `next()` that was waiting then gives
+   * the end. A message that cannot be decoded rejects
    * one `next()`, and with it ends a `for await`; a new loop goes on behind it.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<In, undefined> {
     const end: IteratorReturnResult<undefined> = { done: true, value: undefined };
     let left = false;
-    return {
+    const iterator: AsyncIterableIterator<In, undefined> = {
       next: () =>
         left
           ? Promise.resolve(end)
-          : this.#read<IteratorResult<In, undefined>>((value) => ({ done: false, value }), end),
+          : this.#read<IteratorResult<In, undefined>>((value) => ({ done: false, value }), end, iterator),
       return: () => {
         left = true;
+        if (this.#reader?.owner === iterator) this.#reader.leave();
         return Promise.resolve(end);
       },
       [Symbol.asyncIterator]() {
         return this;
       },
     };
+    return iterator;
   }
 
   /**
@@ -350,7 +362,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
         reject: (error) => (leave(), reject(error)),
       };
       const onAbort = (): void => {
-        waiting.reject(aborted(signal));
+        waiting.reject(aborted(signal, { data: message.data }));
         // Whoever is next may fit.
         this.#admit();
       };
@@ -382,7 +394,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
     return this.#core ? this.#core.take() : this.#rest?.next().value;
   }
 
-  #read<T>(item: (value: In) => T, end: T): Promise<T> {
+  #read<T>(item: (value: In) => T, end: T, owner?: object): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#reader) {
         throw new TidegateError("busy", "another read is waiting; a socket has one consumer at a time");
@@ -393,7 +405,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
           const message = this.#take();
           if (message !== undefined) resolve(item(this.#decode(message)));
           else if (this.#final) resolve(end);
-          else this.#reader = attempt;
+          else this.#reader = { attempt, owner, leave: () => ((this.#reader = undefined), resolve(end)) };
         } catch (error) {
           reject(error);
         }

@@ -10,21 +10,28 @@ export interface WasmExports extends WebAssembly.Exports {
   readonly memory: WebAssembly.Memory;
 }
 
-let loaded: WasmExports | undefined;
+let loading: Promise<WasmExports> | undefined;
+
+/** Whether the module is loaded, so that nothing has to be waited for. */
+export let isLoaded = false;
 
 /**
- * Loads the module, once; later calls give the same exports. `source` is where from: default the
- * file beside this one. Rejects with what fetching, compiling or linking says.
+ * Loads the module, once: later calls, also those that come while it is loading, give the same
+ * exports; after a failure the next one tries again. `source` is where from: default the file beside
+ * this one. Rejects with what fetching, compiling or linking says.
  */
-export default async function init(
+export default function init(
   // A literal, which bundlers look for to ship the file.
   source: WasmSource = new URL("./tidegate_core_bg.wasm", import.meta.url),
 ): Promise<WasmExports> {
-  return (loaded ??= await link(source));
+  return (loading ??= link(source).catch((cause) => {
+    loading = undefined;
+    throw cause;
+  }));
 }
 
 async function link(source: WasmSource): Promise<WasmExports> {
-  const imports = { "./tidegate_core_bg.js": glue } as unknown as WebAssembly.Imports;
+  const imports = { glue } as unknown as WebAssembly.Imports;
   // What is fetched is told by what it has: a string, a `URL`, a `Request`.
   const address = typeof source === "string" || "href" in source || "method" in source;
   const given = address ? await fetch(source as string) : source;
@@ -32,7 +39,7 @@ async function link(source: WasmSource): Promise<WasmExports> {
   if (isResponse(given)) {
     if (!given.ok) throw new Error(`${given.url}: ${given.status}`);
     // Compiling while it comes in wants the right type; without it, whole.
-    result = given.headers.get("Content-Type")?.startsWith("application/wasm")
+    result = given.headers.get("Content-Type") === "application/wasm"
       ? await WebAssembly.instantiateStreaming(given, imports)
       : await WebAssembly.instantiate(await given.arrayBuffer(), imports);
   } else {
@@ -42,6 +49,7 @@ async function link(source: WasmSource): Promise<WasmExports> {
   const { exports } = "instance" in result ? result.instance : (result as WebAssembly.Instance);
   glue.__wbg_set_wasm(exports);
   (exports.__wbindgen_start as () => void)();
+  isLoaded = true;
   return exports as WasmExports;
 }
 

@@ -60,8 +60,9 @@ pub(crate) fn build(steps: &mut Steps) -> Result<Package> {
         Package { directory: out.join("tidegate"), tarball: out.join(format!("tidegate-{version}.tgz")) };
     let stamp = out.join("stamp");
     let inputs = inputs()?;
-    let is_current =
-        std::fs::read_to_string(&stamp).is_ok_and(|found| found == inputs) && package.tarball.is_file();
+    let is_current = std::fs::read_to_string(&stamp).is_ok_and(|found| found == inputs)
+        && package.tarball.is_file()
+        && package.directory.is_dir();
     if is_current {
         println!("── npm package: nothing changed");
         return Ok(package);
@@ -105,7 +106,7 @@ fn inputs() -> Result<String> {
     for top in tops {
         files.extend(hash::files_below(&root.join(top))?);
     }
-    hash::of_files(files.iter())
+    Ok(format!("{} {}", tools::compiler()?.commit, hash::of_files(files.iter())?))
 }
 
 /// The version of the crate, which is the package's too.

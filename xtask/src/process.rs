@@ -1,4 +1,5 @@
-//! Children of xtask: started in a process group of their own, and gone when xtask is, however it ends.
+//! Children of xtask: started in a process group of their own, and gone when xtask is, unless that is killed
+//! outright (SIGKILL), which nobody can answer.
 //!
 //! Every child is started through this module. Three things keep browsers from being left behind:
 //! a [`Job`] ends its whole process group when it is dropped; a handler does the same for all jobs on

@@ -122,6 +122,27 @@ pub(crate) fn wasm_target() -> Result<()> {
     process::run(Command::new(rustup).args(["target", "add", WASM_TARGET]))
 }
 
+/// What is asked of the Rust compiler.
+#[derive(Clone, Debug)]
+pub(crate) struct Compiler {
+    /// Where its parts lie.
+    pub(crate) sysroot: PathBuf,
+    /// The commit that it was built from, by which its standard library names its sources.
+    pub(crate) commit: String,
+}
+
+/// The Rust compiler that cargo uses.
+///
+/// # Errors
+///
+/// If it does not answer.
+pub(crate) fn compiler() -> Result<Compiler> {
+    let sysroot = process::stdout_of(Command::new(rustc()).args(["--print", "sysroot"]))?;
+    let version = process::stdout_of(Command::new(rustc()).arg("-vV"))?;
+    let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: "));
+    Ok(Compiler { sysroot: sysroot.trim().into(), commit: commit.unwrap_or("unknown").to_owned() })
+}
+
 fn rustc() -> OsString {
     env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }
@@ -146,8 +167,7 @@ pub(crate) fn component(name: &str, command: &str) -> Result<()> {
 ///
 /// As [`component`].
 pub(crate) fn standard_library_sources() -> Result<()> {
-    let sysroot = process::stdout_of(Command::new(rustc()).args(["--print", "sysroot"]))?;
-    if Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library").is_dir() {
+    if compiler()?.sysroot.join("lib/rustlib/src/rust/library").is_dir() {
         return Ok(());
     }
     add_component("rust-src")

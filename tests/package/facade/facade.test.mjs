@@ -13,7 +13,6 @@ const load = (file) => import(new URL(file, folder).href);
 const { connectOn } = await load("connect.js");
 const { resolveAddress, checkProtocols } = await load("address.js");
 const { byteLength, parcel } = await load("data.js");
-const { loadOnce } = await load("core.js");
 const { TidegateError, json } = await load("api.js");
 
 const URL_ = "ws://host.test/";
@@ -260,7 +259,7 @@ test("b27_an_aborted_wait_leaves_the_message_unsent_and_others_go_on", async () 
   const given_up = socket.send("2", { signal: controller.signal });
   const kept = socket.send("3");
   controller.abort("changed my mind");
-  await assert.rejects(given_up, (error) => code("aborted")(error) && error.cause === "changed my mind");
+  await assert.rejects(given_up, (error) => code("aborted")(error) && error.cause === "changed my mind" && error.data !== undefined);
   core.drain();
   await kept;
   core.drain();
@@ -467,17 +466,55 @@ test("a_constructor_that_throws_or_is_missing_is_a_typed_error", async () => {
 
 test("a_wasm_that_does_not_load_is_one_typed_error_and_may_be_tried_again", async () => {
   let attempts = 0;
-  const load = loadOnce(async () => {
+  const load = async () => {
     if (++attempts === 1) throw new Error("404");
-  });
+  };
   const connect = connectOn({ Core: FakeCore, load });
   await assert.rejects(connect(URL_, { WebSocket: FakeSocket }), (error) => code("wasm")(error) && error.cause.message === "404");
   assert.equal(FakeSocket.sockets.at(-1).closeCalls.length, 1);
   const pending = connect(URL_, { WebSocket: FakeSocket });
   FakeSocket.sockets.at(-1).accept();
   await pending;
-  assert.equal(load(), undefined);
   assert.equal(attempts, 2);
+});
+
+test("b6_an_abort_is_told_even_if_the_socket_cannot_be_closed", async () => {
+  class Stubborn extends FakeSocket {
+    close() {
+      throw new Error("not now");
+    }
+  }
+  const controller = new AbortController();
+  const never = new Promise(() => {});
+  const pending = connectOn({ Core: FakeCore, load: () => never })(URL_, { WebSocket: Stubborn, signal: controller.signal });
+  controller.abort();
+  await assert.rejects(pending, code("aborted"));
+  assert.equal(FakeSocket.sockets.at(-1).listeners, 0);
+});
+
+test("b12_a_socket_without_the_wanted_binary_type_is_a_typed_error", async () => {
+  class Old extends FakeSocket {
+    constructor(...args) {
+      super(...args);
+      Object.defineProperty(this, "binaryType", { get: () => "nodebuffer", set: () => {} });
+    }
+  }
+  const connect = connectOn({ Core: FakeCore, load: () => undefined });
+  await assert.rejects(connect(URL_, { WebSocket: Old, binaryType: "blob" }), code("option"));
+  assert.equal(FakeSocket.sockets.at(-1).closeCalls.length, 1);
+});
+
+test("b27_a_loop_that_is_left_leaves_its_message_to_the_next", async () => {
+  const { socket, raw } = await opened();
+  const left = socket[Symbol.asyncIterator]();
+  const waiting = left.next();
+  await left.return();
+  assert.deepEqual(await waiting, { done: true, value: undefined });
+  const next = socket.recv();
+  // The read of somebody else is left alone.
+  await left.return();
+  raw.deliver("hello");
+  assert.equal(await next, "hello");
 });
 
 test("b12_binary_type_is_set_before_open", async () => {

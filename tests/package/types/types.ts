@@ -1,7 +1,7 @@
 /** What must compile and what must not, under both module resolutions. Never run. */
 
 import { WebSocket as NodeSocket } from "ws";
-import { connect, json, TidegateError, Socket, type Closed, type Codec, type ErrorCode, type Message, type Outcome, type Ticket } from "tidegate";
+import { connect, json, TidegateError, Socket, type Closed, type Codec, type ConnectOptions, type ErrorCode, type Message, type Outcome, type Ticket } from "tidegate";
 
 type FromServer = { kind: "welcome"; name: string };
 type ToServer = { kind: "hello" } | { kind: "bye"; why: string };
@@ -39,6 +39,11 @@ async function plain(): Promise<void> {
   socket.protocol = "other";
 }
 
+/** Options that were put together elsewhere, whether they have a codec or not. */
+function forwarded(options?: ConnectOptions): Promise<Socket> {
+  return connect("/live", options);
+}
+
 async function typed(): Promise<void> {
   await using socket = await connect<FromServer, ToServer>("/live", { codec: json });
   await socket.send({ kind: "bye", why: "late" });
@@ -68,4 +73,4 @@ function failed(error: unknown): ErrorCode | undefined {
   return error.code;
 }
 
-void [plain, typed, failed];
+void [plain, forwarded, typed, failed];

@@ -34,6 +34,8 @@ pub(super) fn compile() -> Result<PathBuf> {
     cargo.args(["rustc", "--package", "tidegate", "--lib", "--crate-type", "cdylib", "--profile", "wasm"]);
     cargo.args(["--target", tools::WASM_TARGET, "--no-default-features", "--features", "js"]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
+    // Of nobody's machine, and the same on every one, whatever the user has set.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", remapped()?.join("\u{1f}"));
     let messages = process::stdout_shown(&mut cargo)?;
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let files = artifacts.filter_map(|message| Some(message.get("filenames")?.as_array()?.clone())).flatten();
@@ -41,6 +43,42 @@ pub(super) fn compile() -> Result<PathBuf> {
         .filter_map(|file| Some(PathBuf::from(file.as_str()?)))
         .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"));
     module.next_back().context("cargo built no wasm module")
+}
+
+/// The flags by which no path of this machine gets into the module, where panics name their places. The
+/// standard library's are as they are without its sources: with these it would be the path to them.
+fn remapped() -> Result<Vec<String>> {
+    let compiler = tools::compiler()?;
+    let library = compiler.sysroot.join("lib/rustlib/src/rust");
+    let mut flags = vec![format!("--remap-path-prefix={}=/rustc/{}", library.display(), compiler.commit)];
+    for private in private_paths() {
+        flags.push(format!("--remap-path-prefix={}=", private.display()));
+    }
+    Ok(flags)
+}
+
+/// Paths that say whose machine this is.
+fn private_paths() -> Vec<PathBuf> {
+    let home = |name: &str, default: &str| {
+        let set = std::env::var_os(name).map(PathBuf::from);
+        set.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(default)))
+    };
+    [home("CARGO_HOME", ".cargo"), home("RUSTUP_HOME", ".rustup"), Some(tools::root())]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Fails if the module names a path of this machine.
+fn check_paths(module: &Path) -> Result<()> {
+    let bytes = std::fs::read(module).with_context(|| format!("reading {}", module.display()))?;
+    for private in private_paths() {
+        let needle = private.as_os_str().as_encoded_bytes();
+        if bytes.windows(needle.len()).any(|window| window == needle) {
+            bail!("the module names {}", private.display());
+        }
+    }
+    Ok(())
 }
 
 /// Writes glue, types and the optimised module into `directory`.
@@ -54,7 +92,7 @@ pub(super) fn bind(module: &Path, directory: &Path, npm: &Tools) -> Result<()> {
     bindgen.remove_name_section(true).remove_producers_section(true);
     bindgen.generate(directory).context("binding the module to JavaScript")?;
     let bound = directory.join(format!("{NAME}_bg.wasm"));
-    shorten_imports(&bound, &directory.join(format!("{NAME}_bg.js")))?;
+    shorten_names(&bound, &directory.join(format!("{NAME}_bg.js")))?;
     // The facade has its own loader (wasm.ts), which joins module and glue: only their types are kept.
     let types = directory.join(format!("{NAME}.d.ts"));
     let mut declared = std::fs::read_to_string(&types).context("reading the types of the glue")?;
@@ -82,15 +120,31 @@ pub(super) fn bind(module: &Path, directory: &Path, npm: &Tools) -> Result<()> {
     if small.metadata()?.len() > bound.metadata()?.len() {
         bail!("wasm-opt made the module larger");
     }
+    check_paths(&small)?;
     std::fs::rename(&small, &bound).context("replacing the module by its smaller one")
 }
 
-/// By which the glue makes its class disposable. The class is the facade's alone, which calls `free`.
-const DISPOSE: &str = "if (Symbol.dispose) Core.prototype[Symbol.dispose] = Core.prototype.free;\n";
+/// By which the glue makes its class disposable, and frees what the garbage collector finds. The class is
+/// the facade's alone, which holds it to the end of its connection and then calls `free`.
+const UNUSED: [&str; 4] = [
+    "if (Symbol.dispose) Core.prototype[Symbol.dispose] = Core.prototype.free;\n",
+    "        CoreFinalization.unregister(this);\n",
+    "        CoreFinalization.register(this, this.__wbg_ptr, this);\n",
+    "const CoreFinalization = (typeof FinalizationRegistry === 'undefined')
+    ? { register: () => {}, unregister: () => {} }
+    : new FinalizationRegistry(ptr => wasm.__wbg_core_free(ptr, 1));\n",
+];
 
-/// Gives the functions that the glue provides short names, in module and glue: the hashes in
-/// wasm-bindgen's own do not compress, and stand in both (300 B of brotli).
-fn shorten_imports(module: &Path, glue: &Path) -> Result<()> {
+/// Reads text out of the wasm's memory.
+const READ_TEXT: &str = "function getStringFromWasm0(ptr, len) {
+    return new TextDecoder().decode(new Uint8Array(wasm.memory.buffer, ptr >>> 0, len));
+}
+";
+
+/// Takes out of module and glue what does not compress: the hashes in wasm-bindgen's names of the
+/// functions that the glue provides, which stand in both (300 B of brotli), and the compiler's commit in
+/// the places that panics name (60 B). The module they come from is called `glue`, as wasm.ts has it.
+fn shorten_names(module: &Path, glue: &Path) -> Result<()> {
     let mut wasm = walrus::Module::from_file(module).context("reading the bound module")?;
     let mut script = std::fs::read_to_string(glue).context("reading the glue")?;
     for (number, import) in wasm.imports.iter_mut().enumerate() {
@@ -100,10 +154,38 @@ fn shorten_imports(module: &Path, glue: &Path) -> Result<()> {
         }
         script = script.replace(&format!(" {}(", import.name), &format!(" {short}("));
         import.name = short;
+        "glue".clone_into(&mut import.module);
     }
-    if !script.contains(DISPOSE) {
-        bail!("the glue does not make its class disposable in the way that was expected");
+    let commit = tools::compiler()?.commit;
+    let ids: Vec<_> = wasm.data.iter().map(walrus::Data::id).collect();
+    for id in ids {
+        let data = wasm.data.get_mut(id);
+        let places: Vec<_> = data
+            .value
+            .windows(commit.len())
+            .enumerate()
+            .filter(|(_, window)| *window == commit.as_bytes())
+            .map(|(at, _)| at)
+            .collect();
+        for at in places {
+            // The same length: what points behind it stays right.
+            data.value.get_mut(at..at + commit.len()).unwrap_or_default().fill(b'0');
+        }
     }
-    std::fs::write(glue, script.replace(DISPOSE, "")).context("writing the glue")?;
+    for unused in UNUSED {
+        if script.matches(unused).count() != 1 {
+            bail!("the glue does not have this once, as was expected:\n{unused}");
+        }
+        script = script.replace(unused, "");
+    }
+    // Only the text of a panic is ever read, once: nothing is cached for it.
+    let Some((before, rest)) = script.split_once("function getStringFromWasm0(") else {
+        bail!("the glue does not read text in the way that was expected");
+    };
+    let Some((_, after)) = rest.split_once("\n\nlet wasm;") else {
+        bail!("the glue does not end in the way that was expected");
+    };
+    let script = format!("{before}{READ_TEXT}\nlet wasm;{after}");
+    std::fs::write(glue, script).context("writing the glue")?;
     wasm.emit_wasm_file(module).context("writing the module with its new names")
 }

@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::tools::{self, WASM_TARGET};
-use crate::{dist, process, tidy};
+use crate::{dist, process, size, tidy};
 
 /// The features of a build for the host.
 pub(super) const NATIVE: &str = "native,sim,json";
@@ -42,6 +42,7 @@ pub(super) fn packaging(session: &mut Session) {
     // The packed crate is compiled once more, from its own files only.
     cargo(session, "cargo package", &["package", "--package", "tidegate", "--allow-dirty", "--quiet"]);
     session.step("npm pack", |_| dist::build(&mut crate::steps::Steps::default()));
+    session.step("size", |_| size::run(None));
 }
 
 fn cargo(session: &mut Session, name: &str, arguments: &[&str]) {

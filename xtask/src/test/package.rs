@@ -80,10 +80,11 @@ fn roots(package: &Package, project: &Project) -> [(&'static str, std::path::Pat
     ]
 }
 
-/// The declarations, as a strict project sees them, under both ways of module resolution.
+/// The declarations, as strict projects see them: under both ways of module resolution, and without the
+/// DOM.
 fn types(project: &Project, tally: &mut Tally) -> Result<()> {
     let mut failed = 0;
-    for resolution in ["nodenext", "bundler"] {
+    for resolution in ["nodenext", "bundler", "node"] {
         let mut tsc = project.npm.command("typescript", "tsc")?;
         tsc.current_dir(&project.directory).arg("-p").arg(format!("types/tsconfig.{resolution}.json"));
         let done = process::capture(&mut tsc)?;
@@ -140,8 +141,8 @@ fn node(project: &Project, base: &str, tally: &mut Tally) -> Result<()> {
 
 /// The checks in one page and its worker.
 ///
-/// Each page has a browser of its own: Firefox opens six connections to one server and no more, and those
-/// whose handshake was aborted or whose close was never answered count for up to 20 s after their page.
+/// Each page has a browser of its own: handshakes that were aborted, and closes that were never answered,
+/// count in Firefox for up to 20 s after their page.
 fn page(suite: &str, browser: Browser, base: &str, tally: &mut Tally) -> Result<()> {
     let path = if suite == "vite" { "/vite/" } else { "/package/plain/" };
     let driven = webdriver::Session::start(&browsers::find(browser)?)?;

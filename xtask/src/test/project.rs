@@ -35,7 +35,7 @@ impl Project {
         }
         let modules = directory.join("node_modules");
         std::fs::create_dir_all(&modules).with_context(|| format!("making {}", modules.display()))?;
-        // Without the tests' own manifest: its tools are pinned elsewhere, and nothing is to be downloaded.
+        // Its tools are pinned elsewhere, and nothing is to be downloaded.
         std::fs::write(directory.join("package.json"), "{ \"private\": true, \"type\": \"module\" }\n")?;
         let mut install = Command::new(tools::npm()?);
         install.current_dir(&directory).args([
@@ -52,7 +52,7 @@ impl Project {
         let tests = tools::root().join("tests/package");
         for file in hash::files_below(&tests)? {
             let name = file.strip_prefix(&tests).unwrap_or(&file);
-            if name != Path::new("package.json") && !name.starts_with("node_modules") {
+            if !name.starts_with("node_modules") {
                 let to = directory.join(name);
                 std::fs::create_dir_all(to.parent().unwrap_or(&directory))?;
                 std::fs::copy(&file, &to).with_context(|| format!("copying {}", file.display()))?;

@@ -44,11 +44,14 @@ fn install(source: &Path, directory: &Path) -> Result<()> {
         std::fs::copy(source.join(name), fresh.join(name))
             .with_context(|| format!("copying xtask/npm/{name}"))?;
     }
-    process::run(Command::new(npm()?).current_dir(&fresh).args([
-        "ci",
-        "--ignore-scripts",
-        "--loglevel=error",
-    ]))?;
+    let mut install = Command::new(npm()?);
+    let installed =
+        process::run(install.current_dir(&fresh).args(["ci", "--ignore-scripts", "--loglevel=error"]));
+    if installed.is_err() {
+        // What is left of it is of no use; why it failed is what matters.
+        let _ = std::fs::remove_dir_all(&fresh);
+    }
+    installed?;
     // Another run may have been faster; its result is the same.
     if std::fs::rename(&fresh, directory).is_err() {
         std::fs::remove_dir_all(&fresh).with_context(|| format!("removing {}", fresh.display()))?;
