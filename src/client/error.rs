@@ -54,7 +54,7 @@ impl fmt::Display for ConnectError {
             Self::Subprotocol(error) => error.fmt(f),
             Self::OverflowCode(error) => write!(f, "overflow code: {error}"),
             Self::Forbidden { message } => write!(f, "the host does not allow this connection: {message}"),
-            Self::Failed { source: Some(source), .. } => write!(f, "the connection failed: {source}"),
+            Self::Failed { source: Some(_), .. } => f.write_str("the connection failed before it was open"),
             Self::Failed { closed, .. } => {
                 write!(f, "the connection failed before it was open (close code {})", closed.code)
             }
@@ -70,9 +70,9 @@ impl fmt::Display for ConnectError {
 impl core::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Url(error) => Some(error),
-            Self::Subprotocol(error) => Some(error),
-            Self::OverflowCode(error) => Some(error),
+            // Those that speak in the words of their cause have its cause.
+            Self::Url(error) => error.source(),
+            Self::Subprotocol(error) => error.source(),
             Self::Failed { source: Some(source), .. } => Some(source),
             _ => None,
         }
@@ -125,8 +125,8 @@ impl core::error::Error for SendError {}
 pub enum SinkError {
     /// A message was not queued; it is given back.
     Refused(SendError),
-    /// The connection ended before all that was queued had been handed over;
-    /// [`closed`](super::Sender::closed) says how much was not.
+    /// Not everything that was queued has been handed over: the connection ended first
+    /// ([`closed`](super::Sender::closed) says how much was not), or a Blob could not be read.
     Lost,
 }
 
@@ -134,12 +134,19 @@ impl fmt::Display for SinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(error) => error.fmt(f),
-            Self::Lost => f.write_str("the connection ended before everything queued was sent"),
+            Self::Lost => f.write_str("not everything that was queued could be sent"),
         }
     }
 }
 
-impl core::error::Error for SinkError {}
+impl core::error::Error for SinkError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Refused(error) => error.source(),
+            Self::Lost => None,
+        }
+    }
+}
 
 /// Why `try_recv` gave no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,10 +12,11 @@ use crate::driver::task::{DriverTask, PollTransport};
 use crate::driver::{Driver, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
 use crate::proto::ws::{ClientHandshake, ClientRequest, HeadLimits};
+use crate::transport::Moved;
 use crate::transport::native::{ByteStream, Keys, NativeTransport};
 
 impl<S: ByteStream> PollTransport for NativeTransport<S> {
-    fn poll_io(&self, cx: &mut core::task::Context<'_>) -> bool {
+    fn poll_io(&self, cx: &mut core::task::Context<'_>) -> Moved {
         self.poll_io(cx)
     }
 }
@@ -58,7 +59,9 @@ pub(super) fn start(builder: &ClientBuilder) -> Result<Client, ConnectError> {
     let (hub, deadline) = builder.hub(Hub::wake_driver, Duration::from_secs(15));
     let client = Client::new(&hub, url.as_str(), builder.close.clone());
     let clock = HostClock::new();
-    let driver = Driver::new(HubOutlet::new(hub), NativeTransport::dial(dial, handshake), clock, deadline);
+    let transport = NativeTransport::dial(dial, handshake);
+    let deadlines = [deadline, builder.close.deadline()];
+    let driver = Driver::new(HubOutlet::new(hub), transport, clock, deadlines);
     runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
     Ok(client)
 }

@@ -11,7 +11,7 @@ use super::close::{CloseOptions, Closing};
 use super::error::TryRecvError;
 use super::message::Message;
 use super::wait::Wait;
-use crate::driver::{Hub, Stage};
+use crate::driver::Hub;
 use crate::proto::Closed;
 
 /// Receives the messages of one connection, as a `Stream` or by [`recv`](Self::recv).
@@ -54,9 +54,9 @@ impl Receiver {
     /// [`TryRecvError::Empty`] if none is, [`TryRecvError::Closed`] if none will be.
     pub fn try_recv(&self) -> Result<Message, TryRecvError> {
         match self.hub.try_recv() {
-            Some(incoming) => Ok(Message::from_incoming(incoming, &self.hub)),
-            None if self.hub.stage() == Stage::Closed => Err(TryRecvError::Closed),
-            None => Err(TryRecvError::Empty),
+            Ok(incoming) => Ok(Message::from_incoming(incoming, &self.hub)),
+            Err(true) => Err(TryRecvError::Closed),
+            Err(false) => Err(TryRecvError::Empty),
         }
     }
 

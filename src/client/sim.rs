@@ -18,6 +18,7 @@ use crate::driver::{Driver, HubOutlet};
 use crate::platform::PollTimer;
 use crate::platform::sim::{Executor, World, WorldTimer};
 use crate::time::{Clock, Timestamp};
+use crate::transport::Moved;
 use crate::transport::sim::{Item, Pipe, SimTransport, Values};
 
 pub use crate::transport::sim::Link;
@@ -138,7 +139,7 @@ impl fmt::Debug for Sim {
 }
 
 impl PollTransport for SimTransport<World> {
-    fn poll_io(&self, cx: &mut core::task::Context<'_>) -> bool {
+    fn poll_io(&self, cx: &mut core::task::Context<'_>) -> Moved {
         self.poll_io(cx)
     }
 }
@@ -172,7 +173,8 @@ impl ClientBuilder {
         let keep_blobs = (self.binary_type == BinaryType::Blob).then_some(values);
         let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs, self.protocols.clone());
         let client = Client::new(&hub, &self.url, self.close.clone());
-        let driver = Driver::new(HubOutlet::new(hub), transport, world.clone(), deadline);
+        let driver =
+            Driver::new(HubOutlet::new(hub), transport, world.clone(), [deadline, self.close.deadline()]);
         sim.executor.spawn(DriverTask::new(driver, WorldTimer::new(world.clone())));
 
         let end = End { up, down };

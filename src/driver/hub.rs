@@ -104,7 +104,7 @@ struct State {
     values: u32,
     /// There is no driver any more.
     abandoned: bool,
-    /// The connection ended before all that was queued had been handed over.
+    /// A message was not handed over since a sink was last told so.
     lost: bool,
 }
 
@@ -222,6 +222,8 @@ impl Hub {
         key: &mut Option<u64>,
         waker: &Waker,
     ) -> Poll<Result<TicketId, NoRoom>> {
+        // Dropped after the lock, as everywhere: see `waiters`.
+        let _displaced;
         let (ticket, next) = {
             let mut state = self.lock();
             let Some(bytes) = payload.as_ref().map(Payload::bytes) else {
@@ -234,17 +236,17 @@ impl Hub {
             };
             match admitted {
                 Err(NoRoom::Full) => {
-                    state.room.register(key, waker);
+                    _displaced = state.room.register(key, waker);
                     return Poll::Pending;
                 }
                 Err(NoRoom::Closed) => {
-                    state.room.remove(key);
+                    _displaced = state.room.remove(key);
                     return Poll::Ready(Err(NoRoom::Closed));
                 }
                 Ok(()) => {}
             }
             let Some(payload) = payload.take() else { return Poll::Ready(Err(NoRoom::Closed)) };
-            state.room.remove(key);
+            _displaced = state.room.remove(key);
             // The next in line may fit too.
             (state.queue(payload), state.room.first())
         };
@@ -256,29 +258,33 @@ impl Hub {
     /// Polls for room for one more message of no size, as a `Sink` wants it; not in turn with
     /// those who wait in [`poll_send`](Self::poll_send).
     pub(crate) fn poll_room(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), NoRoom>> {
+        let _displaced;
         let mut state = self.lock();
         let admitted = state.admit(0);
         if admitted == Err(NoRoom::Full) {
-            state.sinks.register(key, waker);
+            _displaced = state.sinks.register(key, waker);
             return Poll::Pending;
         }
-        state.sinks.remove(key);
+        _displaced = state.sinks.remove(key);
         Poll::Ready(admitted)
     }
 
     /// Polls until nothing is queued any more, or the connection is over.
-    /// Ready with whether all of it was handed over.
+    /// Ready with whether all of it was handed over; that it was not is told once, but for the end.
     pub(crate) fn poll_flushed(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<bool> {
+        let _displaced;
         let mut state = self.lock();
         if state.queued_messages == 0 || state.stage == Stage::Closed {
-            state.flushers.remove(key);
-            return Poll::Ready(!state.lost);
+            _displaced = state.flushers.remove(key);
+            let lost = state.lost;
+            state.lost &= state.stage >= Stage::Closing;
+            return Poll::Ready(!lost);
         }
-        state.flushers.register(key, waker);
+        _displaced = state.flushers.register(key, waker);
         Poll::Pending
     }
 
-    /// Whether the connection ended before all that was queued had been handed over.
+    /// Whether a message was not handed over.
     pub(crate) fn has_lost(&self) -> bool {
         self.lock().lost
     }
@@ -287,8 +293,9 @@ impl Hub {
     pub(crate) fn leave_line(&self, key: &mut Option<u64>) {
         if key.is_some() {
             let next = {
+                let _displaced;
                 let mut state = self.lock();
-                state.room.remove(key);
+                _displaced = state.room.remove(key);
                 state.room.first()
             };
             wake(next);
@@ -298,87 +305,98 @@ impl Hub {
     /// A sink waits for room no more.
     pub(crate) fn leave_sinks(&self, key: &mut Option<u64>) {
         if key.is_some() {
-            self.lock().sinks.remove(key);
+            let displaced = self.lock().sinks.remove(key);
+            drop(displaced);
         }
     }
 
     /// The outcome of a message, or a promise to wake.
     pub(crate) fn poll_outcome(&self, ticket: TicketId, waker: Option<&Waker>) -> Poll<Outcome> {
-        self.lock().tickets.poll(ticket, waker)
+        let (polled, displaced) = self.lock().tickets.poll(ticket, waker);
+        drop(displaced);
+        polled
     }
 
     /// Nobody waits for the outcome any more.
     pub(crate) fn detach(&self, ticket: TicketId) {
-        self.lock().tickets.close(ticket);
+        let waiting = self.lock().tickets.close(ticket);
+        drop(waiting);
     }
 
-    pub(crate) fn try_recv(&self) -> Option<Incoming> {
+    /// A message that is there; otherwise whether the connection is closed, so that none will be.
+    pub(crate) fn try_recv(&self) -> Result<Incoming, bool> {
         let mut state = self.lock();
         let incoming = state.received.pop();
         state.count_value(incoming.as_ref());
-        incoming
+        incoming.ok_or(state.stage == Stage::Closed)
     }
 
     /// The next message; `None` at the end.
     pub(crate) fn poll_recv(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Option<Incoming>> {
+        let _displaced;
         let mut state = self.lock();
         let incoming = state.received.pop();
         if incoming.is_some() || state.stage == Stage::Closed {
-            state.readers.remove(key);
+            _displaced = state.readers.remove(key);
             state.count_value(incoming.as_ref());
             return Poll::Ready(incoming);
         }
-        state.readers.register(key, waker);
+        _displaced = state.readers.register(key, waker);
         Poll::Pending
     }
 
     /// Gives up a place among the readers.
     pub(crate) fn leave_readers(&self, key: &mut Option<u64>) {
         if key.is_some() {
+            let _displaced;
             let mut state = self.lock();
-            state.readers.remove(key);
+            _displaced = state.readers.remove(key);
         }
     }
 
     /// Whether the connection has opened, or ended without having been open. One that has opened
     /// and ended since is still one that has opened: its messages are there to be taken.
     pub(crate) fn poll_opened(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), Closed>> {
+        let _displaced;
         let mut state = self.lock();
         if state.was_open {
-            state.watchers.remove(key);
+            _displaced = state.watchers.remove(key);
             return Poll::Ready(Ok(()));
         }
         if let Some(closed) = &state.closed {
             let closed = closed.clone();
-            state.watchers.remove(key);
+            _displaced = state.watchers.remove(key);
             return Poll::Ready(Err(closed));
         }
-        state.watchers.register(key, waker);
+        _displaced = state.watchers.register(key, waker);
         Poll::Pending
     }
 
     pub(crate) fn poll_closed(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Closed> {
+        let _displaced;
         let mut state = self.lock();
         if let Some(closed) = &state.closed {
             let closed = closed.clone();
-            state.watchers.remove(key);
+            _displaced = state.watchers.remove(key);
             return Poll::Ready(closed);
         }
-        state.watchers.register(key, waker);
+        _displaced = state.watchers.register(key, waker);
         Poll::Pending
     }
 
     pub(crate) fn leave_watchers(&self, key: &mut Option<u64>) {
         if key.is_some() {
+            let _displaced;
             let mut state = self.lock();
-            state.watchers.remove(key);
+            _displaced = state.watchers.remove(key);
         }
     }
 
     pub(crate) fn leave_flushers(&self, key: &mut Option<u64>) {
         if key.is_some() {
+            let _displaced;
             let mut state = self.lock();
-            state.flushers.remove(key);
+            _displaced = state.flushers.remove(key);
         }
     }
 
@@ -436,9 +454,10 @@ impl Hub {
         target_feature = "atomics"
     ))]
     pub(crate) fn register_driver(&self, waker: &Waker) {
+        let _displaced;
         let mut state = self.lock();
         if !state.driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            state.driver = Some(waker.clone());
+            _displaced = state.driver.replace(waker.clone());
         }
     }
 
@@ -520,7 +539,7 @@ impl Hub {
             let mut state = self.lock();
             state.queued_messages = state.queued_messages.saturating_sub(1);
             state.queued_bytes = state.queued_bytes.saturating_sub(done.bytes);
-            state.lost |= matches!(done.outcome, Outcome::Unsent | Outcome::Unknown);
+            state.lost |= !matches!(done.outcome, Outcome::HandedOver | Outcome::Cancelled);
             let ticket = done.ticket.and_then(|ticket| state.tickets.finish(ticket, done.outcome));
             let flushers = if state.queued_messages == 0 { state.flushers.all() } else { Vec::new() };
             (ticket, state.room.first(), state.sinks.all(), flushers)

@@ -78,8 +78,11 @@ pub(crate) struct Driver<T: Transport, C: Clock, O: Outlet<T>> {
 
 impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     /// A driver over a transport that has begun to connect.
-    pub(crate) fn new(outlet: O, transport: T, clock: C, connect_timeout: Option<Duration>) -> Self {
-        let config = SessionConfig { connect_timeout, transport_takes_values: transport.takes_values() };
+    /// `deadlines`: of connecting, and of the end of the transport once the peer has closed.
+    pub(crate) fn new(outlet: O, transport: T, clock: C, deadlines: [Option<Duration>; 2]) -> Self {
+        let [connect_timeout, peer_close_timeout] = deadlines;
+        let transport_takes_values = transport.takes_values();
+        let config = SessionConfig { connect_timeout, peer_close_timeout, transport_takes_values };
         let session = RefCell::new(Session::new(clock.now(), config));
         Self { outlet, transport, clock, session, pumping: Cell::new(false), again: Cell::new(false) }
     }
@@ -153,6 +156,12 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 self.outlet.read_done(key, bytes);
             }
             TransportEvent::Failed(error) => self.outlet.failed(error),
+            TransportEvent::Closing { code, reason } => {
+                self.outlet.take_commands(self);
+                let now = self.clock.now();
+                self.session.borrow_mut().handle_peer_closing(now, code, reason);
+                self.outlet.stop_sending();
+            }
             TransportEvent::Closed { code, reason, was_clean } => {
                 // What was asked for before this was known still belongs to the connection.
                 self.outlet.take_commands(self);
@@ -191,6 +200,14 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         let now = self.clock.now();
         self.session.borrow_mut().handle_timeout(now);
         self.pump()
+    }
+
+    /// [`pump`](Self::pump), and the session's deadline if it has passed: a transport that always
+    /// has something must not keep the timer from its turn.
+    #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
+    pub(crate) fn pump_on_time(&self) -> Option<Timestamp> {
+        let due = self.pump();
+        if due.is_some_and(|due| due <= self.clock.now()) { self.pump_timer() } else { due }
     }
 
     fn receive(&self, incoming: Incoming) {

@@ -7,13 +7,12 @@ use core::task::{Context, Poll};
 use super::{Driver, HubOutlet};
 use crate::platform::PollTimer;
 use crate::time::Clock;
-use crate::transport::Transport;
+use crate::transport::{Moved, Transport};
 
 /// A transport that has to be polled.
 pub(crate) trait PollTransport: Transport {
-    /// Moves what can be moved now, both ways, and registers the waker for the rest. Returns
-    /// whether anything has changed that the driver should see: an event, or room.
-    fn poll_io(&self, cx: &mut Context<'_>) -> bool;
+    /// Moves what can be moved now, both ways, and registers the waker for the rest.
+    fn poll_io(&self, cx: &mut Context<'_>) -> Moved;
 }
 
 /// Runs one connection until it is over and nobody holds on to it.
@@ -40,9 +39,17 @@ impl<T: PollTransport, C: Clock, S: PollTimer> Future for DriverTask<T, C, S> {
         loop {
             // Pumped before and after the transport has moved: what a handle has left wants to go
             // out with it, and what has come in wants to be seen.
-            let due = this.driver.pump();
-            if this.driver.transport().poll_io(cx) {
-                continue;
+            let due = this.driver.pump_on_time();
+            match this.driver.transport().poll_io(cx) {
+                Moved::Something => continue,
+                Moved::Much => {
+                    // Whoever reads what has come runs in between: a queue that only fills while its
+                    // reader waits for a turn would overflow.
+                    this.driver.pump_on_time();
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Moved::Nothing => {}
             }
             if this.driver.is_over() && this.driver.outlet().hub().is_deserted() {
                 return Poll::Ready(());

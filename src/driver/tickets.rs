@@ -40,16 +40,16 @@ impl Tickets {
 
     /// The outcome of a message, or its waker kept. Nobody will ever tell of a ticket that is not
     /// here (abandoned by a driver that is gone).
-    pub(super) fn poll(&mut self, ticket: TicketId, waker: Option<&Waker>) -> Poll<Outcome> {
+    ///
+    /// Gives a waker that was displaced as well, to be dropped after the lock.
+    pub(super) fn poll(&mut self, ticket: TicketId, waker: Option<&Waker>) -> (Poll<Outcome>, Option<Waker>) {
         match self.state(ticket) {
-            Some(State::Done(outcome)) => Poll::Ready(*outcome),
+            Some(State::Done(outcome)) => (Poll::Ready(*outcome), None),
             Some(State::Pending(registered)) => {
-                if let Some(waker) = waker {
-                    *registered = Some(waker.clone());
-                }
-                Poll::Pending
+                let displaced = waker.and_then(|waker| registered.replace(waker.clone()));
+                (Poll::Pending, displaced)
             }
-            None => Poll::Ready(Outcome::Unknown),
+            None => (Poll::Ready(Outcome::Unknown), None),
         }
     }
 
@@ -61,10 +61,13 @@ impl Tickets {
         }
     }
 
-    /// Nobody holds the ticket any more.
-    pub(super) fn close(&mut self, ticket: TicketId) {
-        if self.state(ticket).is_some() {
-            self.entries.remove(key_of(ticket));
+    /// Nobody holds the ticket any more. Gives the waker that waited with it.
+    #[must_use]
+    pub(super) fn close(&mut self, ticket: TicketId) -> Option<Waker> {
+        self.state(ticket)?;
+        match self.entries.remove(key_of(ticket))?.state {
+            State::Pending(waker) => waker,
+            State::Done(_) => None,
         }
     }
 
@@ -86,14 +89,14 @@ mod tests {
     fn a_key_that_is_used_again_belongs_to_another_ticket() {
         let mut tickets = Tickets::default();
         let first = tickets.open();
-        tickets.close(first);
+        assert!(tickets.close(first).is_none());
         let second = tickets.open();
         assert_eq!(key_of(first), key_of(second));
         assert!(tickets.finish(first, Outcome::HandedOver).is_none());
-        assert_eq!(tickets.poll(second, None), Poll::Pending);
+        assert_eq!(tickets.poll(second, None).0, Poll::Pending);
         assert!(tickets.finish(second, Outcome::Unsent).is_none());
-        assert_eq!(tickets.poll(second, None), Poll::Ready(Outcome::Unsent));
-        assert_eq!(tickets.poll(first, None), Poll::Ready(Outcome::Unknown));
+        assert_eq!(tickets.poll(second, None).0, Poll::Ready(Outcome::Unsent));
+        assert_eq!(tickets.poll(first, None).0, Poll::Ready(Outcome::Unknown));
         assert!(second.0 < 1 << 53);
     }
 }

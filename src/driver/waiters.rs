@@ -1,39 +1,49 @@
 //! Who waits for the same thing, in a line.
+//!
+//! A waker that is dropped may run anything: an executor may own a task by its wakers alone. What leaves
+//! the line is therefore given to the caller, to be dropped after its lock.
 
 use core::task::Waker;
+use std::collections::VecDeque;
 
 /// Wakers in the order in which they came.
+///
+/// Invariant: the keys ascend.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    next: u64,
-    line: Vec<(u64, Waker)>,
+    last: u64,
+    line: VecDeque<(u64, Waker)>,
 }
 
 impl Waiters {
-    /// Registers `waker` under `key`, which is given on the first call and keeps its place.
-    pub(super) fn register(&mut self, key: &mut Option<u64>, waker: &Waker) {
-        if let Some(entry) = self.line.iter_mut().find(|entry| Some(entry.0) == *key) {
-            entry.1.clone_from(waker);
-            return;
+    /// Registers `waker` under `key`, which is given on the first call and keeps its place. Gives the
+    /// waker that it takes the place of.
+    #[must_use]
+    pub(super) fn register(&mut self, key: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
+        if let Some(entry) = key.and_then(|key| self.position(key)).and_then(|at| self.line.get_mut(at)) {
+            let same = entry.1.will_wake(waker);
+            return (!same).then(|| core::mem::replace(&mut entry.1, waker.clone()));
         }
-        self.next += 1;
-        *key = Some(self.next);
-        self.line.push((self.next, waker.clone()));
+        self.last += 1;
+        *key = Some(self.last);
+        self.line.push_back((self.last, waker.clone()));
+        None
     }
 
-    pub(super) fn remove(&mut self, key: &mut Option<u64>) {
-        if let Some(key) = key.take() {
-            self.line.retain(|entry| entry.0 != key);
-        }
+    /// Takes `key` out of the line.
+    #[must_use]
+    pub(super) fn remove(&mut self, key: &mut Option<u64>) -> Option<Waker> {
+        let at = self.position(key.take()?)?;
+        self.line.remove(at).map(|entry| entry.1)
     }
 
     /// Whether `key` may go before all others that wait.
     pub(super) fn is_first(&self, key: Option<u64>) -> bool {
-        self.line.first().is_none_or(|entry| Some(entry.0) == key)
+        self.line.front().is_none_or(|entry| Some(entry.0) == key)
     }
 
     pub(super) fn first(&self) -> Option<Waker> {
-        self.line.first().map(|entry| entry.1.clone())
+        self.line.front().map(|entry| entry.1.clone())
     }
 
     pub(super) fn all(&self) -> Vec<Waker> {
@@ -43,5 +53,9 @@ impl Waiters {
     /// All of them, without an allocation where there is only one.
     pub(super) fn first_and_others(&self) -> (Option<Waker>, Vec<Waker>) {
         (self.first(), self.line.iter().skip(1).map(|entry| entry.1.clone()).collect())
+    }
+
+    fn position(&self, key: u64) -> Option<usize> {
+        self.line.binary_search_by_key(&key, |entry| entry.0).ok()
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn start(
             driver.fire();
         }
     });
-    let core = Driver::new(HubOutlet::new(hub), transport, WebClock, connect_timeout);
+    let core = Driver::new(HubOutlet::new(hub), transport, WebClock, [connect_timeout, None]);
     let driver = Rc::new(WebDriver { core, timer: Timer::new(fire) });
     DRIVERS.with(|drivers| {
         let mut drivers = drivers.borrow_mut();

@@ -46,7 +46,7 @@ impl Core {
             overflow_code,
         };
         let outlet = FacadeOutlet::new(host.clone(), send, receive);
-        let driver = Driver::new(outlet, HostTransport { host }, WebClock, deadline(connect_ms));
+        let driver = Driver::new(outlet, HostTransport { host }, WebClock, [deadline(connect_ms), None]);
         let core = Core { driver, due: Cell::new(None) };
         core.pump();
         core

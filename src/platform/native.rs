@@ -2,9 +2,7 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use std::time::Instant;
-
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::PollTimer;
 use crate::time::{Clock, Timestamp};

@@ -68,6 +68,7 @@ pub struct Closed {
     ///
     /// A plain server acknowledges nothing, so this is everything that was sent on the connection,
     /// unless the peer confirmed a close that began here: then it had read all before it, and this
-    /// is zero.
+    /// is zero. A peer that closes of its own accord at the same moment and with the same code looks
+    /// the same; give a close a code of its own where that matters.
     pub unknown: Amount,
 }

@@ -33,6 +33,8 @@ pub const PART_BYTES: u64 = 16 << 10;
 pub struct SessionConfig {
     /// How long opening may take; `None` for as long as it takes.
     pub connect_timeout: Option<Duration>,
+    /// How long a transport may take to end after the peer has closed; `None` likewise.
+    pub peer_close_timeout: Option<Duration>,
     /// Whether the transport takes host values as they are (a browser does). Otherwise their
     /// content is fetched in parts of [`PART_BYTES`].
     pub transport_takes_values: bool,
@@ -270,6 +272,12 @@ impl Session {
     pub fn handle_receive_overflow(&mut self, now: Timestamp, code: u16, within: Option<Duration>) {
         let deadline = within.map(|limit| now.saturating_add(limit));
         self.step(Step::Overflow { code, deadline });
+    }
+
+    /// The peer has closed or broken the protocol; the transport has not ended yet.
+    pub fn handle_peer_closing(&mut self, now: Timestamp, code: u16, reason: String) {
+        let deadline = self.config.peer_close_timeout.map(|limit| now.saturating_add(limit));
+        self.step(Step::PeerClosing { code, reason, deadline });
     }
 
     /// The transport has ended.
@@ -517,6 +525,10 @@ impl Session {
             Action::Abort { cause } => {
                 self.pending.push(Output::Abort);
                 self.report(1006, String::new(), false, cause);
+            }
+            Action::GiveUp { code, reason } => {
+                self.pending.push(Output::Abort);
+                self.report(code, reason, false, CloseCause::Peer);
             }
             Action::Report { code, reason, was_clean, cause } => {
                 self.report(code, reason, was_clean, cause);

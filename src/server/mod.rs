@@ -5,6 +5,7 @@
 //! [`Request::new`](crate::proto::ws::Request::new) and then [`accept`]ed here.
 
 use core::fmt;
+use core::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -18,7 +19,7 @@ use crate::proto::{RecvLimits, SendLimits};
 use crate::transport::native::NativeTransport;
 
 /// How a connection is accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcceptOptions {
     /// What the peer may send. Default [`Limits::default`].
     pub limits: Limits,
@@ -26,6 +27,21 @@ pub struct AcceptOptions {
     pub send_limits: SendLimits,
     /// Bounds of the receive queue. Default [`RecvLimits::default`].
     pub recv_limits: RecvLimits,
+    /// How long the end may take once the peer has closed, and the close when the last handle is
+    /// dropped; `None` for as long as it takes. Default 10 s.
+    pub close_within: Option<Duration>,
+}
+
+impl Default for AcceptOptions {
+    /// The defaults of each, and 10 s.
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            send_limits: SendLimits::default(),
+            recv_limits: RecvLimits::default(),
+            close_within: CloseOptions::default().deadline(),
+        }
+    }
 }
 
 /// Why a connection was not accepted. The stream is dropped.
@@ -50,7 +66,7 @@ impl fmt::Display for AcceptError {
 impl core::error::Error for AcceptError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Response(error) => Some(error),
+            Self::Response(error) => error.source(),
             Self::NoRuntime => None,
         }
     }
@@ -79,12 +95,14 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let mut connection = Connection::new(Role::Server, options.limits);
     connection.receive(&request.rest);
     let hub = Hub::new(options.send_limits, options.recv_limits, Hub::wake_driver);
-    let client = Client::new(&hub, &request.target, CloseOptions::default());
+    let close = CloseOptions::default().within(options.close_within);
+    let deadlines = [None, close.deadline()];
+    let client = Client::new(&hub, &request.target, close);
     let protocol = subprotocol.unwrap_or_default().to_owned();
     let output_bytes = options.limits.max_output_bytes;
     let transport = NativeTransport::accepted(stream, connection, output_bytes, response, protocol);
     let clock = HostClock::new();
-    let driver = Driver::new(HubOutlet::new(hub), transport, clock, None);
+    let driver = Driver::new(HubOutlet::new(hub), transport, clock, deadlines);
     // It is open from the first moment: what the caller sends, and a close, must not come upon a
     // connection that seems to be connecting still.
     driver.pump();

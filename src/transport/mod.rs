@@ -61,6 +61,28 @@ pub(crate) struct Opened {
     pub(crate) extensions: String,
 }
 
+#[cfg(any(
+    all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))),
+    feature = "sim"
+))]
+/// What became of polling a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// Nothing that the driver should see; the waker is registered.
+    Nothing,
+    /// There is an event, or room.
+    Something,
+    /// So much at once that the driver should look, and then others have their turn.
+    Much,
+}
+
+#[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
+impl From<bool> for Moved {
+    fn from(something: bool) -> Self {
+        if something { Self::Something } else { Self::Nothing }
+    }
+}
+
 /// What a transport reports.
 #[derive(Debug)]
 #[allow(dead_code, reason = "each transport uses its own part of the vocabulary")]
@@ -73,12 +95,16 @@ pub(crate) enum TransportEvent {
     Fetched { token: FetchToken, content: Option<Payload> },
     /// Why the connection is about to be reported as closed, where more is known than a code.
     Failed(TransportError),
+    /// The peer has closed, or was found to break the protocol: no message is taken any more and
+    /// none will come; what waits to be written and the end of the byte stream are still missing.
+    /// Browsers do not tell.
+    Closing { code: u16, reason: String },
     /// The connection is over. The last event.
     Closed { code: u16, reason: String, was_clean: bool },
 }
 
-/// The environment's fault: what a transport knows about a connection that failed to open. Browsers
-/// tell nothing; of an open connection that breaks only the close report speaks.
+/// What a transport knows about a connection that failed, beyond the close event. Browsers tell
+/// nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportError {

@@ -11,7 +11,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{FetchToken, Incoming, Opened, Transport, TransportError, TransportEvent};
+use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Payload, Slot, Transmit};
 use crate::proto::ws::{
     ClientHandshake, CloseCode, CloseFrame, Connection, Event, HandshakeError, Headers, Message, MessageKind,
@@ -24,6 +24,10 @@ const OUTPUT_BYTES: usize = 64 << 10;
 
 /// How many reads are made before what was read is looked at and other tasks get their turn.
 const READS_AT_ONCE: usize = 16;
+
+/// How many messages are taken out of what was read, likewise: of the smallest ones a single read
+/// brings more than the receive queue has places for.
+const EVENTS_AT_ONCE: usize = 4_096;
 
 /// How much of the response of a handshake is read at once.
 const HEAD_BYTES: usize = 4 << 10;
@@ -49,8 +53,10 @@ struct Inner<S> {
     output_bytes: usize,
     /// The driver has been told that there is no room.
     room_refused: bool,
-    /// The peer's close frame has come.
-    close_received: bool,
+    /// The peer's close frame has come, or it broke the protocol: nothing more is received.
+    ending: bool,
+    /// Something was written that the stream may keep until it is flushed.
+    needs_flush: bool,
 }
 
 enum Stage<S> {
@@ -97,22 +103,26 @@ impl<S: ByteStream> NativeTransport<S> {
             opened: Opened::default(),
             output_bytes: OUTPUT_BYTES,
             room_refused: false,
-            close_received: false,
+            ending: false,
+            needs_flush: false,
         };
         Self { inner: RefCell::new(inner) }
     }
 
-    /// Moves what can be moved, both ways. Returns whether there is something for the driver.
-    pub(crate) fn poll_io(&self, cx: &mut Context<'_>) -> bool {
+    /// Moves what can be moved, both ways.
+    pub(crate) fn poll_io(&self, cx: &mut Context<'_>) -> Moved {
         let mut inner = self.inner.borrow_mut();
         let before = inner.stage_number();
         let moved = match &mut inner.stage {
-            Stage::Dialing(..) => inner.poll_dial(cx),
-            Stage::Greeting { .. } => inner.poll_greet(cx),
+            Stage::Dialing(..) => inner.poll_dial(cx).into(),
+            Stage::Greeting { .. } => inner.poll_greet(cx).into(),
             Stage::Open { .. } => inner.poll_open(cx),
-            Stage::Over => false,
+            Stage::Over => Moved::Nothing,
         };
-        moved || !inner.events.is_empty() || before != inner.stage_number()
+        match moved {
+            Moved::Nothing if !inner.events.is_empty() || before != inner.stage_number() => Moved::Something,
+            moved => moved,
+        }
     }
 }
 
@@ -167,10 +177,14 @@ impl<S: ByteStream> Inner<S> {
                 Poll::Pending => return false,
                 Poll::Ready(Err(error)) => Err(broken(&error)),
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
-                    Err(handshake_failed(&handshake.receive(&[]).err().unwrap_or(HandshakeError::Truncated)))
+                    Err(handshake_failed(&HandshakeError::Truncated))
                 }
                 Poll::Ready(Ok(())) => match handshake.receive(buffer.filled()) {
-                    Ok(None) => continue,
+                    Ok(None) => match handshake.refused_status() {
+                        None => continue,
+                        // Its body would tell more, to nobody; and some servers never end it.
+                        Some(status) => Err(refused(status)),
+                    },
                     Ok(Some(accepted)) => Ok(accepted),
                     Err(error) => Err(handshake_failed(&error)),
                 },
@@ -194,44 +208,55 @@ impl<S: ByteStream> Inner<S> {
         }
     }
 
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut moved = self.take_events();
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Moved {
+        let mut moved = self.take_events(EVENTS_AT_ONCE);
+        let mut much = false;
         for read in 1..=READS_AT_ONCE {
-            // After the last read there may be more, of which no waker knows: it is asked for again
-            // as soon as the driver has looked, whether or not these bytes have made an event.
-            moved |= read == READS_AT_ONCE;
+            if self.events.len() >= EVENTS_AT_ONCE {
+                much = true;
+                break;
+            }
+            // After the last read there may be more, of which no waker knows.
+            much = read == READS_AT_ONCE;
             match self.read(cx) {
                 Ok(Some(0)) => {
-                    self.take_events();
+                    self.take_events(usize::MAX);
+                    // A close frame that came with the end of the stream is still answered.
+                    let _ = self.write(cx);
                     self.end(None);
-                    return true;
+                    return Moved::Something;
                 }
-                Ok(Some(_)) => moved |= self.take_events(),
-                Ok(None) => break,
+                Ok(Some(_)) => moved |= self.take_events(EVENTS_AT_ONCE),
+                Ok(None) => {
+                    much = false;
+                    break;
+                }
                 Err(error) => {
                     self.end(Some(broken(&error)));
-                    return true;
+                    return Moved::Something;
                 }
             }
         }
-        if let Err(error) = self.write(cx) {
-            self.end(Some(broken(&error)));
-            return true;
-        }
-        let Stage::Open { connection, .. } = &self.stage else { return true };
-        // Both close frames have passed, or the connection has failed: nothing more will come that
-        // counts. A failed connection does not wait for its close frame to be written.
-        let over = self.close_received && connection.pending() == 0 || connection.should_end_transport();
-        if over {
-            self.shut_down(cx);
+        let written = match self.write(cx) {
+            Ok(written) => written,
+            Err(error) => {
+                self.end(Some(broken(&error)));
+                return Moved::Something;
+            }
+        };
+        let Stage::Open { stream, connection, .. } = &mut self.stage else { return Moved::Something };
+        // Both close frames have passed, or the peer was told of its fault. Until then the session
+        // keeps the time.
+        let over = self.ending && written || connection.should_end_transport() && written;
+        if over && Pin::new(stream).poll_shutdown(cx).is_ready() {
             self.end(None);
-            return true;
+            return Moved::Something;
         }
         if self.room_refused && connection.pending() < self.output_bytes {
             self.room_refused = false;
-            return true;
+            moved = true;
         }
-        moved
+        if much { Moved::Much } else { moved.into() }
     }
 
     /// Reads once; `None` if nothing is there now, 0 at the end.
@@ -249,22 +274,23 @@ impl<S: ByteStream> Inner<S> {
         }
     }
 
-    /// Takes what the codec has made of the bytes. Returns whether there was something.
-    fn take_events(&mut self) -> bool {
+    /// Takes what the codec has made of the bytes until `most` wait. Returns whether there was
+    /// something.
+    fn take_events(&mut self, most: usize) -> bool {
         let mut any = false;
-        loop {
+        while self.events.len() < most {
             let Stage::Open { connection, .. } = &mut self.stage else { return any };
             let keys = &mut self.keys;
             let event = match connection.poll_event(|| keys.next()) {
                 Ok(Some(event)) => event,
                 Ok(None) => return any,
+                // Said once: the codec repeats its error for ever.
+                Err(_) if self.ending => return any,
                 Err(error) => {
-                    let message = error.to_string();
-                    // Said once: the codec repeats its error for ever.
-                    if !self.close_received {
-                        self.close_received = true;
-                        self.events.push_back(TransportEvent::Failed(TransportError::Protocol { message }));
-                    }
+                    self.ending = true;
+                    let failed = TransportError::Protocol { message: error.to_string() };
+                    self.events.push_back(TransportEvent::Failed(failed));
+                    self.events.push_back(TransportEvent::Closing { code: 1006, reason: String::new() });
                     return true;
                 }
             };
@@ -272,8 +298,12 @@ impl<S: ByteStream> Inner<S> {
             let payload = match event {
                 Event::Message(Message::Text(text)) => Payload::Text(text),
                 Event::Message(Message::Binary(bytes)) => Payload::Binary(bytes),
-                Event::Close(_) => {
-                    self.close_received = true;
+                Event::Close(close) => {
+                    self.ending = true;
+                    let (code, reason) = close.map_or((1005, String::new()), |close| {
+                        (close.code().get(), close.reason().as_str().into())
+                    });
+                    self.events.push_back(TransportEvent::Closing { code, reason });
                     continue;
                 }
                 // Pings are answered by the codec; a pong answers none of ours.
@@ -281,39 +311,36 @@ impl<S: ByteStream> Inner<S> {
             };
             self.events.push_back(TransportEvent::Message(Incoming::Message(payload)));
         }
+        any
     }
 
-    /// Writes as much as goes.
-    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let Stage::Open { stream, connection, preface } = &mut self.stage else { return Ok(()) };
+    /// Writes as much as goes. Returns whether nothing is left, in the stream's own buffer either.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let Stage::Open { stream, connection, preface } = &mut self.stage else { return Ok(true) };
         let mut stream = Pin::new(stream);
-        let mut wrote = false;
-        loop {
+        let blocked = loop {
             let rest = if preface.is_empty() { connection.output() } else { preface.as_slice() };
             if rest.is_empty() {
-                break;
+                break false;
             }
             match stream.as_mut().poll_write(cx, rest) {
-                Poll::Pending => break,
+                Poll::Pending => break true,
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(n)) if preface.is_empty() => connection.consume(n),
                 Poll::Ready(Ok(n)) => drop(preface.drain(..n)),
                 Poll::Ready(Err(error)) => return Err(error),
             }
-            wrote = true;
+            self.needs_flush = true;
+        };
+        // Asked again until it is done: a stream with a buffer of its own keeps the rest otherwise.
+        if self.needs_flush {
+            match stream.poll_flush(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Ok(())) => self.needs_flush = false,
+            }
         }
-        if wrote && let Poll::Ready(Err(error)) = stream.poll_flush(cx) {
-            return Err(error);
-        }
-        Ok(())
-    }
-
-    /// Says to the peer that nothing more comes. Not waited for: everything is written, and on TCP
-    /// this never blocks.
-    fn shut_down(&mut self, cx: &mut Context<'_>) {
-        if let Stage::Open { stream, .. } = &mut self.stage {
-            let _ = Pin::new(stream).poll_shutdown(cx);
-        }
+        Ok(!blocked)
     }
 
     /// A connection that was never open.
@@ -409,11 +436,15 @@ fn broken(error: &io::Error) -> TransportError {
 }
 
 fn handshake_failed(error: &HandshakeError) -> TransportError {
-    let status = match error {
-        HandshakeError::Refused(refusal) | HandshakeError::Version { refusal, .. } => Some(refusal.status),
-        _ => None,
-    };
-    TransportError::Handshake { status, message: error.to_string() }
+    match error {
+        HandshakeError::Refused(refusal) | HandshakeError::Version { refusal, .. } => refused(refusal.status),
+        _ => TransportError::Handshake { status: None, message: error.to_string() },
+    }
+}
+
+fn refused(status: u16) -> TransportError {
+    let message = format!("the server answered with status {status}");
+    TransportError::Handshake { status: Some(status), message }
 }
 
 /// All values of a field, as one.

@@ -11,7 +11,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{FetchToken, Incoming, Opened, Transport, TransportError, TransportEvent};
+use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Hosted, HostedKind, Payload, Slot, Transmit};
 use crate::slab::Slab;
 use crate::time::{Alarm, Timestamp};
@@ -222,7 +222,7 @@ impl<W: Alarm + ?Sized> SimTransport<W> {
     }
 
     /// Moves what can be moved; returns whether there is something for the driver.
-    pub(crate) fn poll_io(&self, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn poll_io(&self, cx: &mut Context<'_>) -> Moved {
         let mut changed = !self.events.borrow().is_empty();
         while !self.over.get()
             && let Some(item) = self.into.read(cx.waker())
@@ -234,7 +234,7 @@ impl<W: Alarm + ?Sized> SimTransport<W> {
         if self.out.has_room(Some(cx.waker())) && self.refused_room.replace(false) {
             changed = true;
         }
-        changed
+        if changed { Moved::Something } else { Moved::Nothing }
     }
 
     fn take(&self, item: Item) {

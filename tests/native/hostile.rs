@@ -75,7 +75,7 @@ fn b05_a_server_that_hangs_up_or_speaks_no_http_fails() {
 }
 
 /// A server for one connection.
-fn serve_once(talk: impl FnOnce(std::net::TcpStream) + Send + 'static) -> u16 {
+pub(crate) fn serve_once(talk: impl FnOnce(std::net::TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || talk(listener.accept().unwrap().0));

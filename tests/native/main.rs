@@ -9,6 +9,7 @@
 )]
 
 mod addresses;
+mod blocked;
 mod foreign;
 mod hostile;
 mod own;

@@ -19,6 +19,9 @@ pub(super) enum Phase {
     Flushing { deadline: Option<Timestamp>, code: Option<u16>, reason: String },
     /// The transport was told to close. `cause` is what a confirmation will mean.
     CloseSent { deadline: Option<Timestamp>, code: Option<u16>, cause: CloseCause },
+    /// The peer has closed, or broke the protocol; the transport ends as soon as it can, and then
+    /// this is what is reported.
+    PeerClosing { deadline: Option<Timestamp>, code: u16, reason: String },
     /// Over.
     Closed,
 }
@@ -34,6 +37,7 @@ pub(super) enum Step {
     Broken,
     Overflow { code: u16, deadline: Option<Timestamp> },
     Deadline { now: Timestamp, busy: bool },
+    PeerClosing { code: u16, reason: String, deadline: Option<Timestamp> },
     TransportEnd { code: u16, reason: String, was_clean: bool },
 }
 
@@ -42,9 +46,24 @@ pub(super) enum Step {
 pub(super) enum Action {
     Nothing,
     ReportOpened,
-    SendClose { code: Option<u16>, reason: String },
-    Abort { cause: CloseCause },
-    Report { code: u16, reason: String, was_clean: bool, cause: CloseCause },
+    SendClose {
+        code: Option<u16>,
+        reason: String,
+    },
+    Abort {
+        cause: CloseCause,
+    },
+    /// As `Abort`, but the peer's close frame has come.
+    GiveUp {
+        code: u16,
+        reason: String,
+    },
+    Report {
+        code: u16,
+        reason: String,
+        was_clean: bool,
+        cause: CloseCause,
+    },
 }
 
 impl Phase {
@@ -74,7 +93,8 @@ impl Phase {
             Self::Connecting { deadline }
             | Self::Ending { deadline, .. }
             | Self::Flushing { deadline, .. }
-            | Self::CloseSent { deadline, .. } => *deadline,
+            | Self::CloseSent { deadline, .. }
+            | Self::PeerClosing { deadline, .. } => *deadline,
             Self::Open | Self::Closed => None,
         }
     }
@@ -127,12 +147,23 @@ impl Phase {
                 (P::Closed, A::Abort { cause: C::Unconfirmed })
             }
 
+            (P::Open | P::Ending { .. }, S::PeerClosing { code, reason, deadline }) => {
+                (P::PeerClosing { deadline, code, reason }, A::Nothing)
+            }
+            // A close that was asked for here already has a deadline.
+            (P::Flushing { deadline, .. }, S::PeerClosing { code, reason, .. }) => {
+                (P::PeerClosing { deadline, code, reason }, A::Nothing)
+            }
+            (P::PeerClosing { code, reason, .. }, S::Deadline { .. }) => {
+                (P::Closed, A::GiveUp { code, reason })
+            }
+
             // Nobody has a handle before the connection is open: a close then is a caller who gives up.
             (P::Connecting { .. }, S::Close { .. } | S::End { .. }) | (_, S::Abort) => {
                 (P::Closed, A::Abort { cause: C::Aborted })
             }
             // The message that cannot be finished does not keep the closing handshake from finishing.
-            (phase @ P::CloseSent { .. }, S::Broken) => (phase, A::Nothing),
+            (phase @ (P::CloseSent { .. } | P::PeerClosing { .. }), S::Broken) => (phase, A::Nothing),
             (_, S::Broken) => (P::Closed, A::Abort { cause: C::Peer }),
 
             (P::CloseSent { cause: C::ReceiveOverflow, .. }, S::TransportEnd { code, reason, was_clean }) => {

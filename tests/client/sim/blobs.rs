@@ -230,3 +230,22 @@ fn b27_a_blob_whose_send_is_dropped_is_released_and_one_that_waits_can_be_cancel
         assert_eq!(receive_blob(&client).await.size(), 50_000);
     });
 }
+
+#[test]
+fn b29_a_sink_is_told_of_a_blob_that_has_vanished_and_goes_on() {
+    use futures_util::SinkExt;
+
+    let net = SimNet::new();
+    net.sim.block_on(async {
+        let client = net.connect("/echo", blobs).await.unwrap();
+        client.send([1, 2, 3]).await.unwrap();
+        let blob = client.recv().await.expect("an echo");
+        net.sim.vanish_blobs();
+        let (mut sink, _receiver) = client.split();
+        assert_eq!(SinkExt::send(&mut sink, blob).await, Err(tidegate::SinkError::Lost));
+        // Told once: the next message is another one.
+        assert_eq!(SinkExt::send(&mut sink, "next".into()).await, Ok(()));
+        assert_eq!(client.recv().await, text("next"));
+        assert_eq!(SinkExt::<Message>::close(&mut sink).await, Ok(()));
+    });
+}

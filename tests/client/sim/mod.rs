@@ -4,6 +4,7 @@ mod blobs;
 mod links;
 mod net;
 mod server;
+mod wakers;
 
 use net::SimNet;
 

@@ -63,7 +63,11 @@ pub(super) struct Host {
 impl Host {
     /// A session that is connecting, with a deadline of a second.
     pub(super) fn connecting(takes_values: bool) -> Self {
-        let config = SessionConfig { connect_timeout: Some(SECOND), transport_takes_values: takes_values };
+        let config = SessionConfig {
+            connect_timeout: Some(SECOND),
+            peer_close_timeout: Some(2 * SECOND),
+            transport_takes_values: takes_values,
+        };
         let mut host = Self {
             session: Session::new(at(0), config),
             now: at(0),

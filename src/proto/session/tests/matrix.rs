@@ -19,6 +19,7 @@ fn phases() -> Vec<(&'static str, Phase)> {
         ("flushing", Phase::Flushing { deadline, code: Some(4001), reason: "first".into() }),
         ("sent", sent(CloseCause::Local)),
         ("sent-overflow", sent(CloseCause::ReceiveOverflow)),
+        ("peer-closing", Phase::PeerClosing { deadline, code: 4003, reason: "theirs".into() }),
         ("closed", Phase::Closed),
     ]
 }
@@ -38,6 +39,7 @@ fn steps() -> Vec<(&'static str, Step)> {
         ("overflow", Step::Overflow { code: 4009, deadline: Some(at(9)) }),
         ("deadline, idle", Step::Deadline { now: at(6), busy: false }),
         ("deadline, busy", Step::Deadline { now: at(6), busy: true }),
+        ("peer closing", Step::PeerClosing { code: 4004, reason: "new".into(), deadline: Some(at(4)) }),
         ("end 4001 clean", end(4001, true)),
         ("end 1000 clean", end(1000, true)),
         ("end 1006", end(1006, false)),
@@ -57,6 +59,7 @@ connecting | broken | closed | abort Peer
 connecting | overflow | = | -
 connecting | deadline, idle | closed | abort ConnectTimeout
 connecting | deadline, busy | closed | abort ConnectTimeout
+connecting | peer closing | = | -
 connecting | end 4001 clean | closed | say closed 4001 'peer' clean Peer
 connecting | end 1000 clean | closed | say closed 1000 'peer' clean Peer
 connecting | end 1006 | closed | say closed 1006 'peer' not clean Peer
@@ -70,6 +73,7 @@ open | broken | closed | abort Peer
 open | overflow | sent @9 4009 ReceiveOverflow | send close 4009 'receive queue overflow'
 open | deadline, idle | = | -
 open | deadline, busy | = | -
+open | peer closing | peer-closing @4 4004 'new' | -
 open | end 4001 clean | closed | say closed 4001 'peer' clean Peer
 open | end 1000 clean | closed | say closed 1000 'peer' clean Peer
 open | end 1006 | closed | say closed 1006 'peer' not clean Peer
@@ -83,6 +87,7 @@ ending | broken | closed | abort Peer
 ending | overflow | sent @9 4009 ReceiveOverflow | send close 4009 'receive queue overflow'
 ending | deadline, idle | sent @7 1000 Local | send close 1000 ''
 ending | deadline, busy | flushing @7 1000 '' | -
+ending | peer closing | peer-closing @4 4004 'new' | -
 ending | end 4001 clean | closed | say closed 4001 'peer' clean Peer
 ending | end 1000 clean | closed | say closed 1000 'peer' clean Peer
 ending | end 1006 | closed | say closed 1006 'peer' not clean Peer
@@ -96,6 +101,7 @@ flushing | broken | closed | abort Peer
 flushing | overflow | sent @9 4009 ReceiveOverflow | send close 4009 'receive queue overflow'
 flushing | deadline, idle | closed | abort Unconfirmed
 flushing | deadline, busy | closed | abort Unconfirmed
+flushing | peer closing | peer-closing @5 4004 'new' | -
 flushing | end 4001 clean | closed | say closed 4001 'peer' clean Peer
 flushing | end 1000 clean | closed | say closed 1000 'peer' clean Peer
 flushing | end 1006 | closed | say closed 1006 'peer' not clean Peer
@@ -109,6 +115,7 @@ sent | broken | = | -
 sent | overflow | = | -
 sent | deadline, idle | closed | abort Unconfirmed
 sent | deadline, busy | closed | abort Unconfirmed
+sent | peer closing | = | -
 sent | end 4001 clean | closed | say closed 4001 'peer' clean Local
 sent | end 1000 clean | closed | say closed 1000 'peer' clean Peer
 sent | end 1006 | closed | say closed 1006 'peer' not clean Unconfirmed
@@ -122,9 +129,24 @@ sent-overflow | broken | = | -
 sent-overflow | overflow | = | -
 sent-overflow | deadline, idle | closed | abort ReceiveOverflow
 sent-overflow | deadline, busy | closed | abort ReceiveOverflow
+sent-overflow | peer closing | = | -
 sent-overflow | end 4001 clean | closed | say closed 4001 'peer' clean ReceiveOverflow
 sent-overflow | end 1000 clean | closed | say closed 1000 'peer' clean ReceiveOverflow
 sent-overflow | end 1006 | closed | say closed 1006 'peer' not clean ReceiveOverflow
+peer-closing | opened | = | -
+peer-closing | close, idle | = | -
+peer-closing | close, busy | = | -
+peer-closing | end | = | -
+peer-closing | flushed | = | -
+peer-closing | abort | closed | abort Aborted
+peer-closing | broken | = | -
+peer-closing | overflow | = | -
+peer-closing | deadline, idle | closed | give up 4003 'theirs'
+peer-closing | deadline, busy | closed | give up 4003 'theirs'
+peer-closing | peer closing | = | -
+peer-closing | end 4001 clean | closed | say closed 4001 'peer' clean Peer
+peer-closing | end 1000 clean | closed | say closed 1000 'peer' clean Peer
+peer-closing | end 1006 | closed | say closed 1006 'peer' not clean Peer
 closed | opened | = | -
 closed | close, idle | = | -
 closed | close, busy | = | -
@@ -135,6 +157,7 @@ closed | broken | = | -
 closed | overflow | = | -
 closed | deadline, idle | = | -
 closed | deadline, busy | = | -
+closed | peer closing | = | -
 closed | end 4001 clean | = | -
 closed | end 1000 clean | = | -
 closed | end 1006 | = | -
@@ -166,6 +189,7 @@ ending: false true false true @5
 flushing: false true true true @5
 sent: false false false false @5
 sent-overflow: false false false false @5
+peer-closing: false false false false @5
 closed: false false false false @-
 ";
     let mut walked = String::new();
@@ -199,6 +223,9 @@ fn show_phase(phase: &Phase) -> String {
         Phase::CloseSent { deadline, code, cause } => {
             format!("sent {} {} {cause:?}", show_time(*deadline), show_code(*code))
         }
+        Phase::PeerClosing { deadline, code, reason } => {
+            format!("peer-closing {} {code} '{reason}'", show_time(*deadline))
+        }
         Phase::Closed => "closed".into(),
     }
 }
@@ -209,6 +236,7 @@ fn show_action(action: &Action) -> String {
         Action::ReportOpened => "say opened".into(),
         Action::SendClose { code, reason } => format!("send close {} '{reason}'", show_code(*code)),
         Action::Abort { cause } => format!("abort {cause:?}"),
+        Action::GiveUp { code, reason } => format!("give up {code} '{reason}'"),
         Action::Report { code, reason, was_clean, cause } => {
             let clean = if *was_clean { "clean" } else { "not clean" };
             format!("say closed {code} '{reason}' {clean} {cause:?}")

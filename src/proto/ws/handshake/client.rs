@@ -320,6 +320,13 @@ impl ClientHandshake {
         result
     }
 
+    /// The status of a response that refuses the connection, as soon as its head is there; its body
+    /// may still be missing.
+    #[must_use]
+    pub fn refused_status(&self) -> Option<u16> {
+        self.refusal.as_ref().map(|(refusal, _)| refusal.status)
+    }
+
     /// Says that nothing more will be received, and why the handshake failed therefore.
     #[must_use]
     pub fn end(mut self) -> HandshakeError {

@@ -188,7 +188,8 @@ pub(super) fn parse_response(head: &[u8]) -> Result<(u16, String, Headers), Inva
         Err(error) => return Err(error.into()),
     }
     let status = response.code.ok_or(InvalidHead::Malformed)?;
-    if response.version != Some(1) {
+    // Of HTTP/1.0, which has no upgrade, a refusal is as good as any.
+    if response.version != Some(1) && status == 101 {
         return Err(InvalidHead::Version);
     }
     let reason = response.reason.unwrap_or_default().to_owned();
