@@ -3,7 +3,8 @@
 //! [`Client::builder`]`(url).connect().await` resolves when the connection is open. Messages come as
 //! a `Stream` out of a bounded queue; [`send`](Client::send) waits for room in another and gives a
 //! [`Ticket`] for the message's [`Outcome`]; [`closed`](Client::closed) tells every handle the same
-//! final word, with what was left [unsent](Closed::unsent) or is [unknown](Closed::unknown). All handles are `Send`, and dropping any future loses nothing.
+//! final word, with what was left [unsent](Closed::unsent) or is [unknown](Closed::unknown). All handles
+//! are `Send`. Dropping a future receives, sends and half-does nothing: each says so under *Cancel safety*.
 //!
 //! ```no_run
 //! use tidegate::{Client, Message};

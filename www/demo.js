@@ -160,9 +160,9 @@ function ended({ code, reason, wasClean, cause, unsent }) {
   row.label = `${code}${reason ? ` ${reason}` : ""}`;
   const error = {
     unconfirmed: `The server did not confirm the close within ${CLOSE_WITHIN / 1000} s${lost}.`,
-    overflow: "Messages came faster than the page took them, so it closed the connection.",
-    remote: wasClean ? null : `The connection broke${lost}; connect again.`,
-  }[/** @type {"remote"} */ (cause)];
+    receiveOverflow: "Messages came faster than the page took them, so it closed the connection.",
+    peer: wasClean ? null : `The connection broke${lost}; connect again.`,
+  }[/** @type {"peer"} */ (cause)];
   finishRow(row, {
     equal: asked ? cause === "local" && code === asked.code : null,
     error: error ?? null,

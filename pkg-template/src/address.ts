@@ -33,7 +33,7 @@ export function resolveAddress(url: string | URL, base = hostBase()): string {
       "url",
       `"${url}" is not a WebSocket address; give a full ws:// or wss:// address` +
         // A `blob:` base is opaque: nothing is relative to it. Firefox would take the page's instead.
-        (base && !base.startsWith("blob:") ? "" : ", since there is no page to resolve it against"),
+        (/^\w+:/.test(String(url)) || (base && !base.startsWith("blob:")) ? "" : ", since there is no page to resolve it against"),
       { cause },
     );
   }

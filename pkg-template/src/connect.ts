@@ -110,7 +110,9 @@ function open<In, Out>(
     const loading = host.load(options.wasm);
     // Whether it fails or not is looked at below; until then nobody may report it as unhandled.
     loading?.catch(() => {});
-    const raw = create(options.WebSocket ?? globalThis.WebSocket, address, protocols);
+    /** What `ws` says about a failure; browsers say nothing. */
+    let told: unknown;
+    const raw = create(options.WebSocket ?? globalThis.WebSocket, address, protocols, (cause) => (told = cause));
     // Before open, or a first binary message might come in the other form.
     raw.binaryType = binaryType;
     if (raw.binaryType !== binaryType) {
@@ -152,9 +154,9 @@ function open<In, Out>(
     const failed = (closed: Closed): TidegateError =>
       new TidegateError(
         "connect",
-        `no connection to ${address} (close code ${closed.code}); browsers do not tell why; check the address, ` +
-          "the server's log, and that it acknowledges a subprotocol",
-        { closed },
+        `no connection to ${address} (close code ${closed.code})${told ? "; see `cause`" : "; browsers do not tell why"}; ` +
+          "check the address, the server's log, and that it acknowledges a subprotocol",
+        { closed, cause: told },
       );
     /** Looks at an open socket; there is no handle yet when the wasm's constructor finds it open. */
     const arrive = (): void => {
@@ -167,7 +169,7 @@ function open<In, Out>(
       // Fetch, "WebSocket opening handshake": a subprotocol offered and not acknowledged is a failure.
       // Chromium and `ws` see to that; Firefox opens the socket without one.
       abort(socket);
-      void socket.closed.then((closed) => fail(failed({ ...closed, cause: "remote" })));
+      void socket.closed.then((closed) => fail(failed({ ...closed, cause: "peer" })));
     };
 
     const attach = (): void => {
@@ -190,7 +192,7 @@ function open<In, Out>(
           // Once open, the end is a result (`Socket.closed`) and not an error.
           if (isOpen) return;
           if (closed.cause === "aborted") fail(aborted(signal, { closed }));
-          else fail(closed.cause === "timeout" ? timedOut(closed) : failed(closed));
+          else fail(closed.cause === "connectTimeout" ? timedOut(closed) : failed(closed));
         },
       });
       arrive();
@@ -217,6 +219,7 @@ function create(
   Socket: (new (url: string, protocols: string[]) => WebSocketLike) | undefined,
   address: string,
   protocols: string[],
+  onError: (cause: unknown) => void,
 ): WebSocketLike {
   if (!Socket) {
     throw new TidegateError("environment", "there is no WebSocket here; give one by the option `WebSocket`");
@@ -224,8 +227,8 @@ function create(
   try {
     const raw = new Socket(address, protocols);
     // `ws` in Node is an EventEmitter, for which an `error` without a listener ends the process. This
-    // one holds nothing; it stays, since an abandoned handshake reports its error later.
-    (raw as { on?: (type: string, listener: () => void) => void }).on?.("error", () => {});
+    // one stays, since an abandoned handshake reports its error later.
+    (raw as { on?: (type: string, listener: (cause: unknown) => void) => void }).on?.("error", onError);
     return raw;
   } catch (cause) {
     throw new TidegateError("environment", `the WebSocket constructor refused ${address}; see \`cause\``, { cause });

@@ -9,7 +9,7 @@ import type { Closed } from "./ticket.js";
  * - `url`, `protocols`, `option`: an argument of {@link connect} that cannot work; no socket was made.
  * - `environment`: there is no `WebSocket` here, or its constructor refused.
  * - `wasm`: tidegate's own wasm could not be loaded.
- * - `connect`: the connection did not come about; `closed` has the close event.
+ * - `connect`: the connection did not come about; `closed` has the close event, and `cause` what `ws` says.
  * - `timeout`: it did not come about within the connect deadline.
  * - `aborted`: by the caller's signal, whose reason is the `cause`.
  * - `closed`: the connection takes no more messages; `data` has the message.

@@ -23,17 +23,17 @@ export const OUTCOMES = [
 /**
  * Why a connection ended.
  *
- * - `remote`: the peer closed it, or the network broke; `wasClean` tells which.
+ * - `peer`: the peer closed it, or the network broke; `wasClean` tells which.
  * - `aborted`: by the caller's signal, while connecting.
- * - `timeout`: it did not open within the connect deadline.
+ * - `connectTimeout`: it did not open within the connect deadline.
  * - `local`: closed from here, and the peer confirmed.
  * - `unconfirmed`: closed from here, and the peer did not confirm within the deadline.
- * - `overflow`: the application did not take its messages, and the receive queue was full.
+ * - `receiveOverflow`: the application did not take its messages, and the receive queue was full.
  */
 export type CloseCause = (typeof CAUSES)[number];
 
 /** In the order of the wasm's numbers. */
-export const CAUSES = ["remote", "aborted", "timeout", "local", "unconfirmed", "overflow"] as const;
+export const CAUSES = ["peer", "aborted", "connectTimeout", "local", "unconfirmed", "receiveOverflow"] as const;
 
 /** An amount of messages. */
 export interface Amount {
@@ -54,7 +54,11 @@ export interface Closed {
   readonly cause: CloseCause;
   /** What was queued and never given to the socket. */
   readonly unsent: Amount;
-  /** What was given to the socket and is not known to have arrived. */
+  /**
+   * What was given to the socket and is not known to have arrived: everything that was sent, unless the
+   * peer confirmed a close from here. One that closes of its own accord at the same moment and with the
+   * same code looks the same.
+   */
   readonly unknown: Amount;
 }
 

@@ -39,11 +39,13 @@ pub enum ConnectError {
         /// The close event: 1006 and not clean.
         closed: Closed,
     },
-    /// This build has no transport: on the host, enable the feature `native`.
+    /// This build has no transport: on the host, enable the feature `native`, or use `connect_in` of the
+    /// feature `sim`.
     NoTransport,
     /// `wss:` on the host, where tidegate does not speak TLS yet. Nothing was tried.
     NoTls,
-    /// On the host, `connect` has to be called inside a tokio runtime. Nothing was tried.
+    /// On the host, `connect` has to be called inside a tokio runtime, and `connect_in` inside
+    /// `Sim::block_on`. Nothing was tried.
     NoRuntime,
 }
 
@@ -61,8 +63,10 @@ impl fmt::Display for ConnectError {
             Self::TimedOut { .. } => f.write_str("the connection did not open before the deadline"),
             Self::Aborted { .. } => f.write_str("aborted by the caller"),
             Self::NoTls => f.write_str("wss: is not spoken on the host yet"),
-            Self::NoRuntime => f.write_str("connect was called outside a tokio runtime"),
-            Self::NoTransport => f.write_str("this build has no transport: enable the feature `native`"),
+            Self::NoRuntime => f.write_str("connect was called outside a runtime"),
+            Self::NoTransport => {
+                f.write_str("this build has no transport: enable the feature `native`, or use `connect_in`")
+            }
         }
     }
 }

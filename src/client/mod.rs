@@ -1,7 +1,7 @@
 //! The async API: [`Client`], [`Sender`], [`Receiver`], [`Ticket`].
 //!
 //! All of it is `Send` and free of host values, but for `LocalClient`, which lives on the driver's
-//! thread. Dropping any future of this module loses nothing: each says so under *Cancel safety*.
+//! thread. A future that is dropped leaves nothing half done: each says so under *Cancel safety*.
 //!
 //! Not here: protocol state (the session's), host values (the driver's).
 
@@ -135,6 +135,14 @@ impl Client {
     #[must_use]
     pub fn extensions(&self) -> String {
         self.hub().opened().extensions
+    }
+
+    /// What the transport knows about a connection that broke, beyond the close event: on the host, the
+    /// rule that the peer broke or the operating system's words. `None` in browsers, which tell script
+    /// nothing, and while nothing is wrong.
+    #[must_use]
+    pub fn failure(&self) -> Option<crate::TransportError> {
+        self.hub().failure()
     }
 
     /// Where the connection stands.

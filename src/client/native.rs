@@ -16,8 +16,8 @@ use crate::transport::Moved;
 use crate::transport::native::{ByteStream, Keys, NativeTransport};
 
 impl<S: ByteStream> PollTransport for NativeTransport<S> {
-    fn poll_io(&self, cx: &mut core::task::Context<'_>) -> Moved {
-        self.poll_io(cx)
+    fn poll_io(&self, cx: &mut core::task::Context<'_>, reads: bool) -> Moved {
+        self.poll_io(cx, reads)
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn start(builder: &ClientBuilder) -> Result<Client, ConnectError> {
     let clock = HostClock::new();
     let transport = NativeTransport::dial(dial, handshake);
     let deadlines = [deadline, builder.close.deadline()];
-    let driver = Driver::new(HubOutlet::new(hub), transport, clock, deadlines);
+    let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, deadlines);
     runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
     Ok(client)
 }

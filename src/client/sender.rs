@@ -140,6 +140,9 @@ impl Drop for Sender {
 /// For `SinkExt`. Flushing waits until the transport has everything that was queued; closing
 /// sends what is queued and closes with 1000. Tickets are not given.
 ///
+/// `forward` closes the sink at its end, and after a close nothing more is received: where answers are
+/// still to come, use `send_all` and then [`end`](super::Client::end).
+///
 /// Through `&mut Sender`, `send` and `close` of `SinkExt` come before those of [`Sender`].
 impl futures_sink::Sink<Message> for Sender {
     type Error = SinkError;

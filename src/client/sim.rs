@@ -139,8 +139,8 @@ impl fmt::Debug for Sim {
 }
 
 impl PollTransport for SimTransport<World> {
-    fn poll_io(&self, cx: &mut core::task::Context<'_>) -> Moved {
-        self.poll_io(cx)
+    fn poll_io(&self, cx: &mut core::task::Context<'_>, reads: bool) -> Moved {
+        self.poll_io(cx, reads)
     }
 }
 
@@ -152,12 +152,15 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect).
+    /// As [`connect`](Self::connect); [`ConnectError::NoRuntime`] outside [`Sim::block_on`].
     ///
     /// # Cancel safety
     ///
     /// As [`connect`](Self::connect): dropping the future aborts the attempt.
     pub async fn connect_in(self, sim: &Sim) -> Result<Client, ConnectError> {
+        if !sim.executor.is_running() {
+            return Err(ConnectError::NoRuntime);
+        }
         self.check()?;
         let url = address::check_absolute(&self.url).map_err(ConnectError::Url)?;
         let target = url.find('/').map_or("/", |at| url.get(at..).unwrap_or("/")).to_owned();
@@ -174,7 +177,7 @@ impl ClientBuilder {
         let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs, self.protocols.clone());
         let client = Client::new(&hub, &self.url, self.close.clone());
         let driver =
-            Driver::new(HubOutlet::new(hub), transport, world.clone(), [deadline, self.close.deadline()]);
+            Driver::new(HubOutlet::in_task(hub), transport, world.clone(), [deadline, self.close.deadline()]);
         sim.executor.spawn(DriverTask::new(driver, WorldTimer::new(world.clone())));
 
         let end = End { up, down };

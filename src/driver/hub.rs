@@ -102,6 +102,8 @@ struct State {
     users: u32,
     /// Received host values that are held outside.
     values: u32,
+    /// The driver waits for a reader before it takes more: see [`Hub::reader_is_due`].
+    paused: bool,
     /// There is no driver any more.
     abandoned: bool,
     /// A message was not handed over since a sink was last told so.
@@ -135,6 +137,7 @@ impl Hub {
                 closed: None,
                 users: 0,
                 values: 0,
+                paused: false,
                 abandoned: false,
                 lost: false,
             }),
@@ -325,32 +328,57 @@ impl Hub {
 
     /// A message that is there; otherwise whether the connection is closed, so that none will be.
     pub(crate) fn try_recv(&self) -> Result<Incoming, bool> {
+        let (taken, driver) = {
+            let mut state = self.lock();
+            let incoming = state.received.pop();
+            state.count_value(incoming.as_ref());
+            (incoming.ok_or(state.stage == Stage::Closed), state.resume())
+        };
+        wake(driver);
+        taken
+    }
+
+    /// Whether a reader has been woken and has not had its turn yet, with the queue half full: filling
+    /// it up meanwhile would blame a reader that is only waiting for its thread. From now on the driver
+    /// is woken when that changes.
+    ///
+    /// A reader that does not wait is no reason to stop: what it leaves lying overflows, as in a browser.
+    pub(crate) fn reader_is_due(&self) -> bool {
         let mut state = self.lock();
-        let incoming = state.received.pop();
-        state.count_value(incoming.as_ref());
-        incoming.ok_or(state.stage == Stage::Closed)
+        let due = state.received.is_half_full() && !state.readers.is_empty() && !state.received.is_empty();
+        state.paused = due && state.stage == Stage::Open;
+        state.paused
     }
 
     /// The next message; `None` at the end.
     pub(crate) fn poll_recv(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Option<Incoming>> {
         let _displaced;
-        let mut state = self.lock();
-        let incoming = state.received.pop();
-        if incoming.is_some() || state.stage == Stage::Closed {
-            _displaced = state.readers.remove(key);
-            state.count_value(incoming.as_ref());
-            return Poll::Ready(incoming);
-        }
-        _displaced = state.readers.register(key, waker);
-        Poll::Pending
+        let (polled, driver) = {
+            let mut state = self.lock();
+            let incoming = state.received.pop();
+            if incoming.is_some() || state.stage == Stage::Closed {
+                _displaced = state.readers.remove(key);
+                state.count_value(incoming.as_ref());
+                (Poll::Ready(incoming), state.resume())
+            } else {
+                _displaced = state.readers.register(key, waker);
+                (Poll::Pending, None)
+            }
+        };
+        wake(driver);
+        polled
     }
 
     /// Gives up a place among the readers.
     pub(crate) fn leave_readers(&self, key: &mut Option<u64>) {
         if key.is_some() {
             let _displaced;
-            let mut state = self.lock();
-            _displaced = state.readers.remove(key);
+            let driver = {
+                let mut state = self.lock();
+                _displaced = state.readers.remove(key);
+                state.resume()
+            };
+            wake(driver);
         }
     }
 
@@ -587,6 +615,11 @@ impl State {
         let (class, flow) = (Class::default(), Flow::default());
         self.commands.push(Command::Send { class, flow, payload, ticket: Some(ticket) });
         ticket
+    }
+
+    /// The driver, if it waits for a reader: one has had its turn.
+    fn resume(&mut self) -> Option<Waker> {
+        core::mem::take(&mut self.paused).then(|| self.driver.clone()).flatten()
     }
 
     fn count_value(&mut self, incoming: Option<&Incoming>) {

@@ -48,6 +48,10 @@ const OVERFLOW_CLOSE_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) trait Outlet<T: Transport>: Sized {
     /// Carries out what has been asked for meanwhile. Returns whether there was anything.
     fn take_commands<C: Clock>(&self, driver: &Driver<T, C, Self>) -> bool;
+    /// Whether what was delivered should be looked at before more is.
+    fn is_behind(&self) -> bool {
+        false
+    }
     /// The connection is open.
     fn opened(&self, transport: &T);
     /// A message has left the queue.
@@ -182,7 +186,9 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         let deadline = loop {
             self.again.set(false);
             let mut busy = self.outlet.take_commands(self);
-            while let Some(event) = self.transport.next_event() {
+            while !self.outlet.is_behind()
+                && let Some(event) = self.transport.next_event()
+            {
                 busy = true;
                 self.handle(event);
             }

@@ -13,6 +13,7 @@ use crate::transport::{FetchToken, Incoming, Transport, TransportError};
 /// Reports to a [`Hub`] and carries out its commands.
 pub(crate) struct HubOutlet {
     hub: Arc<Hub>,
+    pauses: bool,
     /// Swapped with the hub's, for their capacity.
     commands: RefCell<Vec<Command>>,
     /// Who waits for the content of a received value.
@@ -23,7 +24,19 @@ pub(crate) struct HubOutlet {
 
 impl HubOutlet {
     pub(crate) fn new(hub: Arc<Hub>) -> Self {
-        Self { hub, commands: RefCell::default(), replies: RefCell::default(), rejected: Cell::default() }
+        Self {
+            hub,
+            pauses: false,
+            commands: RefCell::default(),
+            replies: RefCell::default(),
+            rejected: Cell::default(),
+        }
+    }
+
+    /// For a driver that is a task among others: it waits for readers that wait for their turn.
+    #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
+    pub(crate) fn in_task(hub: Arc<Hub>) -> Self {
+        Self { pauses: true, ..Self::new(hub) }
     }
 
     /// What the handles share with the driver.
@@ -67,6 +80,10 @@ impl<T: Transport> Outlet<T> for HubOutlet {
         }
         self.commands.replace(commands);
         any
+    }
+
+    fn is_behind(&self) -> bool {
+        self.pauses && self.hub.reader_is_due()
     }
 
     fn opened(&self, transport: &T) {

@@ -11,8 +11,9 @@ use crate::transport::{Moved, Transport};
 
 /// A transport that has to be polled.
 pub(crate) trait PollTransport: Transport {
-    /// Moves what can be moved now, both ways, and registers the waker for the rest.
-    fn poll_io(&self, cx: &mut Context<'_>) -> Moved;
+    /// Moves what can be moved now, both ways, and registers the waker for the rest; unless `reads`,
+    /// nothing is taken in.
+    fn poll_io(&self, cx: &mut Context<'_>, reads: bool) -> Moved;
 }
 
 /// Runs one connection until it is over and nobody holds on to it.
@@ -40,7 +41,8 @@ impl<T: PollTransport, C: Clock, S: PollTimer> Future for DriverTask<T, C, S> {
             // Pumped before and after the transport has moved: what a handle has left wants to go
             // out with it, and what has come in wants to be seen.
             let due = this.driver.pump_on_time();
-            match this.driver.transport().poll_io(cx) {
+            let reads = !this.driver.outlet().hub().reader_is_due();
+            match this.driver.transport().poll_io(cx, reads) {
                 Moved::Something => continue,
                 Moved::Much => {
                     // Whoever reads what has come runs in between: a queue that only fills while its

@@ -42,6 +42,10 @@ impl Waiters {
         self.line.front().is_none_or(|entry| Some(entry.0) == key)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
     pub(super) fn first(&self) -> Option<Waker> {
         self.line.front().map(|entry| entry.1.clone())
     }

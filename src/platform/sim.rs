@@ -145,6 +145,11 @@ impl Executor {
         self.waker(at).wake();
     }
 
+    /// Whether tasks are run: inside [`block_on`](Self::block_on).
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.get()
+    }
+
     /// Runs until `future` is done.
     ///
     /// # Panics

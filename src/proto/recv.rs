@@ -64,6 +64,13 @@ impl<M> RecvQueue<M> {
         Some(message)
     }
 
+    /// Whether half of either bound is taken.
+    #[must_use]
+    pub fn is_half_full(&self) -> bool {
+        self.bytes >= self.limits.max_queued_bytes / 2
+            || self.items.len() >= self.limits.max_queued_messages as usize / 2
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

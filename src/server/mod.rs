@@ -3,6 +3,54 @@
 //! Not here: listening, HTTP, static files, TLS. Whatever serves HTTP reads the request; what it
 //! has read is judged by [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
 //! [`Request::new`](crate::proto::ws::Request::new) and then [`accept`]ed here.
+//!
+//! # Examples
+//!
+//! An echo server for tests:
+//!
+//! ```
+//! use tidegate::proto::ws::{HeadLimits, ServerHandshake};
+//! use tidegate::server::{AcceptOptions, accept};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use tokio::net::{TcpListener, TcpStream};
+//!
+//! async fn serve(listener: TcpListener) -> std::io::Result<()> {
+//!     loop {
+//!         let (stream, _) = listener.accept().await?;
+//!         tokio::spawn(echo(stream));
+//!     }
+//! }
+//!
+//! async fn echo(mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//!     let mut handshake = ServerHandshake::new(HeadLimits::default());
+//!     let mut bytes = [0; 4096];
+//!     let request = loop {
+//!         let n = stream.read(&mut bytes).await?;
+//!         match handshake.receive(&bytes[..n]) {
+//!             Ok(Some(request)) => break request,
+//!             Ok(None) if n > 0 => {}
+//!             Ok(None) => return Ok(()), // it has gone
+//!             Err(error) => return Ok(stream.write_all(&error.response().to_bytes()).await?),
+//!         }
+//!     };
+//!     let client = accept(stream, &request, None, AcceptOptions::default())?;
+//!     while let Some(message) = client.recv().await {
+//!         client.send(message).await?;
+//!     }
+//!     Ok(())
+//! }
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! # let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! # let address = listener.local_addr()?;
+//! # tokio::spawn(serve(listener));
+//! # let client = tidegate::Client::builder(format!("ws://{address}/")).connect().await.unwrap();
+//! # client.send("hello").await.unwrap();
+//! # assert_eq!(client.recv().await, Some("hello".into()));
+//! # Ok::<(), std::io::Error>(())
+//! # })?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use core::fmt;
 use core::time::Duration;
@@ -102,7 +150,7 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let output_bytes = options.limits.max_output_bytes;
     let transport = NativeTransport::accepted(stream, connection, output_bytes, response, protocol);
     let clock = HostClock::new();
-    let driver = Driver::new(HubOutlet::new(hub), transport, clock, deadlines);
+    let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, deadlines);
     // It is open from the first moment: what the caller sends, and a close, must not come upon a
     // connection that seems to be connecting still.
     driver.pump();

@@ -110,17 +110,19 @@ impl<S: ByteStream> NativeTransport<S> {
     }
 
     /// Moves what can be moved, both ways.
-    pub(crate) fn poll_io(&self, cx: &mut Context<'_>) -> Moved {
+    pub(crate) fn poll_io(&self, cx: &mut Context<'_>, reads: bool) -> Moved {
         let mut inner = self.inner.borrow_mut();
         let before = inner.stage_number();
         let moved = match &mut inner.stage {
             Stage::Dialing(..) => inner.poll_dial(cx).into(),
             Stage::Greeting { .. } => inner.poll_greet(cx).into(),
-            Stage::Open { .. } => inner.poll_open(cx),
+            Stage::Open { .. } => inner.poll_open(cx, reads),
             Stage::Over => Moved::Nothing,
         };
         match moved {
-            Moved::Nothing if !inner.events.is_empty() || before != inner.stage_number() => Moved::Something,
+            Moved::Nothing if reads && !inner.events.is_empty() || before != inner.stage_number() => {
+                Moved::Something
+            }
             moved => moved,
         }
     }
@@ -208,10 +210,10 @@ impl<S: ByteStream> Inner<S> {
         }
     }
 
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Moved {
-        let mut moved = self.take_events(EVENTS_AT_ONCE);
+    fn poll_open(&mut self, cx: &mut Context<'_>, reads: bool) -> Moved {
+        let mut moved = reads && self.take_events(EVENTS_AT_ONCE);
         let mut much = false;
-        for read in 1..=READS_AT_ONCE {
+        for read in 1..=if reads { READS_AT_ONCE } else { 0 } {
             if self.events.len() >= EVENTS_AT_ONCE {
                 much = true;
                 break;

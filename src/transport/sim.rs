@@ -222,9 +222,10 @@ impl<W: Alarm + ?Sized> SimTransport<W> {
     }
 
     /// Moves what can be moved; returns whether there is something for the driver.
-    pub(crate) fn poll_io(&self, cx: &mut Context<'_>) -> Moved {
-        let mut changed = !self.events.borrow().is_empty();
-        while !self.over.get()
+    pub(crate) fn poll_io(&self, cx: &mut Context<'_>, reads: bool) -> Moved {
+        let mut changed = reads && !self.events.borrow().is_empty();
+        while reads
+            && !self.over.get()
             && let Some(item) = self.into.read(cx.waker())
         {
             changed = true;

@@ -51,8 +51,12 @@ fn end_of_blocked(frames: &'static [u8]) -> Closed {
             sink.feed(pattern(number, 50_000).into()).await.expect("there is room for 16 MiB");
         }
         timeout(SHORT, sink.flush()).await.expect_err("the peer does not read");
+        assert_eq!(client.failure(), None);
         blocked.send(()).unwrap();
-        client.closed().await
+        let closed = client.closed().await;
+        let has_failed = matches!(client.failure(), Some(TransportError::Protocol { .. }));
+        assert_eq!(has_failed, closed.code == 1006, "{:?}", client.failure());
+        closed
     });
     drop(hold);
     closed

@@ -68,6 +68,9 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
         })
         .collect();
     print_table(["", "statement", "ran in", "status"], &cells);
+    if records.is_empty() {
+        println!("no tests have run here yet: cargo xtask test");
+    }
     let count = |status| rows.iter().filter(|row| row.status == status).count();
     println!(
         "{} statements: {} passed, {} failed, {} missing",

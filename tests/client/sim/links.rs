@@ -173,3 +173,12 @@ fn b16_an_overflowing_receive_queue_closes_with_the_applications_code() {
         assert_eq!(left, 10);
     });
 }
+
+#[test]
+fn b10_connecting_outside_the_network_is_a_typed_error() {
+    use futures_util::FutureExt;
+
+    let net = network(None, MILLISECOND);
+    let connecting = tidegate::Client::builder("ws://sim/echo").connect_in(&net.sim);
+    assert_eq!(connecting.now_or_never().expect("at once").err(), Some(ConnectError::NoRuntime));
+}

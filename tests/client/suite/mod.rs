@@ -15,9 +15,6 @@
 //! | `/flood?messages=&bytes=` | sends so many binary messages of that size |
 //! | `/refused` | nobody is there |
 
-// `client.split()` is written out in this folder: with `StreamExt` in scope,
-// `client.split()` is that of `StreamExt`, because `Client` is a `Stream` and a `Sink` itself.
-
 pub(crate) mod closing;
 pub(crate) mod connecting;
 pub(crate) mod dropping;

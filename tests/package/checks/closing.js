@@ -7,7 +7,7 @@ export const closing = {
   async the_close_of_the_peer_is_told_with_code_and_reason(t) {
     const socket = await t.connect("/close?code=4001&reason=bye");
     const { code, reason, wasClean, cause, unsent } = await socket.closed;
-    t.equal([code, reason, wasClean, cause, unsent], [4001, "bye", true, "remote", { messages: 0, bytes: 0 }]);
+    t.equal([code, reason, wasClean, cause, unsent], [4001, "bye", true, "peer", { messages: 0, bytes: 0 }]);
   },
 
   async b31_close_has_its_own_deadline(t) {
@@ -74,7 +74,7 @@ export const closing = {
   async an_overflow_of_the_receive_queue_closes_with_its_code(t) {
     const socket = await t.connect("/flood?bytes=1000&messages=200", { maxReceiveMessages: 10, overflowCode: 4321 });
     const { cause } = await socket.closed;
-    t.equal(cause, "overflow");
+    t.equal(cause, "receiveOverflow");
     let kept = 0;
     for await (const message of socket) kept += message.byteLength / 1000;
     t.equal(kept, 10, "messages that fitted");

@@ -43,7 +43,7 @@ export const connecting = {
     const attempts = [nobody, "/refuse", "/status?code=401", "/wrong-accept"].map((url) => t.connect(url));
     attempts.push(t.connect("/no-subprotocol", { protocols: ["chat.v2"] }));
     for (const { closed } of await Promise.all(attempts.map((attempt) => t.fails(attempt, "connect")))) {
-      t.equal([closed.code, closed.wasClean, closed.cause], [1006, false, "remote"]);
+      t.equal([closed.code, closed.wasClean, closed.cause], [1006, false, "peer"]);
     }
   },
 
@@ -67,7 +67,7 @@ export const connecting = {
   async b8_the_connect_deadline_is_the_librarys(t) {
     const started = performance.now();
     const error = await t.fails(t.connect("/never", { within: 300 }), "timeout");
-    t.equal(error.closed?.cause, "timeout");
+    t.equal(error.closed?.cause, "connectTimeout");
     const took = performance.now() - started;
     t.ok(took >= 290 && took < 5000, `rejected after ${took} ms`);
   },
@@ -89,7 +89,7 @@ export const connecting = {
   async b11_messages_before_the_close_come_out_then_one_end_for_ever(t) {
     const socket = await t.connect("/burst");
     const closed = await socket.closed;
-    t.equal([closed.code, closed.wasClean, closed.cause], [4001, true, "remote"]);
+    t.equal([closed.code, closed.wasClean, closed.cause], [4001, true, "peer"]);
     t.equal([socket.tryRecv(), await socket.recv(), await socket.recv()], ["one", new Uint8Array([1, 2, 3]), "three"]);
     t.equal([await socket.recv(), await socket.recv(), socket.tryRecv()], [undefined, undefined, undefined]);
     t.equal(await socket.closed, closed);

@@ -83,7 +83,7 @@ test("b5_an_unacknowledged_subprotocol_fails_even_if_the_browser_opens", async (
     const raw = FakeSocket.sockets.at(-1);
     raw.accept("");
     wasm?.resolve();
-    await assert.rejects(pending, (error) => code("connect")(error) && error.closed.code === 1006 && error.closed.cause === "remote");
+    await assert.rejects(pending, (error) => code("connect")(error) && error.closed.code === 1006 && error.closed.cause === "peer");
     assert.equal(raw.closeCalls.length, 1);
     assert.equal(raw.listeners, 0);
   }

@@ -47,3 +47,8 @@ test("the_wasm_is_loaded_once_whoever_asks_first", async () => {
   await socket.close();
   server.close();
 });
+
+test("b5_what_ws_says_about_a_failure_is_the_cause", async () => {
+  const refused = await connect("ws://127.0.0.1:65535/", { WebSocket }).catch((error) => error);
+  assert.deepEqual([refused.code, refused.cause.code, refused.closed.code], ["connect", "ECONNREFUSED", 1006]);
+});

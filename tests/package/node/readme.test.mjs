@@ -38,7 +38,7 @@ test("the_readmes_typescript_runs", async () => {
     await writeFile(file, `${block}\nexport { code, cause, unsent, unknown };\n`);
     const { code, cause, unsent, unknown } = await import(file.href);
     assert.deepEqual(shown, ["handedOver", "hello"]);
-    assert.deepEqual([code, cause, unsent.messages, unknown.messages], [1000, "remote", 0, 1]);
+    assert.deepEqual([code, cause, unsent.messages, unknown.messages], [1000, "peer", 0, 1]);
   } finally {
     console.log = log;
     globalThis.WebSocket = before;

@@ -22,7 +22,7 @@ async function plain(): Promise<void> {
   for await (const item of socket) item satisfies Message;
   const closed: Closed = await socket.close(1000, "bye", { within: 3000, flush: false });
   const { messages, bytes }: { messages: number; bytes: number } = closed.unsent;
-  closed.cause satisfies "remote" | "aborted" | "timeout" | "local" | "unconfirmed" | "overflow";
+  closed.cause satisfies "peer" | "aborted" | "connectTimeout" | "local" | "unconfirmed" | "receiveOverflow";
   void [message, outcome, maybe, messages, bytes];
 
   // @ts-expect-error an object needs a codec
