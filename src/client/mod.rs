@@ -45,6 +45,7 @@ pub use self::typed::{Codec, DecodeError, EncodeError, Typed, TypedReceiver, Typ
 use self::wait::Wait;
 use crate::driver::{Hub, Stage};
 use crate::proto::Closed;
+use crate::transport::TransportError;
 
 /// What a browser calls `readyState`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,7 +142,7 @@ impl Client {
     /// rule that the peer broke or the operating system's words. `None` in browsers, which tell script
     /// nothing, and while nothing is wrong.
     #[must_use]
-    pub fn failure(&self) -> Option<crate::TransportError> {
+    pub fn failure(&self) -> Option<TransportError> {
         self.hub().failure()
     }
 

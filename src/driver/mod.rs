@@ -84,9 +84,12 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     /// A driver over a transport that has begun to connect.
     /// `deadlines`: of connecting, and of the end of the transport once the peer has closed.
     pub(crate) fn new(outlet: O, transport: T, clock: C, deadlines: [Option<Duration>; 2]) -> Self {
-        let [connect_timeout, peer_close_timeout] = deadlines;
-        let transport_takes_values = transport.takes_values();
-        let config = SessionConfig { connect_timeout, peer_close_timeout, transport_takes_values };
+        let config = SessionConfig {
+            connect_timeout: deadlines[0],
+            #[cfg(feature = "client")]
+            peer_close_timeout: deadlines[1],
+            transport_takes_values: transport.takes_values(),
+        };
         let session = RefCell::new(Session::new(clock.now(), config));
         Self { outlet, transport, clock, session, pumping: Cell::new(false), again: Cell::new(false) }
     }
@@ -160,6 +163,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 self.outlet.read_done(key, bytes);
             }
             TransportEvent::Failed(error) => self.outlet.failed(error),
+            #[cfg(feature = "client")]
             TransportEvent::Closing { code, reason } => {
                 self.outlet.take_commands(self);
                 let now = self.clock.now();

@@ -34,6 +34,7 @@ pub struct SessionConfig {
     /// How long opening may take; `None` for as long as it takes.
     pub connect_timeout: Option<Duration>,
     /// How long a transport may take to end after the peer has closed; `None` likewise.
+    #[cfg(feature = "client")]
     pub peer_close_timeout: Option<Duration>,
     /// Whether the transport takes host values as they are (a browser does). Otherwise their
     /// content is fetched in parts of [`PART_BYTES`].
@@ -275,6 +276,7 @@ impl Session {
     }
 
     /// The peer has closed or broken the protocol; the transport has not ended yet.
+    #[cfg(feature = "client")]
     pub fn handle_peer_closing(&mut self, now: Timestamp, code: u16, reason: String) {
         let deadline = self.config.peer_close_timeout.map(|limit| now.saturating_add(limit));
         self.step(Step::PeerClosing { code, reason, deadline });
@@ -526,6 +528,7 @@ impl Session {
                 self.pending.push(Output::Abort);
                 self.report(1006, String::new(), false, cause);
             }
+            #[cfg(feature = "client")]
             Action::GiveUp { code, reason } => {
                 self.pending.push(Output::Abort);
                 self.report(code, reason, false, CloseCause::Peer);

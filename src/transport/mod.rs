@@ -98,6 +98,7 @@ pub(crate) enum TransportEvent {
     /// The peer has closed, or was found to break the protocol: no message is taken any more and
     /// none will come; what waits to be written and the end of the byte stream are still missing.
     /// Browsers do not tell.
+    #[cfg(feature = "client")]
     Closing { code: u16, reason: String },
     /// The connection is over. The last event.
     Closed { code: u16, reason: String, was_clean: bool },

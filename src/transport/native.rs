@@ -249,8 +249,8 @@ impl<S: ByteStream> Inner<S> {
         let Stage::Open { stream, connection, .. } = &mut self.stage else { return Moved::Something };
         // Both close frames have passed, or the peer was told of its fault. Until then the session
         // keeps the time.
-        let over = self.ending && written || connection.should_end_transport() && written;
-        if over && Pin::new(stream).poll_shutdown(cx).is_ready() {
+        let over = self.ending || connection.should_end_transport();
+        if over && written && Pin::new(stream).poll_shutdown(cx).is_ready() {
             self.end(None);
             return Moved::Something;
         }

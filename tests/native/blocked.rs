@@ -35,14 +35,14 @@ fn client(port: u16) -> ClientBuilder {
 /// the connection then ends.
 fn end_of_blocked(frames: &'static [u8]) -> Closed {
     let (blocked, go) = mpsc::channel::<()>();
-    let (hold, held) = mpsc::channel::<()>();
+    let (release, until) = mpsc::channel::<()>();
     let port = serve_once(move |mut stream| {
         let head = read_head(&mut stream);
         stream.write_all(&accept(&head)).unwrap();
         go.recv().unwrap();
         stream.write_all(frames).unwrap();
         // Until the test is done.
-        let _ = held.recv();
+        let _ = until.recv();
     });
     let closed = block_on(async {
         let client = client(port).connect().await.unwrap();
@@ -58,7 +58,7 @@ fn end_of_blocked(frames: &'static [u8]) -> Closed {
         assert_eq!(has_failed, closed.code == 1006, "{:?}", client.failure());
         closed
     });
-    drop(hold);
+    drop(release);
     closed
 }
 
@@ -170,9 +170,9 @@ fn b11_a_close_that_comes_with_the_end_of_the_stream_is_answered() {
         all.extend(b"\x88\x02\x03\xe8");
         stream.write_all(&all).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        let mut heard = Vec::new();
-        let _ = stream.read_to_end(&mut heard);
-        tell.send(heard).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        tell.send(answer).unwrap();
     });
     let closed = block_on(async { client(port).connect().await.unwrap().closed().await });
     assert_eq!((closed.code, closed.was_clean), (1000, true));
@@ -187,11 +187,11 @@ fn b05_a_refusal_is_told_by_its_status_however_its_body_ends() {
         "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nnev",
         "HTTP/1.0 404 Not Found\r\n\r\n",
     ] {
-        let (hold, held) = mpsc::channel::<()>();
+        let (release, until) = mpsc::channel::<()>();
         let port = serve_once(move |mut stream| {
             read_head(&mut stream);
             stream.write_all(answer.as_bytes()).unwrap();
-            let _ = held.recv();
+            let _ = until.recv();
         });
         let failed = block_on(client(port).connect_within(LONG).connect());
         let Err(ConnectError::Failed { source: Some(TransportError::Handshake { status, .. }), .. }) = failed
@@ -199,7 +199,7 @@ fn b05_a_refusal_is_told_by_its_status_however_its_body_ends() {
             panic!("{answer}: {failed:?}")
         };
         assert_eq!(status.map(|status| status.to_string()).as_deref(), answer.get(9..12));
-        drop(hold);
+        drop(release);
     }
 }
 

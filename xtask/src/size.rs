@@ -85,7 +85,7 @@ fn bundle(package: &Package) -> Result<(Weight, Weight)> {
     )?;
     // The polyfill for old browsers and inlined assets would be Vite's weight, not the package's.
     let config = "export default { build: { modulePreload: false, assetsInlineLimit: 0 } };\n";
-    std::fs::write(page.join("vite.config.js"), config)?;
+    std::fs::write(page.join("vite.config.mjs"), config)?;
     let mut vite = tools::npm::tools()?.command("vite", "vite")?;
     process::run(vite.current_dir(&page).args(["build", "--logLevel", "warn"]))?;
     let (mut module, mut script) = (None, None);

@@ -1,0 +1,141 @@
+//! The driver's half of the hub: what it takes, and what it tells the handles.
+
+use super::{Attention, Command, Hub, Stage, wake};
+use crate::proto::{Closed, Done, Outcome};
+use crate::transport::{Incoming, Opened, TransportError};
+
+impl Hub {
+    /// Whether a reader has been woken and has not had its turn yet, with the queue half full: filling
+    /// it up meanwhile would blame a reader that is only waiting for its thread. From now on the driver
+    /// is woken when that changes.
+    ///
+    /// A reader that does not wait is no reason to stop: what it leaves lying overflows, as in a browser.
+    pub(crate) fn reader_is_due(&self) -> bool {
+        let mut state = self.lock();
+        let due = state.received.is_half_full() && !state.readers.is_empty() && !state.received.is_empty();
+        if state.attention != Attention::Gone {
+            let paused = due && state.stage == Stage::Open;
+            state.attention = if paused { Attention::Paused } else { Attention::Here };
+        }
+        state.attention == Attention::Paused
+    }
+
+    #[cfg(any(
+        all(feature = "native", not(target_family = "wasm")),
+        feature = "sim",
+        target_feature = "atomics"
+    ))]
+    pub(crate) fn register_driver(&self, waker: &core::task::Waker) {
+        let _displaced;
+        let mut state = self.lock();
+        if !state.driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            _displaced = state.driver.replace(waker.clone());
+        }
+    }
+
+    /// Swaps all commands out in one go.
+    pub(crate) fn swap_commands(&self, commands: &mut Vec<Command>) {
+        let mut state = self.lock();
+        core::mem::swap(&mut state.commands, commands);
+    }
+
+    pub(crate) fn set_failure(&self, failure: TransportError) {
+        self.lock().failure = Some(failure);
+    }
+
+    pub(crate) fn open(&self, opened: Opened) {
+        let wakers = {
+            let mut state = self.lock();
+            state.opened = opened;
+            state.was_open = true;
+            if state.stage == Stage::Connecting {
+                state.stage = Stage::Open;
+            }
+            state.watchers.all()
+        };
+        wake(wakers);
+    }
+
+    /// No message is taken any more; those who wait for room get theirs back.
+    pub(crate) fn stop_sending(&self) {
+        let wakers = {
+            let mut state = self.lock();
+            if state.stage < Stage::Closing {
+                state.stage = Stage::Closing;
+            }
+            let mut wakers = state.room.all();
+            wakers.append(&mut state.sinks.all());
+            wakers
+        };
+        wake(wakers);
+    }
+
+    /// The final word, for everybody.
+    pub(crate) fn close(&self, closed: Closed) {
+        let wakers = {
+            let mut state = self.lock();
+            if state.closed.is_some() {
+                return;
+            }
+            state.stage = Stage::Closed;
+            state.closed = Some(closed);
+            let mut wakers = state.watchers.all();
+            wakers.append(&mut state.readers.all());
+            wakers.append(&mut state.room.all());
+            wakers.append(&mut state.sinks.all());
+            wakers.append(&mut state.flushers.all());
+            wakers
+        };
+        wake(wakers);
+    }
+
+    /// Queues a received message. Gives it back with the code to close with if it does not fit.
+    pub(crate) fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)> {
+        let (first, others) = {
+            let mut state = self.lock();
+            let bytes = incoming.bytes();
+            if let Err(incoming) = state.received.push(incoming, bytes) {
+                return Err((incoming, state.received.limits().overflow_code));
+            }
+            state.readers.first_and_others()
+        };
+        // All of them: the first may be a stream that nobody polls any more.
+        wake(first);
+        wake(others);
+        Ok(())
+    }
+
+    /// A message has left the queue.
+    pub(crate) fn finish(&self, done: Done) {
+        let (ticket, next, sinks, flushers) = {
+            let mut state = self.lock();
+            state.queued_messages = state.queued_messages.saturating_sub(1);
+            state.queued_bytes = state.queued_bytes.saturating_sub(done.bytes);
+            state.lost |= !matches!(done.outcome, Outcome::HandedOver | Outcome::Cancelled);
+            let ticket = done.ticket.and_then(|ticket| state.tickets.finish(ticket, done.outcome));
+            let flushers = if state.queued_messages == 0 { state.flushers.all() } else { Vec::new() };
+            (ticket, state.room.first(), state.sinks.all(), flushers)
+        };
+        wake(ticket);
+        wake(next);
+        wake(sinks);
+        wake(flushers);
+    }
+
+    /// Whether no handle and no received value is left.
+    pub(crate) fn is_deserted(&self) -> bool {
+        let state = self.lock();
+        state.users == 0 && state.values == 0 && state.commands.is_empty()
+    }
+
+    /// The driver is gone; what it has left unsaid nobody will say.
+    pub(crate) fn abandon(&self) {
+        let commands = {
+            let mut state = self.lock();
+            state.attention = Attention::Gone;
+            core::mem::take(&mut state.commands)
+        };
+        // Dropped after the lock: a reply wakes whoever waits for it.
+        drop(commands);
+    }
+}
