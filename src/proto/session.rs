@@ -7,7 +7,7 @@
 //! [`RecvQueue`](crate::proto::RecvQueue) itself), frames, sockets.
 
 mod phase;
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 mod tests;
 
