@@ -9,6 +9,8 @@ use core::task::{Context, Poll};
 use std::collections::VecDeque;
 use std::io;
 
+use chacha20::ChaCha12Rng;
+use chacha20::rand_core::{Rng as _, SeedableRng as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
@@ -455,40 +457,30 @@ fn header(headers: &Headers, name: &str) -> String {
     values.join(", ")
 }
 
-/// Masking keys and nonces from the operating system's generator, drawn in bulk.
+/// Masking keys and nonces: a cryptographic generator of each connection's own, seeded by the operating
+/// system's.
 ///
 /// RFC 6455 section 10.3: a key must not be predictable, or a peer could choose the bytes on the wire.
-pub(crate) struct Keys {
-    pool: [u8; 512],
-    used: usize,
-}
+pub(crate) struct Keys(ChaCha12Rng);
 
 impl Keys {
     pub(crate) fn new() -> Self {
-        Self { pool: [0; 512], used: 512 }
+        let mut seed = [0; 32];
+        // An operating system without random numbers cannot run anything that is secure; going on with
+        // predictable keys would hide it.
+        getrandom::fill(&mut seed).expect("the operating system has random numbers");
+        Self(ChaCha12Rng::from_seed(seed))
     }
 
     /// The next masking key.
     pub(crate) fn next(&mut self) -> [u8; 4] {
-        self.take()
+        self.0.next_u32().to_ne_bytes()
     }
 
     /// The nonce of one opening handshake.
     pub(crate) fn nonce(&mut self) -> [u8; 16] {
-        self.take()
-    }
-
-    fn take<const N: usize>(&mut self) -> [u8; N] {
-        if self.pool.len() - self.used < N {
-            // An operating system without random numbers cannot run anything that is secure; going
-            // on with predictable keys would hide it.
-            getrandom::fill(&mut self.pool).expect("the operating system has random numbers");
-            self.used = 0;
-        }
-        let mut bytes = [0; N];
-        let rest = self.pool.get(self.used..self.used + N);
-        bytes.copy_from_slice(rest.expect("checked above"));
-        self.used += N;
-        bytes
+        let mut nonce = [0; 16];
+        self.0.fill_bytes(&mut nonce);
+        nonce
     }
 }

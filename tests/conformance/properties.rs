@@ -2,8 +2,9 @@
 
 use std::num::NonZeroUsize;
 
+use tidegate::proto::error::ProtocolError;
 use tidegate::proto::ws::{
-    Connection, Event, Limits, Message, MessageKind, Role, Utf8Validator, copy_masked, mask,
+    Connection, Decoder, Event, Frame, Limits, Message, MessageKind, Role, Utf8Validator, copy_masked, mask,
 };
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -228,6 +229,62 @@ fn utf8_validation_equals_that_of_std_for_every_split() {
                 assert_eq!(valid, possible, "seed {seed} {text:x?}");
                 assert_eq!(valid && utf8.finish().is_ok(), expected.is_ok(), "seed {seed}");
             }
+        }
+    }
+}
+
+#[test]
+fn b67_decoding_in_place_gives_what_decoding_by_copy_gives() {
+    for seed in 0..SEEDS {
+        let mut rng = Rng(seed);
+        for role in [Role::Client, Role::Server] {
+            let (mut bytes, _) = script(&mut rng, role);
+            // Half of the streams are damaged somewhere.
+            if rng.below(2) == 0 && !bytes.is_empty() {
+                let at = rng.below(bytes.len());
+                bytes[at] ^= 1 << rng.below(8);
+            }
+            let frame = |opcode, fin, payload: &[u8]| (opcode, fin, payload.to_vec());
+            let mut by_copy = Decoder::new(role.peer(), Limits::default());
+            let mut expected = Vec::new();
+            let mut rest = bytes.as_slice();
+            let expected_end = loop {
+                match by_copy.next_frame() {
+                    Ok(Some(Frame { fin, opcode, payload })) => expected.push(frame(opcode, fin, payload)),
+                    Ok(None) if rest.is_empty() => break Ok(()),
+                    Ok(None) => {
+                        let spare = by_copy.spare();
+                        let n = spare.len().min(rest.len());
+                        spare[..n].copy_from_slice(&rest[..n]);
+                        by_copy.filled(n);
+                        rest = &rest[n..];
+                    }
+                    Err(error) => break Err(error),
+                }
+            };
+            let mut in_place = Decoder::new(role.peer(), Limits::default());
+            let mut seen = Vec::new();
+            let mut lent = bytes.clone();
+            let (mut rest, mut shown) = (lent.as_mut_slice(), 0);
+            let end = loop {
+                // What is there grows by pieces; the start of an incomplete frame is shown again.
+                let (part, is_all) = (shown.min(rest.len()), shown >= rest.len());
+                match in_place.decode_in_place(&mut rest[..part]) {
+                    Ok(Some((Frame { fin, opcode, payload }, taken))) => {
+                        seen.push(frame(opcode, fin, payload));
+                        rest = &mut rest[taken..];
+                        shown = shown.saturating_sub(taken);
+                    }
+                    Ok(None) if is_all => break Ok(()),
+                    Ok(None) => shown += 1 + rng.below(3_000),
+                    Err(error) => break Err(error),
+                }
+            };
+            // A text is looked at when its frame is complete, so that an invalid one may come to light
+            // later, or not at all where its end is missing.
+            let invalid_and_incomplete = expected_end == Err(ProtocolError::InvalidUtf8) && end == Ok(());
+            assert!(end == expected_end || invalid_and_incomplete, "seed {seed}: {end:?}, {expected_end:?}");
+            assert!(seen == expected, "seed {seed}");
         }
     }
 }

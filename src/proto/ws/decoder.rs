@@ -6,15 +6,20 @@ use super::header::{FrameHeader, Opcode};
 use super::limits::Limits;
 use super::mask::mask;
 use super::message::{MessageKind, Role};
-use super::utf8::Utf8Validator;
+use super::utf8::{Utf8Validator, is_utf8};
 use crate::proto::error::ProtocolError;
 
 /// What an idle connection costs until its peer shows that it sends more.
 const FIRST_BUFFER: usize = 4 << 10;
 /// One read of this size amortises the cost of a system call; more gained nothing.
 const READ_BUFFER: usize = 64 << 10;
+/// Where frames are so large that what is left of one has to be moved often, as many reads fit in: then
+/// it is moved less often.
+const LARGEST_READ_BUFFER: usize = 4 * READ_BUFFER;
+/// Moving so much costs less than the system call that it saves.
+const CHEAP_MOVE: usize = 4 << 10;
 /// A buffer that one frame made larger than this is given back once it is empty.
-const KEPT_BUFFER: usize = 1 << 20;
+const KEPT_BUFFER: usize = 2 << 20;
 
 /// Where a complete frame lies in its [`Decoder`]'s buffer.
 ///
@@ -105,6 +110,8 @@ pub struct Decoder {
     message: Option<OpenMessage>,
     utf8: Utf8Validator,
     control_frames: u64,
+    /// Most bytes of a message in one frame, by all of `limits`.
+    whole_limit: u64,
     /// The last read filled all the room there was, so more is probably waiting.
     eager: bool,
     failed: Option<ProtocolError>,
@@ -137,9 +144,15 @@ impl Decoder {
     /// A decoder of what an endpoint in the role `receiver` receives.
     #[must_use]
     pub const fn new(receiver: Role, limits: Limits) -> Self {
+        let least = if limits.max_frame_bytes < limits.max_message_bytes {
+            limits.max_frame_bytes
+        } else {
+            limits.max_message_bytes
+        };
         Self {
             receiver,
             limits,
+            whole_limit: if limits.max_fragments == 0 { 0 } else { least },
             buffer: Vec::new(),
             start: 0,
             end: 0,
@@ -167,8 +180,13 @@ impl Decoder {
             }
         }
         let behind = self.buffer.len() - self.end;
-        let short = wanted > self.buffer.len() - self.start || behind <= self.buffer.len() / 2;
-        if short && self.start > 0 {
+        let fits = wanted <= self.buffer.len() - self.start;
+        // What is cheap to move is moved for the sake of longer reads; a large part of a frame only if its
+        // rest has no room.
+        let short = if live <= CHEAP_MOVE { behind <= self.buffer.len() / 2 } else { behind == 0 };
+        let mut grows = false;
+        if (short || !fits) && self.start > 0 {
+            grows = live > CHEAP_MOVE && self.buffer.len() < LARGEST_READ_BUFFER;
             // Also puts the payload of a frame that is larger than the buffer at its very start,
             // from where `take` can give it away without a copy.
             self.buffer.copy_within(self.start..self.end, 0);
@@ -176,7 +194,8 @@ impl Decoder {
         }
         let size = if wanted > self.buffer.len() - self.start {
             wanted.min(live.saturating_mul(2).max(READ_BUFFER))
-        } else if self.end == self.buffer.len() || (self.eager && self.buffer.len() < READ_BUFFER) {
+        } else if self.end == self.buffer.len() || (self.eager && (grows || self.buffer.len() < READ_BUFFER))
+        {
             self.buffer.len().saturating_mul(2).max(FIRST_BUFFER)
         } else {
             self.buffer.len()
@@ -204,7 +223,123 @@ impl Decoder {
     /// # Errors
     ///
     /// Any [`ProtocolError`] but those of a close frame's body; every later call repeats it.
+    #[inline]
     pub fn poll_frame(&mut self) -> Result<Option<FrameRef>, ProtocolError> {
+        match self.whole_message() {
+            Some(frame) => Ok(Some(frame)),
+            None => self.poll_frame_in_full(),
+        }
+    }
+
+    /// The shortest way through what most frames are: a message in one frame that has arrived in whole
+    /// and keeps every rule. Whatever is not so, for any reason, is left untouched for
+    /// [`advance`](Self::advance) to judge.
+    #[inline]
+    fn whole_message(&mut self) -> Option<FrameRef> {
+        if self.open.is_some() || self.message.is_some() || self.failed.is_some() {
+            return None;
+        }
+        let received = self.buffer.get_mut(self.start..self.end)?;
+        let (opcode, head, len) = unmask_whole(received, self.receiver, self.whole_limit)?;
+        let start = self.start + head;
+        if opcode == Opcode::Text && !is_utf8(self.buffer.get(start..start + len)?) {
+            // Told by the caller, who looks there next.
+            self.failed = Some(ProtocolError::InvalidUtf8);
+            return None;
+        }
+        self.start = start + len;
+        Some(FrameRef { fin: true, opcode, start, len })
+    }
+
+    /// The frame at the start of `bytes`, unmasked where it lies, and how many bytes it takes with its
+    /// header; `None` if it is not complete, and then `bytes` are unchanged and wanted again with more
+    /// behind them.
+    ///
+    /// For bytes that lie in the caller's own buffer. All checks are those of
+    /// [`poll_frame`](Self::poll_frame), but that a text is looked at when its frame is complete; a
+    /// decoder is used in one of the two ways only.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_frame`](Self::poll_frame); the payload may be unmasked then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate::proto::ws::{Decoder, Limits, Role};
+    ///
+    /// let mut decoder = Decoder::new(Role::Server, Limits::default());
+    /// let mut bytes = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x82";
+    /// let (frame, taken) = decoder.decode_in_place(&mut bytes)?.expect("it is complete");
+    /// assert_eq!((frame.payload, taken), (&b"Hello"[..], 11));
+    /// assert!(decoder.decode_in_place(&mut bytes[11..])?.is_none());
+    /// # Ok::<(), tidegate::proto::error::ProtocolError>(())
+    /// ```
+    #[inline]
+    pub fn decode_in_place<'a>(
+        &mut self,
+        bytes: &'a mut [u8],
+    ) -> Result<Option<(Frame<'a>, usize)>, ProtocolError> {
+        if self.message.is_none()
+            && self.failed.is_none()
+            && let Some((opcode, head, len)) = unmask_whole(bytes, self.receiver, self.whole_limit)
+        {
+            let payload = bytes.get(head..head + len).unwrap_or_default();
+            if opcode == Opcode::Text && !is_utf8(payload) {
+                self.failed = Some(ProtocolError::InvalidUtf8);
+                return Err(ProtocolError::InvalidUtf8);
+            }
+            return Ok(Some((Frame { fin: true, opcode, payload }, head + len)));
+        }
+        self.decode_in_place_in_full(bytes)
+    }
+
+    fn decode_in_place_in_full<'a>(
+        &mut self,
+        bytes: &'a mut [u8],
+    ) -> Result<Option<(Frame<'a>, usize)>, ProtocolError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let before = (self.message, self.control_frames);
+        match self.judge_in_place(bytes) {
+            Ok(Some((opcode, fin, frame))) => {
+                let taken = frame.end;
+                let payload = bytes.get(frame).unwrap_or_default();
+                Ok(Some((Frame { fin, opcode, payload }, taken)))
+            }
+            Ok(None) => {
+                // It is judged again when more of it is there.
+                (self.message, self.control_frames) = before;
+                Ok(None)
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                Err(error)
+            }
+        }
+    }
+
+    fn judge_in_place(
+        &mut self,
+        bytes: &mut [u8],
+    ) -> Result<Option<(Opcode, bool, core::ops::Range<usize>)>, ProtocolError> {
+        let Some((open, head)) = self.judge_header(bytes)? else { return Ok(None) };
+        // The limits have passed the length, and it fits into `usize`; the sum may not.
+        let Some(payload) = bytes.get_mut(head..).and_then(|rest| rest.get_mut(..open.len)) else {
+            return Ok(None);
+        };
+        if let Some(key) = open.mask {
+            mask(payload, key, 0);
+        }
+        if open.text {
+            self.utf8.push(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
+        }
+        self.close_message(&open)?;
+        Ok(Some((open.opcode, open.fin, head..head + open.len)))
+    }
+
+    fn poll_frame_in_full(&mut self) -> Result<Option<FrameRef>, ProtocolError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -226,6 +361,7 @@ impl Decoder {
 
     /// The unmasked payload of `frame`.
     #[must_use]
+    #[inline]
     pub fn payload(&self, frame: &FrameRef) -> &[u8] {
         let rest = self.buffer.get(frame.start..).unwrap_or_default();
         rest.get(..frame.len).unwrap_or_default()
@@ -297,20 +433,36 @@ impl Decoder {
             return Ok(None);
         }
         self.open = None;
-        if open.fin && !open.opcode.is_control() {
-            self.message = None;
-            if open.text {
-                self.utf8.finish().map_err(|_| ProtocolError::InvalidUtf8)?;
-            }
-        }
+        self.close_message(&open)?;
         let OpenFrame { fin, opcode, len, .. } = open;
         let frame = FrameRef { fin, opcode, start: self.start, len };
         self.start += len;
         Ok(Some(frame))
     }
 
+    /// Ends the message, if this complete frame was its last.
+    fn close_message(&mut self, frame: &OpenFrame) -> Result<(), ProtocolError> {
+        if frame.fin && !frame.opcode.is_control() {
+            self.message = None;
+            if frame.text {
+                self.utf8.finish().map_err(|_| ProtocolError::InvalidUtf8)?;
+            }
+        }
+        Ok(())
+    }
+
     fn read_header(&mut self) -> Result<Option<OpenFrame>, ProtocolError> {
-        let received = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let buffer = core::mem::take(&mut self.buffer);
+        let judged = self.judge_header(buffer.get(self.start..self.end).unwrap_or_default());
+        self.buffer = buffer;
+        Ok(judged?.map(|(open, used)| {
+            self.start += used;
+            open
+        }))
+    }
+
+    /// The header at the start of `received`, with how many bytes it takes: checked in full, and counted.
+    fn judge_header(&mut self, received: &[u8]) -> Result<Option<(OpenFrame, usize)>, ProtocolError> {
         let Some((header, used)) = FrameHeader::decode(received, self.receiver)? else {
             // The sequence of frames shows in the opcode alone.
             if let Some(opcode) = received.first().and_then(|b| Opcode::from_bits(b & 0x0f)) {
@@ -326,9 +478,8 @@ impl Decoder {
             .ok()
             .filter(|len| isize::try_from(*len).is_ok())
             .ok_or(ProtocolError::FrameTooBig { len: header.len, limit: LARGEST_ALLOCATION })?;
-        self.start += used;
         let FrameHeader { fin, opcode, mask, .. } = header;
-        Ok(Some(OpenFrame { fin, opcode, mask, len, text, done: 0 }))
+        Ok(Some((OpenFrame { fin, opcode, mask, len, text, done: 0 }, used)))
     }
 
     /// RFC 6455 §5.4: fragments of one message are not mixed with another's.
@@ -372,6 +523,45 @@ impl Decoder {
         self.message = Some(OpenMessage { kind, bytes, fragments });
         Ok(Some(kind))
     }
+}
+
+/// Unmasks a frame that is a message of its own, complete at the start of `bytes`, and keeps every rule:
+/// its opcode, the bytes of its header and of its payload. Whatever is not so is left untouched.
+#[inline]
+fn unmask_whole(bytes: &mut [u8], receiver: Role, limit: u64) -> Option<(Opcode, usize, usize)> {
+    let (&mut [first, second], rest) = bytes.split_first_chunk_mut::<2>()?;
+    // FIN, no reserved bit, and one of the two opcodes.
+    let opcode = match first {
+        0x81 => Opcode::Text,
+        0x82 => Opcode::Binary,
+        _ => return None,
+    };
+    let is_masked = second & 0x80 != 0;
+    if is_masked != (receiver == Role::Server) {
+        return None;
+    }
+    let (len, rest, head) = match second & 0x7f {
+        126 => {
+            let (bytes, rest) = rest.split_first_chunk_mut::<2>()?;
+            let len = usize::from(u16::from_be_bytes(*bytes));
+            if len < 126 {
+                return None;
+            }
+            (len, rest, 4)
+        }
+        127 => return None,
+        len => (usize::from(len), rest, 2),
+    };
+    if len as u64 > limit {
+        return None;
+    }
+    if !is_masked {
+        rest.get(..len)?;
+        return Some((opcode, head, len));
+    }
+    let (key, rest) = rest.split_first_chunk_mut::<4>()?;
+    mask(rest.get_mut(..len)?, *key, 0);
+    Some((opcode, head + 4, len))
 }
 
 /// What one allocation can hold on this target, in bytes.

@@ -6,7 +6,7 @@ use core::fmt;
 use core::num::NonZeroUsize;
 
 use super::header::{FrameHeader, MAX_CONTROL_BYTES, Opcode};
-use super::mask::{copy_masked, mask};
+use super::mask::{append_frame, mask};
 use super::message::{MessageKind, Role};
 use super::utf8::Utf8Validator;
 
@@ -171,6 +171,7 @@ impl Encoder {
     /// # Errors
     ///
     /// [`SendError::UnfinishedMessage`], [`SendError::InvalidUtf8`]; `out` is unchanged then.
+    #[inline]
     pub fn message(
         &mut self,
         kind: MessageKind,
@@ -228,6 +229,7 @@ impl Encoder {
         Ok(())
     }
 
+    #[inline]
     const fn check_kind(&self, kind: MessageKind) -> Result<(), SendError> {
         match (self.open, kind) {
             (Some(open @ MessageKind::Text), MessageKind::Binary)
@@ -239,6 +241,7 @@ impl Encoder {
     }
 
     /// RFC 6455 §8.1 binds the sender too: a text that a peer must refuse is not sent.
+    #[inline]
     fn check(&mut self, kind: MessageKind, part: &[u8], fin: bool) -> Result<(), SendError> {
         self.check_kind(kind)?;
         if kind == MessageKind::Text {
@@ -253,6 +256,7 @@ impl Encoder {
         Ok(())
     }
 
+    #[inline]
     fn write(
         &mut self,
         kind: MessageKind,
@@ -276,6 +280,7 @@ impl Encoder {
         }
     }
 
+    #[inline]
     fn next_header(
         &mut self,
         kind: MessageKind,
@@ -288,6 +293,7 @@ impl Encoder {
         FrameHeader { fin, opcode, mask: self.key(next_key), len }
     }
 
+    #[inline]
     fn key(&self, next_key: &mut impl FnMut() -> [u8; 4]) -> Option<[u8; 4]> {
         match self.role {
             Role::Client => Some(next_key()),
@@ -296,20 +302,22 @@ impl Encoder {
     }
 }
 
+#[inline]
 fn append(header: &FrameHeader, payload: &[u8], out: &mut Vec<u8>) {
     let bytes = header.encode();
-    let bytes = bytes.as_bytes();
-    out.reserve(bytes.len() + payload.len());
-    out.extend_from_slice(bytes);
-    match header.mask {
-        Some(key) => copy_masked(payload, out, key, 0),
-        None => out.extend_from_slice(payload),
+    if let Some(key) = header.mask {
+        append_frame(&bytes, payload, key, out);
+    } else {
+        out.reserve(bytes.as_bytes().len() + payload.len());
+        out.extend_from_slice(bytes.as_bytes());
+        out.extend_from_slice(payload);
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 mod tests {
+    use super::super::mask::copy_masked;
     use super::*;
 
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];

@@ -5,6 +5,16 @@
 use core::fmt;
 use core::str::from_utf8;
 
+use simdutf8::compat;
+
+/// Up to here a piece is looked at for ASCII first; longer ones are validated by vectors, which do so too.
+const SHORT: usize = 32;
+
+/// Whether a whole text is UTF-8.
+pub(super) fn is_utf8(text: &[u8]) -> bool {
+    text.len() <= SHORT && text.is_ascii() || simdutf8::basic::from_utf8(text).is_ok()
+}
+
 /// Bytes that no continuation can make valid UTF-8, or an end inside a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidUtf8;
@@ -70,7 +80,11 @@ impl Utf8Validator {
                 Err(_) => return Err(InvalidUtf8),
             };
         }
-        if let Err(error) = from_utf8(piece) {
+        // Short pieces are mostly ASCII, for which a look at their words is the shortest way.
+        if piece.len() <= SHORT && piece.is_ascii() {
+            return Ok(());
+        }
+        if let Err(error) = compat::from_utf8(piece) {
             // `Some` says that these bytes are wrong whatever comes, `None` that the end is missing.
             if error.error_len().is_some() {
                 return Err(InvalidUtf8);
