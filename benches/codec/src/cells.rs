@@ -1,0 +1,164 @@
+//! The cells: what is done, with payloads of which size, and who takes part.
+//!
+//! Not here: how each library does it (`peers`).
+
+use crate::peers::tidegate::{Fastrand, Keys};
+use crate::peers::{Made, fastwebsockets, sockudo, tidegate, tokio_websockets, tungstenite, yawc};
+use crate::subject::Subject;
+use crate::wire::{Content, SIZES, Wire, payloads_of};
+
+/// One thing to do. The order is that of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// Frames out of bytes that are copied into the decoder's buffer.
+    Decode,
+    /// Frames out of bytes that lie in the caller's buffer.
+    InPlace,
+    /// [`What::Decode`] of texts in English.
+    Ascii,
+    /// [`What::Decode`] of texts in several scripts.
+    Mixed,
+    /// Masked frames of payloads that are kept.
+    Encode,
+    /// Masked frames of payloads that may be overwritten.
+    EncodeInPlace,
+    /// Owned messages out of a whole connection.
+    Owned,
+}
+
+impl What {
+    const ALL: [Self; 7] = [
+        Self::Decode,
+        Self::InPlace,
+        Self::Ascii,
+        Self::Mixed,
+        Self::Encode,
+        Self::EncodeInPlace,
+        Self::Owned,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::InPlace => "in-place",
+            Self::Ascii => "text-ascii",
+            Self::Mixed => "text-mixed",
+            Self::Encode => "encode",
+            Self::EncodeInPlace => "encode-in-place",
+            Self::Owned => "owned",
+        }
+    }
+
+    const fn content(self) -> Content {
+        match self {
+            Self::Ascii => Content::Ascii,
+            Self::Mixed => Content::Mixed,
+            _ => Content::Binary,
+        }
+    }
+
+    const fn encodes(self) -> bool {
+        matches!(self, Self::Encode | Self::EncodeInPlace)
+    }
+}
+
+/// A [`What`] with payloads of one size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cell {
+    what: What,
+    /// The size of each payload.
+    pub(crate) bytes: usize,
+}
+
+/// A cell that is ready to be measured.
+pub(crate) struct Ready {
+    /// The libraries, with the part of them that is used where that is not obvious.
+    pub(crate) names: Vec<&'static str>,
+    /// In the order of `names`.
+    pub(crate) subjects: Vec<Box<dyn Subject>>,
+}
+
+impl Cell {
+    /// All cells whose names begin with `prefix`.
+    pub(crate) fn all(prefix: &str) -> Vec<Self> {
+        let cells = What::ALL.into_iter().flat_map(|what| SIZES.map(|bytes| Self { what, bytes }));
+        cells.filter(|cell| cell.name().starts_with(prefix)).collect()
+    }
+
+    /// As in `decode/16`.
+    pub(crate) fn name(self) -> String {
+        format!("{}/{}", self.what.name(), self.bytes)
+    }
+
+    /// What is done, without the size.
+    pub(crate) const fn what(self) -> &'static str {
+        self.what.name()
+    }
+
+    /// Makes the subjects and compares what each makes of the input with the input, byte by byte.
+    ///
+    /// # Panics
+    ///
+    /// If one of them is wrong.
+    pub(crate) fn ready(self) -> Ready {
+        let wire = Wire::new(self.what.content(), self.bytes);
+        let made = Made::new(&wire);
+        let (names, mut subjects): (Vec<_>, Vec<_>) = self.subjects(&wire, &made).into_iter().unzip();
+        let expected = if self.what.encodes() { &made.payloads } else { &wire.payloads };
+        for (name, subject) in names.iter().zip(&mut subjects) {
+            subject.refresh();
+            let shown = subject.show();
+            let shown = if self.what.encodes() { payloads_of(&shown.concat()) } else { shown };
+            // What is prepared for a pass, or comes in one read, may be more than goes once through.
+            let whole = shown.len() >= expected.len();
+            let equal = shown.iter().zip(expected.iter().cycle()).all(|(one, other)| one == other);
+            assert!(whole && equal, "{name} gets {} wrong", self.name());
+        }
+        Ready { names, subjects }
+    }
+
+    fn subjects(self, wire: &Wire, made: &Made) -> Vec<(&'static str, Box<dyn Subject>)> {
+        let made = || made.clone();
+        match self.what {
+            What::Decode | What::Ascii | What::Mixed => vec![
+                ("tidegate", Box::new(tidegate::Copied::new(wire))),
+                ("tungstenite", Box::new(tungstenite::Whole::new(wire))),
+                ("tokio-websockets", Box::new(tokio_websockets::Whole::new(wire))),
+                ("fastwebsockets", Box::new(fastwebsockets::Frames::new(wire))),
+                ("yawc codec", Box::new(yawc::Copied::new(wire))),
+                ("sockudo parser", Box::new(sockudo::ParserCopied::new(wire))),
+                ("sockudo protocol", Box::new(sockudo::ProtocolCopied::new(wire))),
+            ],
+            What::InPlace => vec![
+                ("tidegate", Box::new(tidegate::Lent::new(wire))),
+                ("yawc codec", Box::new(yawc::InPlace::new(wire))),
+                ("sockudo parser", Box::new(sockudo::ParserInPlace::new(wire))),
+                ("sockudo protocol", Box::new(sockudo::ProtocolInPlace::new(wire))),
+            ],
+            What::Encode => vec![
+                ("tidegate", Box::new(tidegate::Kept::new(Keys::new(), made()))),
+                ("tidegate fastrand", Box::new(tidegate::Kept::new(Fastrand, made()))),
+                ("tungstenite", Box::new(tungstenite::Kept::new(made()))),
+                ("tokio-websockets", Box::new(tokio_websockets::Kept::new(made()))),
+                ("fastwebsockets", Box::new(fastwebsockets::Kept::new(made()))),
+                ("yawc codec", Box::new(yawc::Kept::new(made()))),
+                ("sockudo frame", Box::new(sockudo::Kept::new(made()))),
+            ],
+            What::EncodeInPlace => vec![
+                ("tidegate", Box::new(tidegate::InPlace::new(Keys::new(), made()))),
+                ("tidegate fastrand", Box::new(tidegate::InPlace::new(Fastrand, made()))),
+                ("tokio-websockets", Box::new(tokio_websockets::InPlace::new(made()))),
+                ("fastwebsockets", Box::new(fastwebsockets::InPlace::new(made()))),
+                ("sockudo frame", Box::new(sockudo::InPlace::new(made()))),
+            ],
+            What::Owned => vec![
+                ("tidegate", Box::new(tidegate::Whole::new(wire))),
+                ("tungstenite", Box::new(tungstenite::Whole::new(wire))),
+                ("tokio-websockets", Box::new(tokio_websockets::Whole::new(wire))),
+                ("fastwebsockets", Box::new(fastwebsockets::Whole::new(wire))),
+                ("yawc", Box::new(yawc::Whole::new(wire))),
+                ("sockudo", Box::new(sockudo::Whole::new(wire))),
+            ],
+        }
+    }
+}
