@@ -322,18 +322,25 @@ mod tests {
     #[test]
     fn words_and_vectors_agree() {
         let data: Vec<u8> = (0..2_000_u32).map(|n| (n * 7 % 251) as u8).collect();
-        for len in [64, 65, 95, 127, 128, 160, 161, 300, 1_024, 1_999] {
-            for key in [[0x37, 0xfa, 0x21, 0x3d], [0; 4], [0xff, 0, 0, 1]] {
-                let mut by_words = data.clone();
-                let at = by_words.as_mut_ptr();
-                // SAFETY: there are 2,000 bytes, and at least 8.
-                #[allow(unsafe_code, reason = "the kernel is what is tested")]
-                unsafe {
-                    kernel::words(at, at, len, rotated(key, 0));
+        // Vectors are stored to multiples of their size, so that where the bytes lie matters.
+        for from in 0..=32 {
+            for len in [64, 65, 95, 96, 127, 128, 160, 161, 192, 300, 1_024, 1_900] {
+                for key in [[0x37, 0xfa, 0x21, 0x3d], [0xff, 0, 0, 1]] {
+                    let mut by_words = data.clone();
+                    let at = by_words[from..].as_mut_ptr();
+                    // SAFETY: there are 2,000 bytes, of which 32 at most lie before, and `len` is at least 8.
+                    #[allow(unsafe_code, reason = "the kernel is what is tested")]
+                    unsafe {
+                        kernel::words(at, at, len, rotated(key, 0));
+                    }
+                    let mut masked = data.clone();
+                    mask(&mut masked[from..from + len], key, 0);
+                    assert_eq!(masked, by_words);
+                    let mut copied = data[..from].to_vec();
+                    copied.reserve_exact(2_000);
+                    copy_masked(&data[from..from + len], &mut copied, key, 0);
+                    assert_eq!(copied, by_words[..from + len]);
                 }
-                let mut masked = data.clone();
-                mask(&mut masked[..len], key, 0);
-                assert_eq!(masked, by_words);
             }
         }
     }
