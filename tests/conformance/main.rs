@@ -4,6 +4,8 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod properties;
+#[cfg(feature = "deflate")]
+mod rfc7692_deflate;
 mod s10_limits;
 mod s4_opening_handshake;
 mod s5_3_masking;

@@ -3,7 +3,9 @@
 //! Not here: limits and the order of frames, which the decoder has checked by then.
 
 use super::close::CloseFrame;
-use super::decoder::{Decoder, FrameRef};
+use super::decoder::Decoder;
+use super::deflate::Inflater;
+use super::frame::FrameRef;
 use super::header::Opcode;
 use super::limits::Limits;
 use super::message::{Message, MessageKind, Role};
@@ -46,18 +48,25 @@ pub enum Incoming {
 
 /// Bytes to messages under [`Limits`].
 ///
-/// A message of one frame is lent from the frame buffer; fragments are joined in a second buffer,
-/// which never holds more than [`Limits::max_message_bytes`].
+/// A message of one frame is lent from the frame buffer; fragments are joined, and compressed messages
+/// inflated as they arrive, in a second buffer, which never holds more than
+/// [`Limits::max_message_bytes`].
 ///
 /// # Specification
 ///
-/// [RFC 6455 §5.4](https://www.rfc-editor.org/rfc/rfc6455#section-5.4).
+/// [RFC 6455 §5.4](https://www.rfc-editor.org/rfc/rfc6455#section-5.4),
+/// [RFC 7692 §7.2.2](https://www.rfc-editor.org/rfc/rfc7692#section-7.2.2).
 #[derive(Debug)]
 pub struct MessageDecoder {
     frames: Decoder,
     body: Vec<u8>,
     /// The message in `body` was given out, so that the next poll starts anew.
     body_given: bool,
+    inflater: Option<Inflater>,
+    /// The message whose frames arrive is compressed.
+    compressed: bool,
+    /// Bytes of the open frame that are inflated already.
+    inflated: usize,
     failed: Option<ProtocolError>,
 }
 
@@ -66,7 +75,25 @@ impl MessageDecoder {
     #[must_use]
     pub const fn new(receiver: Role, limits: Limits) -> Self {
         let frames = Decoder::new(receiver, limits);
-        Self { frames, body: Vec::new(), body_given: false, failed: None }
+        Self {
+            frames,
+            body: Vec::new(),
+            body_given: false,
+            inflater: None,
+            compressed: false,
+            inflated: 0,
+            failed: None,
+        }
+    }
+
+    /// A decoder that inflates compressed messages, as was agreed on.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn with_deflate(receiver: Role, limits: Limits, agreed: &super::Deflate) -> Self {
+        let mut decoder = Self::new(receiver, limits);
+        decoder.frames.allow_rsv1();
+        decoder.inflater = Some(Inflater::new(receiver, agreed, limits.max_message_bytes));
+        decoder
     }
 
     /// Room for received bytes: see [`Decoder::spare`].
@@ -109,6 +136,8 @@ impl MessageDecoder {
     pub fn take(&mut self, message: MessageRef) -> Message {
         let bytes = match message.frame {
             Some(frame) => self.frames.take(&frame),
+            // A small message does not take the room of a large one with it.
+            None if self.body.len() < self.body.capacity() / 2 => self.body.clone(),
             None => core::mem::take(&mut self.body),
         };
         match message.kind {
@@ -141,6 +170,7 @@ impl MessageDecoder {
     /// Drops what was received and not yet given out.
     pub fn discard(&mut self) {
         self.frames.discard();
+        self.inflated = 0;
     }
 
     fn advance(&mut self) -> Result<Option<Incoming>, ProtocolError> {
@@ -154,7 +184,10 @@ impl MessageDecoder {
         loop {
             // Before the frame, because its last fragment closes the message.
             let open = self.frames.open_message();
-            let Some(frame) = self.frames.poll_frame()? else { return Ok(None) };
+            let Some(frame) = self.frames.poll_frame()? else {
+                self.inflate_arrived()?;
+                return Ok(None);
+            };
             let kind = match (frame.opcode(), open) {
                 (Opcode::Ping, _) => return Ok(Some(Incoming::Ping(frame))),
                 (Opcode::Pong, _) => return Ok(Some(Incoming::Pong(frame))),
@@ -168,10 +201,14 @@ impl MessageDecoder {
                 // The decoder refuses it first.
                 (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
             };
-            if frame.is_final() && frame.opcode() != Opcode::Continuation {
-                return Ok(Some(Incoming::Message(MessageRef { kind, frame: Some(frame) })));
+            if frame.opcode() != Opcode::Continuation {
+                self.compressed = frame.has_rsv1();
             }
-            if frame.len() > self.body.capacity() && self.body.is_empty() {
+            if self.compressed {
+                self.inflate(kind, &frame)?;
+            } else if frame.is_final() && frame.opcode() != Opcode::Continuation {
+                return Ok(Some(Incoming::Message(MessageRef { kind, frame: Some(frame) })));
+            } else if frame.len() > self.body.capacity() && self.body.is_empty() {
                 // A large first fragment brings its own buffer.
                 self.body = self.frames.take(&frame);
             } else {
@@ -182,6 +219,26 @@ impl MessageDecoder {
                 return Ok(Some(Incoming::Message(MessageRef { kind, frame: None })));
             }
         }
+    }
+
+    /// Inflates what is new of a complete frame.
+    fn inflate(&mut self, kind: MessageKind, frame: &FrameRef) -> Result<(), ProtocolError> {
+        let fresh = self.frames.payload(frame).get(self.inflated..).unwrap_or_default();
+        self.inflated = 0;
+        match &mut self.inflater {
+            Some(inflater) => inflater.inflate(kind, fresh, frame.is_final(), &mut self.body),
+            // RSV1 was refused then.
+            None => Ok(()),
+        }
+    }
+
+    /// Inflates what is new of an incomplete frame, so that a fault or an excess shows at its first byte.
+    fn inflate_arrived(&mut self) -> Result<(), ProtocolError> {
+        let Some(inflater) = &mut self.inflater else { return Ok(()) };
+        let Some((kind, arrived)) = self.frames.arrived_compressed() else { return Ok(()) };
+        let fresh = arrived.get(self.inflated..).unwrap_or_default();
+        self.inflated = arrived.len();
+        inflater.inflate(kind, fresh, false, &mut self.body)
     }
 }
 

@@ -139,6 +139,34 @@ impl Connection {
         }
     }
 
+    /// A connection whose opening handshake has agreed on permessage-deflate, or not.
+    ///
+    /// Messages are then compressed and inflated here; what is lent and what is sent is as without. Each
+    /// direction keeps a window between messages, unless something else was agreed on: about 260 KiB to
+    /// compress and 50 KiB to inflate.
+    ///
+    /// # Specification
+    ///
+    /// [RFC 7692 §7](https://www.rfc-editor.org/rfc/rfc7692#section-7).
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn with_deflate(role: Role, limits: Limits, agreed: Option<&super::Deflate>) -> Self {
+        let plain = Self::new(role, limits);
+        let Some(agreed) = agreed else { return plain };
+        Self {
+            incoming: MessageDecoder::with_deflate(role, limits, agreed),
+            encoder: Encoder::with_deflate(role, agreed),
+            ..plain
+        }
+    }
+
+    /// Whether the messages begun from now on are compressed: see
+    /// [`Encoder::set_deflates`](super::Encoder::set_deflates).
+    #[cfg(feature = "deflate")]
+    pub const fn set_deflates(&mut self, deflates: bool) {
+        self.encoder.set_deflates(deflates);
+    }
+
     /// Splits each part of a message into frames of at most this many payload bytes; `None`, the
     /// default, makes each part one frame.
     pub const fn set_fragment_bytes(&mut self, bytes: Option<NonZeroUsize>) {

@@ -5,10 +5,10 @@ use crate::tools::{self, WASM_TARGET};
 use crate::{dist, process, size, tidy};
 
 /// The features of a build for the host.
-pub(super) const NATIVE: &str = "native,sim,json";
+pub(super) const NATIVE: &str = "native,sim,json,deflate";
 
 /// The features of a build for browsers, without those of the npm package.
-pub(super) const WEB: &str = "json";
+pub(super) const WEB: &str = "json,deflate";
 
 /// All checks on the sources.
 pub(super) fn run(session: &mut Session) {
