@@ -5,7 +5,7 @@
 use core::ops::Range;
 
 use super::frame::{Frame, FrameRef};
-use super::header::{FrameHeader, Opcode};
+use super::header::{FrameHeader, Opcode, decode_first};
 use super::limits::Limits;
 use super::mask::mask;
 use super::message::{MessageKind, Role};
@@ -440,15 +440,15 @@ impl Decoder {
 
     /// The header at the start of `received`, with how many bytes it takes: checked in full, and counted.
     fn judge_header(&mut self, received: &[u8]) -> Result<Option<(OpenFrame, usize)>, ProtocolError> {
+        // Before anything that the second byte says, so that the verdict is the same whether or not that
+        // has come: the order of frames shows in the first.
+        let Some(&first) = received.first() else { return Ok(None) };
+        let (.., opcode) = decode_first(first, self.allows_rsv1)?;
+        self.check_sequence(opcode)?;
         let Some((header, used)) = FrameHeader::decode_extended(received, self.receiver, self.allows_rsv1)?
         else {
-            // The sequence of frames shows in the opcode alone.
-            if let Some(opcode) = received.first().and_then(|b| Opcode::from_bits(b & 0x0f)) {
-                self.check_sequence(opcode)?;
-            }
             return Ok(None);
         };
-        self.check_sequence(header.opcode)?;
         let text = self.admit(&header)?;
         // RFC 6455 lengths have 63 bits; what passed the limits may still be more than `usize`
         // or an allocation can hold where that has 32.

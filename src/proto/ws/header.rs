@@ -119,21 +119,7 @@ impl FrameHeader {
         allows_rsv1: bool,
     ) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some((&first, input)) = input.split_first() else { return Ok(None) };
-        let bits = first & 0x0f;
-        let opcode = Opcode::from_bits(bits);
-        let starts = matches!(opcode, Some(Opcode::Text | Opcode::Binary));
-        let defined = if allows_rsv1 && starts { RSV1 } else { 0 };
-        // RFC 6455 §5.2: MUST be 0 unless an extension is negotiated that defines them.
-        if first & RESERVED & !defined != 0 {
-            return Err(ProtocolError::ReservedBits { bits: (first & RESERVED) >> 4 });
-        }
-        let rsv1 = first & RSV1 != 0;
-        let opcode = opcode.ok_or(ProtocolError::ReservedOpcode { opcode: bits })?;
-        let fin = first & FIN != 0;
-        // RFC 6455 §5.5: control frames MUST NOT be fragmented.
-        if opcode.is_control() && !fin {
-            return Err(ProtocolError::FragmentedControl);
-        }
+        let (fin, rsv1, opcode) = decode_first(first, allows_rsv1)?;
 
         let Some((&second, input)) = input.split_first() else { return Ok(None) };
         // RFC 6455 §5.1: a server closes on an unmasked frame, a client on a masked one.
@@ -202,6 +188,25 @@ impl FrameHeader {
         };
         EncodedHeader { bytes: number.to_le_bytes(), len: if self.mask.is_some() { len + 4 } else { len } }
     }
+}
+
+/// What the first byte of a header says by itself: FIN, RSV1, the opcode.
+pub(super) fn decode_first(first: u8, allows_rsv1: bool) -> Result<(bool, bool, Opcode), ProtocolError> {
+    let bits = first & 0x0f;
+    let opcode = Opcode::from_bits(bits);
+    let starts = matches!(opcode, Some(Opcode::Text | Opcode::Binary));
+    let defined = if allows_rsv1 && starts { RSV1 } else { 0 };
+    // RFC 6455 §5.2: MUST be 0 unless an extension is negotiated that defines them.
+    if first & RESERVED & !defined != 0 {
+        return Err(ProtocolError::ReservedBits { bits: (first & RESERVED) >> 4 });
+    }
+    let opcode = opcode.ok_or(ProtocolError::ReservedOpcode { opcode: bits })?;
+    let fin = first & FIN != 0;
+    // RFC 6455 §5.5: control frames MUST NOT be fragmented.
+    if opcode.is_control() && !fin {
+        return Err(ProtocolError::FragmentedControl);
+    }
+    Ok((fin, first & RSV1 != 0, opcode))
 }
 
 /// The bytes of a header, kept without an allocation.
