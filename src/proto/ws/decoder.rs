@@ -66,8 +66,8 @@ pub struct Decoder {
     message: Option<OpenMessage>,
     utf8: Utf8Validator,
     control_frames: u64,
-    /// Most bytes of a message in one frame, by all of `limits`.
-    whole_limit: u64,
+    /// A message in one frame has fewer bytes than this, by all of `limits`; 0 if there may be none.
+    whole_end: u64,
     /// The last read filled all the room there was, so more is probably waiting.
     eager: bool,
     failed: Option<ProtocolError>,
@@ -112,7 +112,7 @@ impl Decoder {
             receiver,
             limits,
             allows_rsv1: false,
-            whole_limit: if limits.max_fragments == 0 { 0 } else { least },
+            whole_end: if limits.max_fragments == 0 { 0 } else { least.saturating_add(1) },
             buffer: Vec::new(),
             start: 0,
             end: 0,
@@ -210,7 +210,7 @@ impl Decoder {
             return None;
         }
         let received = self.buffer.get_mut(self.start..self.end)?;
-        let (opcode, head, len) = unmask_whole(received, self.receiver, self.whole_limit)?;
+        let (opcode, head, len) = unmask_whole(received, self.receiver, self.whole_end)?;
         let start = self.start + head;
         if opcode == Opcode::Text && !is_utf8(self.buffer.get(start..start + len)?) {
             // Told by the caller, who looks there next.
@@ -252,7 +252,7 @@ impl Decoder {
     ) -> Result<Option<(Frame<'a>, usize)>, ProtocolError> {
         if self.message.is_none()
             && self.failed.is_none()
-            && let Some((opcode, head, len)) = unmask_whole(bytes, self.receiver, self.whole_limit)
+            && let Some((opcode, head, len)) = unmask_whole(bytes, self.receiver, self.whole_end)
         {
             let payload = bytes.get(head..head + len).unwrap_or_default();
             if opcode == Opcode::Text && !is_utf8(payload) {
@@ -508,7 +508,7 @@ impl Decoder {
 /// Unmasks a frame that is a message of its own, complete at the start of `bytes`, and keeps every rule:
 /// its opcode, the bytes of its header and of its payload. Whatever is not so is left untouched.
 #[inline]
-fn unmask_whole(bytes: &mut [u8], receiver: Role, limit: u64) -> Option<(Opcode, usize, usize)> {
+fn unmask_whole(bytes: &mut [u8], receiver: Role, end: u64) -> Option<(Opcode, usize, usize)> {
     let (&mut [first, second], rest) = bytes.split_first_chunk_mut::<2>()?;
     // FIN, no reserved bit, and one of the two opcodes.
     let opcode = match first {
@@ -532,7 +532,7 @@ fn unmask_whole(bytes: &mut [u8], receiver: Role, limit: u64) -> Option<(Opcode,
         127 => return None,
         len => (usize::from(len), rest, 2),
     };
-    if len as u64 > limit {
+    if len as u64 >= end {
         return None;
     }
     if !is_masked {
