@@ -13,6 +13,7 @@ mod blocked;
 mod differential;
 mod foreign;
 mod hostile;
+mod keys;
 mod own;
 mod raw;
 mod readme;
