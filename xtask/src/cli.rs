@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::test::{self, Options, Part};
-use crate::{behaviours, bench, demo, dist, size, tidy};
+use crate::{behaviours, bench, demo, dist, fuzz, size, tidy};
 
 /// Build, test and show tidegate.
 #[derive(Parser)]
@@ -33,6 +33,8 @@ enum Command {
     },
     /// Measure the npm package against a raw WebSocket in the same page, in both browsers
     Bench(bench::Options),
+    /// Look for inputs that break a promise of the codec or the native transport
+    Fuzz(fuzz::Options),
     /// Build the npm package and its tarball under target/npm
     Dist(Table),
     /// Print what the npm package weighs in a web application, and fail above its bound
@@ -61,6 +63,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Demo(options) => demo::run(&options),
         Command::Test { part, full, table } => test::run(Options { part, full }, table.json.as_deref()),
         Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Dist(table) => dist::run(table.json.as_deref()),
         Command::Size(table) => size::run(table.json.as_deref()),
         Command::Tidy(table) => tidy::run(table.json.as_deref()),

@@ -5,6 +5,7 @@ mod bench;
 mod cli;
 mod demo;
 mod dist;
+mod fuzz;
 mod hash;
 mod place;
 mod process;
