@@ -18,7 +18,7 @@ const FIRST_BUFFER: usize = 4 << 10;
 const READ_BUFFER: usize = 64 << 10;
 /// Where frames are so large that what is left of one has to be moved often, as many reads fit in: then
 /// it is moved less often.
-const LARGEST_READ_BUFFER: usize = 4 * READ_BUFFER;
+const LARGEST_READ_BUFFER: usize = 8 * READ_BUFFER;
 /// Moving so much costs less than the system call that it saves.
 const CHEAP_MOVE: usize = 4 << 10;
 /// A buffer that one frame made larger than this is given back once it is empty.
