@@ -7,7 +7,6 @@ use tokio::net::TcpStream;
 use super::builder::ClientBuilder;
 use super::error::ConnectError;
 use super::{Client, UrlError, address};
-use crate::driver::hub::Hub;
 use crate::driver::task::{DriverTask, PollTransport};
 use crate::driver::{Driver, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
@@ -56,7 +55,7 @@ pub(super) fn start(builder: &ClientBuilder) -> Result<Client, ConnectError> {
         stream.set_nodelay(true)?;
         Ok(stream)
     });
-    let (hub, deadline) = builder.hub(Hub::wake_driver, Duration::from_secs(15));
+    let (hub, deadline) = builder.hub(None, Duration::from_secs(15));
     let client = Client::new(&hub, url.as_str(), builder.close.clone());
     let clock = HostClock::new();
     let transport = NativeTransport::dial(dial, handshake);

@@ -142,7 +142,7 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let runtime = tokio::runtime::Handle::try_current().map_err(|_| AcceptError::NoRuntime)?;
     let mut connection = Connection::new(Role::Server, options.limits);
     connection.receive(&request.rest);
-    let hub = Hub::new(options.send_limits, options.recv_limits, Hub::wake_driver);
+    let hub = Hub::new(options.send_limits, options.recv_limits, None);
     let close = CloseOptions::default().within(options.close_within);
     let deadlines = [None, close.deadline()];
     let client = Client::new(&hub, &request.target, close);

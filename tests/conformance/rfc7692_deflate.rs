@@ -122,17 +122,16 @@ fn the_examples_of_the_rfc() {
 #[test]
 fn messages_pass_under_every_agreement() {
     let mut rng = Rng(7692);
-    for client_wants in 0..16 {
-        for server_wants in 0..16 {
-            let (at_client, at_server) = shake_hands(options(client_wants), options(server_wants));
-            assert_eq!(at_client, at_server);
-            for role in ROLES {
-                let mut sender = Connection::with_deflate(role, Limits::default(), Some(&at_client));
-                let mut receiver = Connection::with_deflate(role.peer(), Limits::default(), Some(&at_server));
-                sender.set_fragment_bytes(NonZeroUsize::new(rng.below(3) * 700));
-                for _ in 0..6 {
-                    pass_one(&mut rng, &mut sender, &mut receiver);
-                }
+    // What is agreed on depends on what either wants; every agreement comes up once.
+    for wanted in 0..16 {
+        let (at_client, at_server) = shake_hands(options(wanted), options(0));
+        assert_eq!(at_client, at_server);
+        for role in ROLES {
+            let mut sender = Connection::with_deflate(role, Limits::default(), Some(&at_client));
+            let mut receiver = Connection::with_deflate(role.peer(), Limits::default(), Some(&at_server));
+            sender.set_fragment_bytes(NonZeroUsize::new(rng.below(3) * 700));
+            for _ in 0..6 {
+                pass_one(&mut rng, &mut sender, &mut receiver);
             }
         }
     }

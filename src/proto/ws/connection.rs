@@ -227,6 +227,13 @@ impl Connection {
     /// [`ProtocolError`] if the peer broke the protocol; every later call repeats it. The close
     /// frame that says so is queued: write [`output`](Self::output), then end the transport.
     pub fn poll_event(&mut self, next_key: impl FnMut() -> [u8; 4]) -> Result<Option<Event>, ProtocolError> {
+        // The shortest way, for what most events are.
+        if self.error.is_none()
+            && self.is_receiving()
+            && let Some(message) = self.incoming.take_whole()
+        {
+            return Ok(Some(Event::Message(message)));
+        }
         Ok(match self.poll_event_ref(next_key)? {
             Some(EventRef::Message(message)) => Some(Event::Message(self.incoming.take(message))),
             Some(EventRef::Ping(payload)) => Some(Event::Ping(payload)),

@@ -5,11 +5,11 @@
 use core::ops::Range;
 
 use super::frame::{Frame, FrameRef};
-use super::header::{FrameHeader, Opcode, decode_first};
+use super::header::{FrameHeader, Opcode, decode_first, find_whole};
 use super::limits::Limits;
-use super::mask::mask;
-use super::message::{MessageKind, Role};
-use super::utf8::{Utf8Validator, is_utf8};
+use super::mask::{copy_masked, mask};
+use super::message::{Message, MessageKind, Role};
+use super::utf8::{Utf8Validator, as_utf8, is_utf8};
 use crate::proto::error::ProtocolError;
 
 /// What an idle connection costs until its peer shows that it sends more.
@@ -18,7 +18,7 @@ const FIRST_BUFFER: usize = 4 << 10;
 const READ_BUFFER: usize = 64 << 10;
 /// Where frames are so large that what is left of one has to be moved often, as many reads fit in: then
 /// it is moved less often.
-const LARGEST_READ_BUFFER: usize = 4 * READ_BUFFER;
+const LARGEST_READ_BUFFER: usize = 8 * READ_BUFFER;
 /// Moving so much costs less than the system call that it saves.
 const CHEAP_MOVE: usize = 4 << 10;
 /// A buffer that one frame made larger than this is given back once it is empty.
@@ -206,19 +206,66 @@ impl Decoder {
     /// [`advance`](Self::advance) to judge.
     #[inline]
     fn whole_message(&mut self) -> Option<FrameRef> {
-        if self.open.is_some() || self.message.is_some() || self.failed.is_some() {
-            return None;
+        let (kind, key, payload) = self.find_whole()?;
+        let bytes = self.buffer.get_mut(payload.clone())?;
+        if let Some(key) = key {
+            mask(bytes, key, 0);
         }
-        let received = self.buffer.get_mut(self.start..self.end)?;
-        let (opcode, head, len) = unmask_whole(received, self.receiver, self.whole_end)?;
-        let start = self.start + head;
-        if opcode == Opcode::Text && !is_utf8(self.buffer.get(start..start + len)?) {
+        if kind == MessageKind::Text && !is_utf8(bytes) {
             // Told by the caller, who looks there next.
             self.failed = Some(ProtocolError::InvalidUtf8);
             return None;
         }
-        self.start = start + len;
-        Some(FrameRef { fin: true, rsv1: false, opcode, start, len })
+        self.start = payload.end;
+        Some(FrameRef {
+            fin: true,
+            rsv1: false,
+            opcode: kind.opcode(),
+            start: payload.start,
+            len: payload.len(),
+        })
+    }
+
+    /// [`whole_message`](Self::whole_message) given away: unmasked on the way into memory of its own.
+    ///
+    /// A large one is left to those that give the buffer away with it.
+    #[inline]
+    pub(super) fn take_whole(&mut self) -> Option<Message> {
+        let (kind, key, payload) = self.find_whole().filter(|(.., payload)| payload.len() < READ_BUFFER)?;
+        let end = payload.end;
+        let bytes = self.buffer.get_mut(payload)?;
+        let message = match kind {
+            MessageKind::Binary => {
+                let mut taken = Vec::with_capacity(bytes.len());
+                match key {
+                    Some(key) => copy_masked(bytes, &mut taken, key, 0),
+                    None => taken.extend_from_slice(bytes),
+                }
+                Message::Binary(taken)
+            }
+            MessageKind::Text => {
+                if let Some(key) = key {
+                    mask(bytes, key, 0);
+                }
+                let Some(text) = as_utf8(bytes) else {
+                    self.failed = Some(ProtocolError::InvalidUtf8);
+                    return None;
+                };
+                Message::Text(text.to_owned())
+            }
+        };
+        self.start = end;
+        Some(message)
+    }
+
+    #[inline]
+    fn find_whole(&self) -> Option<(MessageKind, Option<[u8; 4]>, Range<usize>)> {
+        if self.open.is_some() || self.message.is_some() || self.failed.is_some() {
+            return None;
+        }
+        let received = self.buffer.get(self.start..self.end)?;
+        let (kind, key, payload) = find_whole(received, self.receiver, self.whole_end)?;
+        Some((kind, key, self.start + payload.start..self.start + payload.end))
     }
 
     /// The frame at the start of `bytes`, unmasked where it lies, and how many bytes it takes with its
@@ -252,14 +299,18 @@ impl Decoder {
     ) -> Result<Option<(Frame<'a>, usize)>, ProtocolError> {
         if self.message.is_none()
             && self.failed.is_none()
-            && let Some((opcode, head, len)) = unmask_whole(bytes, self.receiver, self.whole_end)
+            && let Some((kind, key, payload)) = find_whole(bytes, self.receiver, self.whole_end)
         {
-            let payload = bytes.get(head..head + len).unwrap_or_default();
-            if opcode == Opcode::Text && !is_utf8(payload) {
+            let taken = payload.end;
+            let payload = bytes.get_mut(payload).unwrap_or_default();
+            if let Some(key) = key {
+                mask(payload, key, 0);
+            }
+            if kind == MessageKind::Text && !is_utf8(payload) {
                 self.failed = Some(ProtocolError::InvalidUtf8);
                 return Err(ProtocolError::InvalidUtf8);
             }
-            return Ok(Some((Frame { fin: true, rsv1: false, opcode, payload }, head + len)));
+            return Ok(Some((Frame { fin: true, rsv1: false, opcode: kind.opcode(), payload }, taken)));
         }
         self.decode_in_place_in_full(bytes)
     }
@@ -503,45 +554,6 @@ impl Decoder {
         self.message = Some(OpenMessage { kind, compressed, bytes, fragments });
         Ok(kind == MessageKind::Text && !compressed)
     }
-}
-
-/// Unmasks a frame that is a message of its own, complete at the start of `bytes`, and keeps every rule:
-/// its opcode, the bytes of its header and of its payload. Whatever is not so is left untouched.
-#[inline]
-fn unmask_whole(bytes: &mut [u8], receiver: Role, end: u64) -> Option<(Opcode, usize, usize)> {
-    let (&mut [first, second], rest) = bytes.split_first_chunk_mut::<2>()?;
-    // FIN, no reserved bit, and one of the two opcodes.
-    let opcode = match first {
-        0x81 => Opcode::Text,
-        0x82 => Opcode::Binary,
-        _ => return None,
-    };
-    let is_masked = second & 0x80 != 0;
-    if is_masked != (receiver == Role::Server) {
-        return None;
-    }
-    let (len, rest, head) = match second & 0x7f {
-        126 => {
-            let (bytes, rest) = rest.split_first_chunk_mut::<2>()?;
-            let len = usize::from(u16::from_be_bytes(*bytes));
-            if len < 126 {
-                return None;
-            }
-            (len, rest, 4)
-        }
-        127 => return None,
-        len => (usize::from(len), rest, 2),
-    };
-    if len as u64 >= end {
-        return None;
-    }
-    if !is_masked {
-        rest.get(..len)?;
-        return Some((opcode, head, len));
-    }
-    let (key, rest) = rest.split_first_chunk_mut::<4>()?;
-    mask(rest.get_mut(..len)?, *key, 0);
-    Some((opcode, head + 4, len))
 }
 
 /// The most that deflate makes of so many bytes that do not compress: 9 bits of each at the worst, and the

@@ -6,8 +6,8 @@ use core::fmt;
 use core::num::NonZeroUsize;
 
 use super::deflate::Deflater;
-use super::header::{FrameHeader, MAX_CONTROL_BYTES, Opcode};
-use super::mask::{append_frame, mask};
+use super::header::{FIN, FrameHeader, HEADER_WORDS, MAX_CONTROL_BYTES, Opcode, header_number};
+use super::mask::{append_masked_frame, mask};
 use super::message::{MessageKind, Role};
 use super::utf8::Utf8Validator;
 
@@ -193,6 +193,15 @@ impl Encoder {
         fin: bool,
         mut next_key: impl FnMut() -> [u8; 4],
     ) -> Result<FrameHeader, SendError> {
+        if let (None, true, MessageKind::Binary) = (&self.open, fin, kind) {
+            // The shortest way, for what most messages are.
+            let key = self.key(&mut next_key);
+            if let Some(key) = key {
+                mask(part, key, 0);
+            }
+            let len = part.len() as u64;
+            return Ok(FrameHeader { fin, rsv1: false, opcode: Opcode::Binary, mask: key, len });
+        }
         self.check_uncompressed()?;
         self.check(kind, part, fin)?;
         let header = self.next_header(kind, part.len() as u64, fin, &mut next_key);
@@ -263,8 +272,7 @@ impl Encoder {
             Control::Pong => Opcode::Pong,
         };
         let key = self.key(&mut next_key);
-        let header = FrameHeader { fin: true, rsv1: false, opcode, mask: key, len: payload.len() as u64 };
-        append(&header, payload, out);
+        append(FIN | opcode.bits(), key, payload, out);
         Ok(())
     }
 
@@ -315,6 +323,10 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) {
         let compressed = match (&self.open, &self.deflater) {
+            // The shortest way, for what most messages are.
+            (None, None) if fin && self.fragment_bytes.is_none_or(|most| part.len() <= most.get()) => {
+                return append(FIN | kind.opcode().bits(), self.key(&mut next_key), part, out);
+            }
             (None, None) => false,
             (Some(open), _) => open.compressed,
             (None, Some(deflater)) => deflater.wants(part.len(), fin),
@@ -359,12 +371,12 @@ impl Encoder {
                 break;
             }
             let header = self.next_header(kind, most as u64, false, next_key);
-            append(&header, fragment, out);
+            append(header.first_byte(), header.mask, fragment, out);
             part = rest;
         }
         if fin || !part.is_empty() {
             let header = self.next_header(kind, part.len() as u64, fin, next_key);
-            append(&header, part, out);
+            append(header.first_byte(), header.mask, part, out);
         }
     }
 
@@ -394,15 +406,21 @@ impl Encoder {
 }
 
 #[inline]
-fn append(header: &FrameHeader, payload: &[u8], out: &mut Vec<u8>) {
-    let bytes = header.encode();
-    if let Some(key) = header.mask {
-        append_frame(&bytes, payload, key, out);
+fn append(first: u8, key: Option<[u8; 4]>, payload: &[u8], out: &mut Vec<u8>) {
+    if let Some(key) = key {
+        append_masked_frame(first, key, payload, out);
     } else {
-        out.reserve(bytes.as_bytes().len() + payload.len());
-        out.extend_from_slice(bytes.as_bytes());
-        out.extend_from_slice(payload);
+        append_unmasked(first, payload, out);
     }
+}
+
+/// Apart, so that [`append`] is small enough to become a part of what calls it.
+#[inline(never)]
+fn append_unmasked(first: u8, payload: &[u8], out: &mut Vec<u8>) {
+    let (head, head_len) = header_number(first, None, payload.len() as u64);
+    out.reserve(HEADER_WORDS + payload.len());
+    out.extend_from_slice(head.to_le_bytes().get(..head_len).unwrap_or_default());
+    out.extend_from_slice(payload);
 }
 
 #[cfg(test)]

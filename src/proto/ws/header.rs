@@ -2,7 +2,9 @@
 //!
 //! Not here: buffers, payloads, the order of frames, limits.
 
-use super::message::Role;
+use core::ops::Range;
+
+use super::message::{MessageKind, Role};
 use crate::proto::error::ProtocolError;
 
 /// Longest frame header: 2 bytes, 8 of extended length, 4 of masking key.
@@ -14,7 +16,7 @@ pub(super) const HEADER_WORDS: usize = 16;
 /// Most payload bytes of a close, ping or pong frame (RFC 6455 §5.5).
 pub const MAX_CONTROL_BYTES: usize = 125;
 
-const FIN: u8 = 0x80;
+pub(super) const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
 const RSV1: u8 = 0x40;
 const MASKED: u8 = 0x80;
@@ -174,20 +176,76 @@ impl FrameHeader {
     #[must_use]
     #[inline]
     pub fn encode(&self) -> EncodedHeader {
-        // As one number, the first byte lowest: a header that is put together byte by byte and then read
-        // by words waits for its own stores, which takes longer than all the rest of a small frame.
-        let first = if self.fin { FIN } else { 0 } | if self.rsv1 { RSV1 } else { 0 } | self.opcode.bits();
-        let masked = if self.mask.is_some() { MASKED } else { 0 };
-        let start = |second: u8| u128::from(u16::from_le_bytes([first, masked | second]));
-        // The key is put behind the length in any case, and counted only if there is one.
-        let key = u128::from(u32::from_le_bytes(self.mask.unwrap_or_default()));
-        let (number, len) = match (u8::try_from(self.len), u16::try_from(self.len)) {
-            (Ok(len @ 0..=125), _) => (start(len) | key << 16, 2),
-            (_, Ok(len)) => (start(126) | u128::from(len.swap_bytes()) << 16 | key << 32, 4),
-            _ => (start(127) | u128::from(self.len.swap_bytes()) << 16 | key << 80, 10),
-        };
-        EncodedHeader { bytes: number.to_le_bytes(), len: if self.mask.is_some() { len + 4 } else { len } }
+        let (number, len) = header_number(self.first_byte(), self.mask, self.len);
+        EncodedHeader { bytes: number.to_le_bytes(), len }
     }
+
+    /// FIN, RSV1 and the opcode.
+    #[inline]
+    pub(super) const fn first_byte(&self) -> u8 {
+        (if self.fin { FIN } else { 0 }) | (if self.rsv1 { RSV1 } else { 0 }) | self.opcode.bits()
+    }
+}
+
+/// A header as a number, its first byte lowest, and how many bytes of it count.
+///
+/// Never through memory: a header that is stored in smaller pieces than it is then loaded by waits for its
+/// own stores, which takes longer than all the rest of a small frame.
+#[inline]
+pub(super) fn header_number(first: u8, key: Option<[u8; 4]>, len: u64) -> (u128, usize) {
+    let masked = if key.is_some() { MASKED } else { 0 };
+    let start = |second: u8| u128::from(u16::from_le_bytes([first, masked | second]));
+    // The key is put behind the length in any case, and counted only if there is one.
+    let bits = u128::from(u32::from_le_bytes(key.unwrap_or_default()));
+    let (number, bytes) = match (u8::try_from(len), u16::try_from(len)) {
+        (Ok(len @ 0..=125), _) => (start(len) | bits << 16, 2),
+        (_, Ok(len)) => (start(126) | u128::from(len.swap_bytes()) << 16 | bits << 32, 4),
+        _ => (start(127) | u128::from(len.swap_bytes()) << 16 | bits << 80, 10),
+    };
+    (number, if key.is_some() { bytes + 4 } else { bytes })
+}
+
+/// The frame at the start of `bytes` if it is a message of its own of fewer than `end` bytes, is complete,
+/// and keeps every rule: its masking key, and where its payload is.
+#[inline]
+pub(super) fn find_whole(
+    bytes: &[u8],
+    receiver: Role,
+    end: u64,
+) -> Option<(MessageKind, Option<[u8; 4]>, Range<usize>)> {
+    let (&[first, second], rest) = bytes.split_first_chunk::<2>()?;
+    // FIN, no reserved bit, and one of the two opcodes.
+    let kind = match first {
+        0x81 => MessageKind::Text,
+        0x82 => MessageKind::Binary,
+        _ => return None,
+    };
+    let is_masked = second & 0x80 != 0;
+    if is_masked != (receiver == Role::Server) {
+        return None;
+    }
+    let (len, rest, head) = match second & 0x7f {
+        126 => {
+            let (bytes, rest) = rest.split_first_chunk::<2>()?;
+            let len = usize::from(u16::from_be_bytes(*bytes));
+            if len < 126 {
+                return None;
+            }
+            (len, rest, 4)
+        }
+        127 => return None,
+        len => (usize::from(len), rest, 2),
+    };
+    if len as u64 >= end {
+        return None;
+    }
+    let (key, rest, head) = if is_masked {
+        let (key, rest) = rest.split_first_chunk::<4>()?;
+        (Some(*key), rest, head + 4)
+    } else {
+        (None, rest, head)
+    };
+    (rest.len() >= len).then_some((kind, key, head..head + len))
 }
 
 /// What the first byte of a header says by itself: FIN, RSV1, the opcode.
@@ -213,9 +271,9 @@ pub(super) fn decode_first(first: u8, allows_rsv1: bool) -> Result<(bool, bool, 
 #[derive(Clone, Copy, Debug)]
 pub struct EncodedHeader {
     /// Two more than the longest has, which makes two words.
-    pub(super) bytes: [u8; HEADER_WORDS],
+    bytes: [u8; HEADER_WORDS],
     /// Invariant: `2 <= len <= MAX_HEADER_BYTES` once made.
-    pub(super) len: usize,
+    len: usize,
 }
 
 impl EncodedHeader {
