@@ -1,10 +1,13 @@
-//! `Decoder`, `MessageDecoder` and `decode_in_place` against the reference, in any pieces.
+//! `Decoder`, `MessageDecoder`, `Connection` and `decode_in_place` against the reference, in any pieces.
 //!
 //! An input is a byte of flags, four sizes of pieces, and the bytes of the wire; or, by a flag, frames in
 //! short, each of five bytes, which make long payloads of short inputs.
 
 use tidegate::proto::error::ProtocolError;
-use tidegate::proto::ws::{Decoder, FrameHeader, Incoming, Limits, MessageDecoder, Opcode, Role, mask};
+use tidegate::proto::ws::{
+    self as ws, Connection, Decoder, EventRef, FrameHeader, Incoming, Limits, Message, MessageDecoder,
+    MessageKind, Opcode, Role, mask,
+};
 
 use super::input::{Cuts, Input};
 use super::reference::{self, Event, Frame, Rules, Texts};
@@ -60,6 +63,12 @@ pub fn decoder(data: &[u8]) {
         let seen = by_messages(&case, &wire);
         assert!(seen.0 == events, "messages differ");
         assert_eq!(seen.1, end, "messages end differently");
+
+        let close = events.iter().position(|event| matches!(event, Event::Close(_)));
+        let (until, end) = close.map_or((events.len(), end), |at| (at + 1, Ok(())));
+        let seen = by_connection(&case, &wire);
+        assert!(seen.0 == events[..until], "events differ");
+        assert_eq!(seen.1, end, "events end differently");
     }
 
     rules.texts = Texts::WithTheirFrame;
@@ -199,16 +208,7 @@ fn by_messages(case: &Case, wire: &[u8]) -> (Vec<Event>, Result<(), ProtocolErro
             Incoming::Message(message) => {
                 let lent = decoder.bytes(&message).to_vec();
                 assert!(lent.len() as u64 <= case.limits.max_message_bytes, "above the limit");
-                let message = if case.takes {
-                    decoder.take(message)
-                } else {
-                    match message.kind() {
-                        tidegate::proto::ws::MessageKind::Binary => lent.clone().into(),
-                        tidegate::proto::ws::MessageKind::Text => {
-                            String::from_utf8(lent.clone()).expect("a text is UTF-8").into()
-                        }
-                    }
-                };
+                let message = if case.takes { decoder.take(message) } else { owned(message.kind(), &lent) };
                 assert!(message.as_bytes() == lent, "what is taken is what was lent");
                 Event::Message(message)
             }
@@ -239,6 +239,79 @@ fn by_messages(case: &Case, wire: &[u8]) -> (Vec<Event>, Result<(), ProtocolErro
     }
     let end = poll(&mut decoder);
     (events, end)
+}
+
+/// As messages, up to the peer's close, by the two ways in which a connection gives them.
+fn by_connection(case: &Case, wire: &[u8]) -> (Vec<Event>, Result<(), ProtocolError>) {
+    let key = || [0x37, 0xfa, 0x21, 0x3d];
+    let mut connection = Connection::new(case.receiver, case.limits);
+    let mut events = Vec::new();
+    for piece in case.cuts.pieces(wire) {
+        connection.receive(piece);
+        loop {
+            let polled = if case.takes {
+                connection.poll_event(key).map(|event| event.map(taken))
+            } else {
+                let polled = connection.poll_event_ref(key);
+                polled.map(|event| event.map(|event| lent(&connection, event)))
+            };
+            match polled {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => break,
+                Err(error) => {
+                    assert_eq!(connection.poll_event(key), Err(error), "an error is repeated");
+                    check_told(&connection, error);
+                    return (events, Err(error));
+                }
+            }
+        }
+        // What answers the pings is written.
+        connection.consume(usize::MAX);
+    }
+    (events, Ok(()))
+}
+
+fn taken(event: ws::Event) -> Event {
+    match event {
+        ws::Event::Message(message) => Event::Message(message),
+        ws::Event::Ping(payload) => Event::Ping(payload),
+        ws::Event::Pong(payload) => Event::Pong(payload),
+        ws::Event::Close(close) => Event::Close(close),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn lent(connection: &Connection, event: EventRef) -> Event {
+    match event {
+        EventRef::Message(message) => Event::Message(owned(message.kind(), connection.bytes(&message))),
+        EventRef::Ping(payload) => Event::Ping(payload),
+        EventRef::Pong(payload) => Event::Pong(payload),
+        EventRef::Close(close) => Event::Close(close),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn owned(kind: MessageKind, bytes: &[u8]) -> Message {
+    match kind {
+        MessageKind::Binary => bytes.into(),
+        MessageKind::Text => str::from_utf8(bytes).expect("a text is UTF-8").into(),
+    }
+}
+
+/// The last frame that waits tells the peer of its fault.
+fn check_told(connection: &Connection, error: ProtocolError) {
+    let mut peer = MessageDecoder::new(connection.role().peer(), Limits::default());
+    feed(connection.output(), |piece| {
+        let n = fill(peer.spare(), piece);
+        peer.filled(n);
+        n
+    });
+    let mut last = None;
+    while let Some(incoming) = peer.poll().expect("what is sent is valid") {
+        last = Some(incoming);
+    }
+    let Some(Incoming::Close(Some(close))) = last else { panic!("the peer is not told: {last:?}") };
+    assert_eq!(close.code(), error.close_code());
 }
 
 fn in_place(case: &Case, wire: &[u8]) -> (Vec<Frame>, Result<(), ProtocolError>) {
