@@ -156,7 +156,7 @@ impl Session {
 fn find_tools(part: Option<Part>) -> Result<()> {
     if part != Some(Part::Native) {
         tools::check_wasm_bindgen()?;
-        tools::wasm_target()?;
+        tools::rust_target(tools::WASM_TARGET)?;
         tools::npm::tools()?;
         for browser in Browser::ALL {
             let found = browsers::find(browser)?;
@@ -166,7 +166,8 @@ fn find_tools(part: Option<Part>) -> Result<()> {
     if part.is_none() {
         tools::component("rustfmt", "fmt")?;
         tools::component("clippy", "clippy")?;
-        tools::wasm_target()?;
+        tools::rust_target(tools::NEON_TARGET)?;
+        tools::rust_target(tools::WASM_TARGET)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The checks that run nothing: format, lints, documentation, feature sets, layers, packaging.
 
 use super::Session;
-use crate::tools::{self, WASM_TARGET};
+use crate::tools::{self, NEON_TARGET, WASM_TARGET};
 use crate::{dist, process, size, tidy};
 
 /// The features of a build for the host.
@@ -34,6 +34,7 @@ pub(super) fn run(session: &mut Session) {
     let core = ["check", "--package", "tidegate", "--no-default-features"];
     cargo(session, "core alone, host", &core);
     cargo(session, "core alone, wasm32", &[&core[..], &["--target", WASM_TARGET]].concat());
+    cargo(session, "core alone, aarch64", &[&core[..], &["--target", NEON_TARGET]].concat());
     session.step("tidy", |_| tidy::run(None));
 }
 
