@@ -191,8 +191,8 @@ impl Connection {
     /// The next event, its payload owned; `None` if more bytes are needed.
     ///
     /// Messages still come after [`send_close`](Self::send_close), until the peer's close frame.
-    /// A ping is answered here with the newest payload: while a pong waits to be written, at most
-    /// one more is held, and a newer ping replaces it.
+    /// A ping is answered here. While 16 pongs wait to be written, at most one more is held, and a
+    /// newer ping replaces it.
     ///
     /// # Errors
     ///
