@@ -254,3 +254,48 @@ fn consuming_more_than_there_is_is_harmless() {
     client.filled(usize::MAX);
     assert_eq!(client.poll_event(key), Ok(None));
 }
+
+#[test]
+fn what_came_before_a_fault_can_be_answered_if_the_connection_pauses() {
+    // A text, a continuation of nothing, a ping.
+    let input = b"\x81\x02hi\x80\x00\x89\x00";
+    let error = ProtocolError::UnexpectedContinuation;
+    for pause in [false, true] {
+        let mut client = Connection::new(Role::Client, Limits::default());
+        client.set_pause_before_fault(pause);
+        client.receive(input);
+        assert_eq!(client.poll_event(key), Ok(Some(Event::Message("hi".into()))));
+        assert!(!client.is_paused());
+        if pause {
+            assert_eq!(client.poll_event(key), Ok(None));
+            assert!(client.is_paused());
+        } else {
+            assert_eq!(client.poll_event(key), Err(error));
+        }
+        assert_eq!(client.send_text("hi", key).is_ok(), pause);
+        for _ in 0..2 {
+            assert_eq!(client.poll_event(key), Err(error));
+            assert!(!client.is_paused());
+        }
+        let mut server = Connection::new(Role::Server, Limits::default());
+        carry(&mut client, &mut server);
+        let close = CloseFrame::from(error);
+        let echo = pause.then(|| Event::Message("hi".into()));
+        let expected: Vec<Event> = echo.into_iter().chain([Event::Close(Some(close))]).collect();
+        assert_eq!(events(&mut server), expected);
+    }
+}
+
+#[test]
+fn a_close_during_the_pause_is_the_only_one() {
+    let mut client = Connection::new(Role::Client, Limits::default());
+    client.set_pause_before_fault(true);
+    client.receive(b"\x80\x00");
+    assert_eq!(client.poll_event(key), Ok(None));
+    client.send_close(None, key).unwrap();
+    assert_eq!(client.poll_event(key), Err(ProtocolError::UnexpectedContinuation));
+    let mut server = Connection::new(Role::Server, Limits::default());
+    carry(&mut client, &mut server);
+    assert_eq!(events(&mut server), [Event::Close(None)]);
+    assert!(client.should_end_transport());
+}
