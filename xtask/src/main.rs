@@ -6,6 +6,7 @@ mod cli;
 mod demo;
 mod dist;
 mod hash;
+mod listen;
 mod place;
 mod process;
 mod runner;

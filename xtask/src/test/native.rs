@@ -1,4 +1,4 @@
-//! Tests on the host: unit, integration and documentation tests of the whole workspace.
+//! Tests on the host: unit, integration and documentation tests of the whole workspace, and the examples.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::cargo::{self, Program};
 use super::checks::NATIVE;
-use super::{Session, Tally, output};
+use super::{Session, Tally, examples, output};
 use crate::place::Place;
 use crate::process::{self, End, Wait};
 
@@ -26,6 +26,7 @@ pub(super) fn run(session: &mut Session) {
     let mut documentation = session.cargo();
     documentation.args(["test", "--doc", "--package", "tidegate", "--features", NATIVE]);
     session.step("native tests: documentation", |tally| test(&mut documentation, "doc", tally));
+    session.step("native tests: examples", |_| examples::run());
 }
 
 fn title(program: &Program) -> &str {
