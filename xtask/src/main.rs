@@ -1,5 +1,6 @@
 //! tidegate's own build, demo and test commands: `cargo xtask --help`.
 
+mod autobahn;
 mod behaviours;
 mod bench;
 mod cli;
