@@ -82,11 +82,12 @@ impl<S: ByteStream> NativeTransport<S> {
     /// takes messages while fewer than `output_bytes` wait.
     pub(crate) fn accepted(
         stream: S,
-        connection: Connection,
+        mut connection: Connection,
         output_bytes: usize,
         response: Vec<u8>,
         protocol: String,
     ) -> Self {
+        connection.set_pause_before_fault(true);
         let transport =
             Self::new(Stage::Open { stream, connection: Box::new(connection), preface: response });
         let mut inner = transport.inner.borrow_mut();
@@ -197,6 +198,7 @@ impl<S: ByteStream> Inner<S> {
                 Err(error) => self.fail(error),
                 Ok(accepted) => {
                     let mut connection = Connection::new(Role::Client, crate::proto::ws::Limits::default());
+                    connection.set_pause_before_fault(true);
                     connection.receive(&accepted.rest);
                     let extensions = header(&accepted.headers, "Sec-WebSocket-Extensions");
                     let protocol = accepted.subprotocol.unwrap_or_default();
@@ -216,7 +218,8 @@ impl<S: ByteStream> Inner<S> {
         let mut moved = reads && self.take_events(EVENTS_AT_ONCE);
         let mut much = false;
         for read in 1..=if reads { READS_AT_ONCE } else { 0 } {
-            if self.events.len() >= EVENTS_AT_ONCE {
+            // What came before a fault is answered before the fault is.
+            if self.events.len() >= EVENTS_AT_ONCE || self.is_paused() {
                 much = true;
                 break;
             }
@@ -261,6 +264,10 @@ impl<S: ByteStream> Inner<S> {
             moved = true;
         }
         if much { Moved::Much } else { moved.into() }
+    }
+
+    fn is_paused(&self) -> bool {
+        matches!(&self.stage, Stage::Open { connection, .. } if connection.is_paused())
     }
 
     /// Reads once; `None` if nothing is there now, 0 at the end.

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod blocked;
+mod examples;
 mod foreign;
 mod hostile;
 mod own;

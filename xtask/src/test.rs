@@ -7,6 +7,7 @@
 
 mod cargo;
 mod checks;
+mod examples;
 mod native;
 mod output;
 mod package;
@@ -27,7 +28,7 @@ use crate::{place::Browser, process};
 /// A part of the tests that can be run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Part {
-    /// Unit, integration and documentation tests on the host.
+    /// Unit, integration and documentation tests on the host, the examples, and the Autobahn test suite.
     Native,
     /// wasm tests in Node, Chromium and Firefox, in page and worker.
     Web,

@@ -31,7 +31,8 @@ pub(super) fn run(session: &mut Session) {
     cargo(session, "clippy, npm build", &[&npm[..], &deny].concat());
     documentation(session, "doc, host", &["--features", NATIVE]);
     documentation(session, "doc, wasm32", &["--features", WEB, "--target", WASM_TARGET]);
-    let core = ["check", "--package", "tidegate", "--no-default-features"];
+    // With the example that drives it.
+    let core = ["check", "--package", "tidegate", "--no-default-features", "--lib", "--examples"];
     cargo(session, "core alone, host", &core);
     cargo(session, "core alone, wasm32", &[&core[..], &["--target", WASM_TARGET]].concat());
     cargo(session, "core alone, aarch64", &[&core[..], &["--target", NEON_TARGET]].concat());
