@@ -5,6 +5,7 @@ use core::fmt;
 use super::address::{SubprotocolError, UrlError};
 use super::message::Message;
 use crate::proto::Closed;
+use crate::proto::ws::Refusal;
 use crate::transport::TransportError;
 
 /// Why there is no connection.
@@ -42,11 +43,24 @@ pub enum ConnectError {
     /// This build has no transport: on the host, enable the feature `native`, or use `connect_in` of the
     /// feature `sim`.
     NoTransport,
-    /// `wss:` on the host, where tidegate does not speak TLS yet. Nothing was tried.
+    /// `wss:` on the host in a build without the feature `tls`. Nothing was tried.
     NoTls,
     /// On the host, `connect` has to be called inside a tokio runtime, and `connect_in` inside
     /// `Sim::block_on`. Nothing was tried.
     NoRuntime,
+}
+
+impl ConnectError {
+    /// The answer of a server that refused the opening handshake: its status, its header fields (such as
+    /// `Location` or `WWW-Authenticate`) and the start of its body. Nothing in a browser, which keeps it
+    /// from script.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Failed { source: Some(source), .. } => source.refusal(),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for ConnectError {
@@ -62,7 +76,7 @@ impl fmt::Display for ConnectError {
             }
             Self::TimedOut { .. } => f.write_str("the connection did not open before the deadline"),
             Self::Aborted { .. } => f.write_str("aborted by the caller"),
-            Self::NoTls => f.write_str("wss: is not spoken on the host yet"),
+            Self::NoTls => f.write_str("wss: on the host needs the feature `tls`"),
             Self::NoRuntime => f.write_str("connect was called outside a runtime"),
             Self::NoTransport => {
                 f.write_str("this build has no transport: enable the feature `native`, or use `connect_in`")

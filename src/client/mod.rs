@@ -38,6 +38,8 @@ pub use self::json::Json;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 pub use self::local::{LocalClient, LocalSendError, OffThread};
 pub use self::message::{Blob, Message};
+#[cfg(all(feature = "tls", not(all(target_family = "wasm", target_os = "unknown"))))]
+pub use self::native::{TlsError, TlsOptions};
 pub use self::receiver::Receiver;
 pub use self::sender::{Sender, Sending, Ticket};
 #[cfg(feature = "json")]

@@ -1,6 +1,15 @@
 //! RFC 6455 over a byte stream of tokio: [`proto::ws`](crate::proto::ws) presented as messages.
 //!
-//! Not here: TLS, redirects, retries, queues of the application.
+//! A client gets its stream from a future that dials and greets; a server has one already. From there on
+//! both are the same.
+//!
+//! Not here: which streams are dialled, redirects, retries, queues of the application.
+
+pub(crate) mod dial;
+mod greet;
+mod keys;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 
 use core::cell::RefCell;
 use core::ops::Range;
@@ -9,15 +18,14 @@ use core::task::{Context, Poll};
 use std::collections::VecDeque;
 use std::io;
 
-use chacha20::ChaCha12Rng;
-use chacha20::rand_core::{Rng as _, SeedableRng as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+pub(crate) use self::greet::greet;
+pub(crate) use self::keys::Keys;
 use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Payload, Slot, Transmit};
 use crate::proto::ws::{
-    ClientHandshake, CloseCode, CloseFrame, Connection, Event, HandshakeError, Headers, Message, MessageKind,
-    Role,
+    Accepted, CloseCode, CloseFrame, Connection, Event, Headers, Limits, Message, MessageKind, Role,
 };
 
 /// Most bytes that may wait to be written before the queue has to wait. Small, because a pong and a
@@ -31,14 +39,18 @@ const READS_AT_ONCE: usize = 16;
 /// brings more than the receive queue has places for.
 const EVENTS_AT_ONCE: usize = 4_096;
 
-/// How much of the response of a handshake is read at once.
-const HEAD_BYTES: usize = 4 << 10;
-
 /// A stream of bytes in both directions.
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
 
-type Dial<S> = Pin<Box<dyn Future<Output = io::Result<S>> + Send>>;
+/// A stream on which a client's opening handshake is done.
+pub(crate) struct Established<S> {
+    pub(crate) stream: S,
+    pub(crate) accepted: Accepted,
+}
+
+/// Everything up to the open connection. Dropping it lets go of all that it holds.
+pub(crate) type Connecting<S> = Pin<Box<dyn Future<Output = Result<Established<S>, TransportError>> + Send>>;
 
 /// See the module's page.
 pub(crate) struct NativeTransport<S> {
@@ -62,10 +74,8 @@ struct Inner<S> {
 }
 
 enum Stage<S> {
-    /// The byte stream is being opened; the handshake waits for it.
-    Dialing(Dial<S>, Option<Box<ClientHandshake>>),
-    /// The request goes out (`written` bytes of it have), the response comes in.
-    Greeting { stream: S, handshake: Box<ClientHandshake>, written: usize },
+    /// The byte stream is being opened, and the opening handshake done on it.
+    Connecting(Connecting<S>),
     /// Frames go both ways. `preface` is written before them (a server's response).
     Open { stream: S, connection: Box<Connection>, preface: Vec<u8> },
     /// Over.
@@ -73,9 +83,9 @@ enum Stage<S> {
 }
 
 impl<S: ByteStream> NativeTransport<S> {
-    /// A client that dials, then greets.
-    pub(crate) fn dial(dial: Dial<S>, handshake: ClientHandshake) -> Self {
-        Self::new(Stage::Dialing(dial, Some(Box::new(handshake))))
+    /// A client that is open once `connecting` is done.
+    pub(crate) fn connecting(connecting: Connecting<S>) -> Self {
+        Self::new(Stage::Connecting(connecting))
     }
 
     /// A server whose client has been read from; `response` accepts it. The codec of `connection`
@@ -116,8 +126,7 @@ impl<S: ByteStream> NativeTransport<S> {
         let mut inner = self.inner.borrow_mut();
         let before = inner.stage_number();
         let moved = match &mut inner.stage {
-            Stage::Dialing(..) => inner.poll_dial(cx).into(),
-            Stage::Greeting { .. } => inner.poll_greet(cx).into(),
+            Stage::Connecting(_) => inner.poll_connecting(cx).into(),
             Stage::Open { .. } => inner.poll_open(cx, reads),
             Stage::Over => Moved::Nothing,
         };
@@ -134,82 +143,28 @@ impl<S: ByteStream> Inner<S> {
     /// Distinguishes stages, so that the next one is polled as soon as it is reached.
     fn stage_number(&self) -> u8 {
         match self.stage {
-            Stage::Dialing(..) => 0,
-            Stage::Greeting { .. } => 1,
-            Stage::Open { .. } => 2,
-            Stage::Over => 3,
+            Stage::Connecting(_) => 0,
+            Stage::Open { .. } => 1,
+            Stage::Over => 2,
         }
     }
 
-    fn poll_dial(&mut self, cx: &mut Context<'_>) -> bool {
-        let Stage::Dialing(dial, handshake) = &mut self.stage else { return false };
-        match dial.as_mut().poll(cx) {
+    fn poll_connecting(&mut self, cx: &mut Context<'_>) -> bool {
+        let Stage::Connecting(connecting) = &mut self.stage else { return false };
+        match connecting.as_mut().poll(cx) {
             Poll::Pending => return false,
-            Poll::Ready(Err(error)) => self.fail(TransportError::Connect { message: error.to_string() }),
-            Poll::Ready(Ok(stream)) => {
-                if let Some(handshake) = handshake.take() {
-                    self.stage = Stage::Greeting { stream, handshake, written: 0 };
-                }
+            Poll::Ready(Err(error)) => self.fail(error),
+            Poll::Ready(Ok(Established { stream, accepted })) => {
+                let mut connection = Connection::new(Role::Client, Limits::default());
+                connection.receive(&accepted.rest);
+                let extensions = header(&accepted.headers, "Sec-WebSocket-Extensions");
+                let protocol = accepted.subprotocol.unwrap_or_default();
+                self.opened = Opened { protocol, extensions };
+                self.events.push_back(TransportEvent::Opened);
+                self.stage = Stage::Open { stream, connection: Box::new(connection), preface: Vec::new() };
             }
         }
         true
-    }
-
-    fn poll_greet(&mut self, cx: &mut Context<'_>) -> bool {
-        let Stage::Greeting { stream, handshake, written } = &mut self.stage else { return false };
-        while let Some(rest) = handshake.request().get(*written..)
-            && !rest.is_empty()
-        {
-            match Pin::new(&mut *stream).poll_write(cx, rest) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(n)) if n > 0 => *written += n,
-                Poll::Ready(Ok(_)) => {
-                    self.fail(broken(&io::ErrorKind::WriteZero.into()));
-                    return true;
-                }
-                Poll::Ready(Err(error)) => {
-                    self.fail(broken(&error));
-                    return true;
-                }
-            }
-        }
-        let _ = Pin::new(&mut *stream).poll_flush(cx);
-        let mut bytes = [0; HEAD_BYTES];
-        loop {
-            let mut buffer = ReadBuf::new(&mut bytes);
-            let answer = match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-                Poll::Pending => return false,
-                Poll::Ready(Err(error)) => Err(broken(&error)),
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
-                    Err(handshake_failed(&HandshakeError::Truncated))
-                }
-                Poll::Ready(Ok(())) => match handshake.receive(buffer.filled()) {
-                    Ok(None) => match handshake.refused_status() {
-                        None => continue,
-                        // Its body would tell more, to nobody; and some servers never end it.
-                        Some(status) => Err(refused(status)),
-                    },
-                    Ok(Some(accepted)) => Ok(accepted),
-                    Err(error) => Err(handshake_failed(&error)),
-                },
-            };
-            match answer {
-                Err(error) => self.fail(error),
-                Ok(accepted) => {
-                    let mut connection = Connection::new(Role::Client, crate::proto::ws::Limits::default());
-                    connection.receive(&accepted.rest);
-                    let extensions = header(&accepted.headers, "Sec-WebSocket-Extensions");
-                    let protocol = accepted.subprotocol.unwrap_or_default();
-                    self.opened = Opened { protocol, extensions };
-                    self.events.push_back(TransportEvent::Opened);
-                    if let Stage::Greeting { stream, .. } = core::mem::replace(&mut self.stage, Stage::Over) {
-                        self.stage =
-                            Stage::Open { stream, connection: Box::new(connection), preface: Vec::new() };
-                    }
-                }
-            }
-            return true;
-        }
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>, reads: bool) -> Moved {
@@ -223,12 +178,11 @@ impl<S: ByteStream> Inner<S> {
             // After the last read there may be more, of which no waker knows.
             much = read == READS_AT_ONCE;
             match self.read(cx) {
-                Ok(Some(0)) => {
-                    self.take_events(usize::MAX);
-                    // A close frame that came with the end of the stream is still answered.
-                    let _ = self.write(cx);
-                    self.end(None);
-                    return Moved::Something;
+                Ok(Some(0)) => return self.stream_ended(cx, None),
+                // TLS says so if the peer ends without a word of TLS. Whether a close frame came before
+                // counts, and nothing else: RFC 6455 needs no such word.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return self.stream_ended(cx, Some(broken(&error)));
                 }
                 Ok(Some(_)) => moved |= self.take_events(EVENTS_AT_ONCE),
                 Ok(None) => {
@@ -261,6 +215,20 @@ impl<S: ByteStream> Inner<S> {
             moved = true;
         }
         if much { Moved::Much } else { moved.into() }
+    }
+
+    /// Nothing more will be read.
+    fn stream_ended(&mut self, cx: &mut Context<'_>, error: Option<TransportError>) -> Moved {
+        self.take_events(usize::MAX);
+        // A close frame that came with the end of the stream is still answered, and so is the end itself,
+        // as far as that takes no waiting.
+        if self.write(cx).is_ok_and(|written| written)
+            && let Stage::Open { stream, .. } = &mut self.stage
+        {
+            let _ = Pin::new(stream).poll_shutdown(cx);
+        }
+        self.end(error);
+        Moved::Something
     }
 
     /// Reads once; `None` if nothing is there now, 0 at the end.
@@ -354,11 +322,11 @@ impl<S: ByteStream> Inner<S> {
         self.events.push_back(TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false });
     }
 
-    /// An open connection has ended.
+    /// An open connection has ended. After both close frames nothing is wrong, however it did.
     fn end(&mut self, error: Option<TransportError>) {
         if let Stage::Open { mut connection, .. } = core::mem::replace(&mut self.stage, Stage::Over) {
             let closed = connection.transport_ended();
-            self.events.extend(error.map(TransportEvent::Failed));
+            self.events.extend(error.filter(|_| !closed.was_clean).map(TransportEvent::Failed));
             self.events.push_back(TransportEvent::Closed {
                 code: closed.code.get(),
                 reason: closed.reason.as_str().into(),
@@ -439,48 +407,8 @@ fn broken(error: &io::Error) -> TransportError {
     TransportError::Io { message: error.to_string() }
 }
 
-fn handshake_failed(error: &HandshakeError) -> TransportError {
-    match error {
-        HandshakeError::Refused(refusal) | HandshakeError::Version { refusal, .. } => refused(refusal.status),
-        _ => TransportError::Handshake { status: None, message: error.to_string() },
-    }
-}
-
-fn refused(status: u16) -> TransportError {
-    let message = format!("the server answered with status {status}");
-    TransportError::Handshake { status: Some(status), message }
-}
-
 /// All values of a field, as one.
 fn header(headers: &Headers, name: &str) -> String {
     let values: Vec<_> = headers.all(name).map(String::from_utf8_lossy).collect();
     values.join(", ")
-}
-
-/// Masking keys and nonces: a cryptographic generator of each connection's own, seeded by the operating
-/// system's.
-///
-/// RFC 6455 section 10.3: a key must not be predictable, or a peer could choose the bytes on the wire.
-pub(crate) struct Keys(ChaCha12Rng);
-
-impl Keys {
-    pub(crate) fn new() -> Self {
-        let mut seed = [0; 32];
-        // An operating system without random numbers cannot run anything that is secure; going on with
-        // predictable keys would hide it.
-        getrandom::fill(&mut seed).expect("the operating system has random numbers");
-        Self(ChaCha12Rng::from_seed(seed))
-    }
-
-    /// The next masking key.
-    pub(crate) fn next(&mut self) -> [u8; 4] {
-        self.0.next_u32().to_ne_bytes()
-    }
-
-    /// The nonce of one opening handshake.
-    pub(crate) fn nonce(&mut self) -> [u8; 16] {
-        let mut nonce = [0; 16];
-        self.0.fill_bytes(&mut nonce);
-        nonce
-    }
 }

@@ -18,6 +18,8 @@ mod readme;
 mod server;
 #[path = "../client/suite/mod.rs"]
 mod suite;
+#[cfg(feature = "tls")]
+mod tls;
 
 use core::time::Duration;
 

@@ -219,6 +219,17 @@ pub enum HandshakeError {
     Truncated,
 }
 
+impl HandshakeError {
+    /// The response, if it was complete and refused the connection.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) | Self::Version { refusal, .. } => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
