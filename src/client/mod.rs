@@ -27,7 +27,7 @@ mod wait;
 use core::fmt;
 use std::sync::Arc;
 
-pub use self::address::{SubprotocolError, UrlError};
+pub use self::address::{ProxyError, SubprotocolError, UrlError};
 pub use self::builder::{BinaryType, ClientBuilder};
 pub use self::close::{CloseOptions, Closing};
 pub use self::error::{

@@ -3,6 +3,7 @@
 //! Not here: frames and the opening handshake (the transport's), and what a browser can do, too.
 
 mod options;
+mod proxy;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -11,6 +12,7 @@ use core::time::Duration;
 use tokio::runtime::Handle;
 
 pub(super) use self::options::HostOptions;
+use self::proxy::Proxy;
 #[cfg(feature = "tls")]
 pub use self::tls::{TlsError, TlsOptions};
 use super::builder::ClientBuilder;
@@ -22,7 +24,7 @@ use crate::driver::{Driver, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
 use crate::proto::ws::{ClientHandshake, ClientRequest, HeadLimits};
 use crate::transport::native::dial::{self, AnyStream};
-use crate::transport::native::{ByteStream, Connecting, Established, Keys, NativeTransport, greet};
+use crate::transport::native::{ByteStream, Connecting, Established, Keys, NativeTransport, greet, tunnel};
 use crate::transport::{Moved, TransportError};
 
 impl<S: ByteStream> PollTransport for NativeTransport<S> {
@@ -37,12 +39,12 @@ pub(super) fn start(builder: &ClientBuilder) -> Result<Client, ConnectError> {
     if target.is_secure && !cfg!(feature = "tls") {
         return Err(ConnectError::NoTls);
     }
+    let proxy = builder.host.proxy.as_ref().map(|url| Proxy::new(url, &target.authority())).transpose()?;
     let runtime = runtime()?;
-    let Target { url, host, port, is_secure, request } = target;
-    let handshake = handshake(request);
-    let options = builder.host.clone();
+    let handshake = ClientHandshake::new(target.request.clone(), Keys::new().nonce(), HeadLimits::default());
+    let (url, options) = (target.url.clone(), builder.host.clone());
     let connecting = Box::pin(async move {
-        let mut stream = dial(&host, port, is_secure, options).await?;
+        let mut stream = dial(&target, proxy, options).await?;
         let accepted = greet(&mut stream, handshake).await?;
         Ok(Established { stream, accepted })
     });
@@ -60,6 +62,12 @@ struct Target {
 }
 
 impl Target {
+    /// Host and port, for a proxy.
+    fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
     fn of(builder: &ClientBuilder) -> Result<Self, ConnectError> {
         let resolved =
             address::resolve(&builder.url, builder.base.as_deref(), parse).map_err(ConnectError::Url)?;
@@ -87,24 +95,43 @@ impl Target {
 }
 
 /// The stream on which the opening handshake is done.
-#[cfg_attr(not(feature = "tls"), allow(unused_variables, reason = "what is left out is TLS"))]
 async fn dial(
-    host: &str,
-    port: u16,
-    is_secure: bool,
+    target: &Target,
+    proxy: Option<Proxy>,
     options: HostOptions,
 ) -> Result<AnyStream, TransportError> {
-    let stream = dial::tcp(host, port).await?;
-    #[cfg(feature = "tls")]
-    if is_secure {
-        let config = tls::config(options.tls).await?;
-        return Ok(Box::new(crate::transport::native::tls::handshake(stream, host, config).await?));
-    }
-    Ok(Box::new(stream))
+    let stream: AnyStream = match proxy {
+        None => Box::new(dial::tcp(&target.host, target.port).await?),
+        Some(proxy) => {
+            let stream: AnyStream = Box::new(dial::tcp(&proxy.host, proxy.port).await?);
+            let mut stream = secure(stream, proxy.is_secure, &proxy.host, &options).await?;
+            tunnel(&mut stream, proxy.tunnel).await?;
+            stream
+        }
+    };
+    secure(stream, target.is_secure, &target.host, &options).await
 }
 
-fn handshake(request: ClientRequest) -> ClientHandshake {
-    ClientHandshake::new(request, Keys::new().nonce(), HeadLimits::default())
+/// `stream` with TLS on it, if that `is_secure`.
+#[cfg(feature = "tls")]
+async fn secure(
+    stream: AnyStream,
+    is_secure: bool,
+    host: &str,
+    options: &HostOptions,
+) -> Result<AnyStream, TransportError> {
+    if !is_secure {
+        return Ok(stream);
+    }
+    let config = tls::config(options.tls.clone()).await?;
+    Ok(Box::new(crate::transport::native::tls::handshake(stream, host, config).await?))
+}
+
+/// Where there is no TLS nothing that wants it comes so far.
+#[cfg(not(feature = "tls"))]
+#[allow(clippy::unused_async, reason = "as with TLS")]
+async fn secure(stream: AnyStream, _: bool, _: &str, _: &HostOptions) -> Result<AnyStream, TransportError> {
+    Ok(stream)
 }
 
 fn runtime() -> Result<Handle, ConnectError> {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::proto::ws::{HandshakeError, Refusal};
+use crate::proto::ws::{HandshakeError, Refusal, TunnelError};
 
 /// What a transport knows about a connection that failed, beyond the close event. Browsers tell
 /// nothing.
@@ -14,6 +14,11 @@ pub enum TransportError {
         /// The operating system's words.
         message: String,
     },
+    /// The proxy gave no tunnel to the server.
+    Proxy(
+        /// Its answer, or what was wrong with it.
+        TunnelError,
+    ),
     /// The server's certificate is not to be trusted: not issued by a root that is, expired, for another
     /// name.
     Certificate {
@@ -45,7 +50,8 @@ pub enum TransportError {
 
 impl TransportError {
     /// The answer of a server that refused the opening handshake: its status, its header fields (such as
-    /// `Location` or `WWW-Authenticate`) and the start of its body.
+    /// `Location` or `WWW-Authenticate`) and the start of its body. That of a proxy is in
+    /// [`TunnelError::refusal`].
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
@@ -61,6 +67,7 @@ impl fmt::Display for TransportError {
             Self::Connect { message } => ("could not connect: ", message),
             Self::Certificate { message } => ("the server's certificate is not trusted: ", message),
             Self::Tls { message } => ("tls failed: ", message),
+            Self::Proxy(_) => return f.write_str("no way through the proxy"),
             Self::Handshake(_) => return f.write_str("opening handshake failed"),
             Self::Protocol { message } => ("the peer broke the protocol: ", message),
             Self::Io { message } => ("the connection broke: ", message),
@@ -73,6 +80,7 @@ impl fmt::Display for TransportError {
 impl core::error::Error for TransportError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
+            Self::Proxy(error) => Some(error),
             Self::Handshake(error) => Some(error),
             _ => None,
         }

@@ -20,7 +20,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub(crate) use self::greet::greet;
+pub(crate) use self::greet::{greet, tunnel};
 pub(crate) use self::keys::Keys;
 use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Payload, Slot, Transmit};

@@ -13,6 +13,7 @@ mod blocked;
 mod foreign;
 mod hostile;
 mod own;
+mod proxy;
 mod raw;
 mod readme;
 mod server;

@@ -57,8 +57,8 @@ impl Issuer {
 }
 
 /// Routes on a port of this machine, behind TLS.
-struct TlsNet {
-    port: u16,
+pub(crate) struct TlsNet {
+    pub(crate) port: u16,
     tls: TlsOptions,
 }
 
@@ -80,7 +80,11 @@ impl suite::Net for TlsNet {
 
 /// The own server in the runtime of the test, behind TLS.
 async fn net() -> TlsNet {
-    let issuer = Issuer::new();
+    net_of(&Issuer::new()).await
+}
+
+/// As [`net`], with a certificate by `issuer`.
+pub(crate) async fn net_of(issuer: &Issuer) -> TlsNet {
     let acceptor = issuer.local_server();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -22,5 +22,8 @@ pub(crate) async fn tcp(host: &str, port: u16) -> Result<TcpStream, TransportErr
         stream.set_nodelay(true)?;
         Ok(stream)
     };
-    connect.await.map_err(|error: std::io::Error| TransportError::Connect { message: error.to_string() })
+    connect.await.map_err(|error: std::io::Error| {
+        // With a proxy on the way there are two who may not be there.
+        TransportError::Connect { message: format!("{host} port {port}: {error}") }
+    })
 }

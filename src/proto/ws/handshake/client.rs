@@ -131,6 +131,8 @@ pub enum InvalidRequest {
     HeaderName,
     /// Control characters, or white space at an end.
     HeaderValue,
+    /// Of a proxy's user and password: control characters, or a colon in the name.
+    Credentials,
 }
 
 impl fmt::Display for InvalidRequest {
@@ -141,6 +143,7 @@ impl fmt::Display for InvalidRequest {
             Self::Subprotocol => "subprotocol is not a token or is offered twice",
             Self::HeaderName => "header name is invalid or reserved",
             Self::HeaderValue => "header value holds characters that may not be sent",
+            Self::Credentials => "user or password holds characters that may not be sent",
         })
     }
 }
