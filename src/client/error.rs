@@ -5,7 +5,7 @@ use core::fmt;
 use super::address::{ProxyError, SubprotocolError, UrlError};
 use super::message::Message;
 use crate::proto::Closed;
-use crate::proto::ws::Refusal;
+use crate::proto::ws::{InvalidRequest, Refusal};
 use crate::transport::TransportError;
 
 /// Why there is no connection.
@@ -16,6 +16,13 @@ pub enum ConnectError {
     Url(UrlError),
     /// A subprotocol may not be offered. Nothing was tried.
     Subprotocol(SubprotocolError),
+    /// A header field may not be sent (host only). Nothing was tried.
+    Header {
+        /// The name that was given. The value is not told, since it may be a secret.
+        name: String,
+        /// Whether it is the name or the value that may not.
+        reason: InvalidRequest,
+    },
     /// The proxy's URL names no proxy (host only). Nothing was tried.
     Proxy(ProxyError),
     /// [`RecvLimits::overflow_code`](crate::RecvLimits) may not be sent. Nothing was tried.
@@ -70,6 +77,7 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Url(error) => error.fmt(f),
             Self::Subprotocol(error) => error.fmt(f),
+            Self::Header { name, reason } => write!(f, "the header {name:?} cannot be sent: {reason}"),
             Self::Proxy(error) => error.fmt(f),
             Self::OverflowCode(error) => write!(f, "overflow code: {error}"),
             Self::Forbidden { message } => write!(f, "the host does not allow this connection: {message}"),

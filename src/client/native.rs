@@ -88,6 +88,10 @@ impl Target {
         for name in &builder.protocols {
             request.subprotocol(name).map_err(|_| invalid())?;
         }
+        for (name, value) in &builder.host.headers {
+            let header = |reason| ConnectError::Header { name: name.clone(), reason };
+            request.header(name, &value.0).map_err(header)?;
+        }
         // An IPv6 address is in brackets in a URL and without them everywhere else.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         Ok(Self { host, port, is_secure: url.scheme() == "wss", url: url.into(), request })

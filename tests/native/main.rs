@@ -16,6 +16,7 @@ mod own;
 mod proxy;
 mod raw;
 mod readme;
+mod refused;
 mod server;
 #[path = "../client/suite/mod.rs"]
 mod suite;

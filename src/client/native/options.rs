@@ -1,5 +1,7 @@
 //! What can be said about a connection on the host only: browsers decide all of it themselves.
 
+use core::fmt;
+
 use super::proxy::ProxyUrl;
 use crate::client::ClientBuilder;
 #[cfg(feature = "tls")]
@@ -8,13 +10,55 @@ use crate::client::TlsOptions;
 /// See the module's page.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostOptions {
+    pub(super) headers: Vec<(String, HeaderValue)>,
     pub(super) proxy: Option<ProxyUrl>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<TlsOptions>,
 }
 
+/// A value that is not shown: it may be a token or a cookie.
+#[derive(Clone)]
+pub(super) struct HeaderValue(pub(super) String);
+
+impl fmt::Debug for HeaderValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
+    }
+}
+
 /// Host only, feature `native`: in browsers these are the browser's own business.
 impl ClientBuilder {
+    /// Adds a header field to the opening request, such as `Authorization`, `Cookie`, `Origin` or
+    /// `User-Agent`; call it once for each. A browser lets no script do so.
+    ///
+    /// [`connect`](Self::connect) fails with [`ConnectError::Header`](crate::ConnectError::Header) before
+    /// anything is tried if the name is none or one that the handshake itself sets (`Host`, `Upgrade`,
+    /// `Connection`, `Sec-WebSocket-*`, `Content-Length`, `Transfer-Encoding`, `TE`, `Trailer`), or the
+    /// value holds a line end or another control character, or white space at an end.
+    ///
+    /// Host only.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(token: &str) -> Result<(), tidegate::ConnectError> {
+    /// let builder = tidegate::Client::builder("wss://example.com/live");
+    /// match builder.header("Authorization", format!("Bearer {token}")).connect().await {
+    ///     Ok(client) => println!("open: {client:?}"),
+    ///     // What the server wants instead, if it has refused.
+    ///     Err(error) => match error.refusal() {
+    ///         Some(refusal) => println!("{} {:?}", refusal.status, refusal.headers.value("WWW-Authenticate")),
+    ///         None => return Err(error),
+    ///     },
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.host.headers.push((name.into(), HeaderValue(value.into())));
+        self
+    }
+
     /// Goes through an HTTP proxy: `http://host:port`, or `http://user:password@host:port` with both
     /// percent-encoded, which are sent by Basic authentication. The proxy is asked for a tunnel (`CONNECT`)
     /// for `ws:` as for `wss:`, and looks up the server's name itself; TLS with the server is spoken inside.
