@@ -152,7 +152,7 @@ fn run<S: ByteStream + 'static>(
     let (hub, deadline) = builder.hub(Hub::wake_driver, Duration::from_secs(15));
     let client = Client::new(&hub, url, builder.close.clone());
     let clock = HostClock::new();
-    let transport = NativeTransport::connecting(connecting);
+    let transport = NativeTransport::connecting(connecting, builder.host.transport);
     let deadlines = [deadline, builder.close.deadline()];
     let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, deadlines);
     runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));

@@ -22,7 +22,7 @@ use crate::raw::{accept, read_head};
 use crate::suite::{SHORT, pattern};
 
 /// A request that asks for a WebSocket.
-const REQUEST: &[u8] =
+pub(crate) const REQUEST: &[u8] =
     b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 

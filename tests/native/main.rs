@@ -12,6 +12,7 @@ mod addresses;
 mod blocked;
 mod foreign;
 mod hostile;
+mod long;
 mod own;
 mod proxy;
 mod raw;

@@ -6,10 +6,12 @@ use super::proxy::ProxyUrl;
 use crate::client::ClientBuilder;
 #[cfg(feature = "tls")]
 use crate::client::TlsOptions;
+use crate::transport::native::Options;
 
 /// See the module's page.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostOptions {
+    pub(super) transport: Options,
     pub(super) headers: Vec<(String, HeaderValue)>,
     pub(super) proxy: Option<ProxyUrl>,
     #[cfg(feature = "tls")]
@@ -74,6 +76,23 @@ impl ClientBuilder {
     /// Host only.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.host.proxy = Some(ProxyUrl(url.into()));
+        self
+    }
+
+    /// Cuts messages that are longer into fragments of this many bytes; `None` sends each message as one
+    /// frame, whatever its size. Default 256 KiB. 0 counts as 1.
+    ///
+    /// While a message goes out, pings are answered only between two of its fragments, and only one
+    /// fragment at a time takes memory besides the message itself. Every WebSocket joins fragments
+    /// again, so that an application does not see them; but raw servers that know no fragments do exist.
+    ///
+    /// Host only.
+    ///
+    /// # Specification
+    ///
+    /// [RFC 6455 section 5.4](https://www.rfc-editor.org/rfc/rfc6455#section-5.4).
+    pub fn fragment_bytes(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.host.transport.fragment_bytes = bytes.into();
         self
     }
 
