@@ -23,13 +23,22 @@ use crate::driver::task::{DriverTask, PollTransport};
 use crate::driver::{Driver, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
 use crate::proto::ws::{ClientHandshake, ClientRequest, HeadLimits};
+use crate::time::Timestamp;
 use crate::transport::native::dial::{self, AnyStream};
 use crate::transport::native::{ByteStream, Connecting, Established, Keys, NativeTransport, greet, tunnel};
 use crate::transport::{Moved, TransportError};
 
 impl<S: ByteStream> PollTransport for NativeTransport<S> {
-    fn poll_io(&self, cx: &mut core::task::Context<'_>, reads: bool) -> Moved {
-        self.poll_io(cx, reads)
+    fn poll_io(&self, cx: &mut core::task::Context<'_>, reads: bool, now: Timestamp) -> Moved {
+        self.poll_io(cx, reads, now)
+    }
+
+    fn due(&self) -> Option<Timestamp> {
+        self.due()
+    }
+
+    fn handle_timeout(&self, now: Timestamp) {
+        self.handle_timeout(now);
     }
 }
 

@@ -222,6 +222,12 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         if due.is_some_and(|due| due <= self.clock.now()) { self.pump_timer() } else { due }
     }
 
+    /// The present moment, for the shell.
+    #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     fn receive(&self, incoming: Incoming) {
         if !self.session.borrow().delivers() {
             self.release(incoming.slot());

@@ -81,6 +81,10 @@ pub struct AcceptOptions {
     /// Longer messages are sent in fragments of this many bytes, between which pings are answered; `None`
     /// sends each as one frame. Default 256 KiB. 0 counts as 1.
     pub fragment_bytes: Option<usize>,
+    /// Pings the peer when nothing has come from it for so long, and takes it for gone when nothing comes
+    /// for as long again, as [`ClientBuilder::ping_after`](crate::ClientBuilder::ping_after) has it; `None`
+    /// never does. Default 20 s.
+    pub ping_after: Option<Duration>,
 }
 
 impl Default for AcceptOptions {
@@ -92,6 +96,7 @@ impl Default for AcceptOptions {
             recv_limits: RecvLimits::default(),
             close_within: CloseOptions::default().deadline(),
             fragment_bytes: TransportOptions::default().fragment_bytes,
+            ping_after: TransportOptions::default().ping_after,
         }
     }
 }
@@ -152,7 +157,7 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let client = Client::new(&hub, &request.target, close);
     let protocol = subprotocol.unwrap_or_default().to_owned();
     let output_bytes = options.limits.max_output_bytes;
-    let chosen = TransportOptions { fragment_bytes: options.fragment_bytes };
+    let chosen = TransportOptions { fragment_bytes: options.fragment_bytes, ping_after: options.ping_after };
     let transport = NativeTransport::accepted(stream, connection, output_bytes, response, protocol, chosen);
     let clock = HostClock::new();
     let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, deadlines);

@@ -1,6 +1,7 @@
 //! What a transport knows about a connection that failed.
 
 use core::fmt;
+use core::time::Duration;
 
 use crate::proto::ws::{HandshakeError, Refusal, TunnelError};
 
@@ -41,6 +42,12 @@ pub enum TransportError {
         /// The rule it broke.
         message: String,
     },
+    /// Nothing came from the peer for so long, though it was asked by a ping: the network or the other
+    /// machine is gone.
+    Silent {
+        /// How long it had to answer.
+        within: Duration,
+    },
     /// Reading or writing failed, or the peer vanished without a close frame.
     Io {
         /// The operating system's words.
@@ -70,6 +77,13 @@ impl fmt::Display for TransportError {
             Self::Proxy(_) => return f.write_str("no way through the proxy"),
             Self::Handshake(_) => return f.write_str("opening handshake failed"),
             Self::Protocol { message } => ("the peer broke the protocol: ", message),
+            Self::Silent { within } => {
+                let (seconds, millis) = (within.as_secs(), within.subsec_millis());
+                return write!(
+                    f,
+                    "the peer is silent: nothing came within {seconds}.{millis:03} s of a ping"
+                );
+            }
             Self::Io { message } => ("the connection broke: ", message),
         };
         f.write_str(what)?;

@@ -8,7 +8,9 @@
 pub(crate) mod dial;
 mod greet;
 mod keys;
+mod open;
 mod outgoing;
+mod silence;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 
@@ -16,19 +18,20 @@ use core::cell::RefCell;
 use core::ops::Range;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use self::greet::{greet, tunnel};
 pub(crate) use self::keys::Keys;
-use self::outgoing::Outgoing;
+use self::open::{Bounds, Open, Written};
+use self::silence::{Silence, Verdict};
 use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Payload, Slot, Transmit};
-use crate::proto::ws::{
-    Accepted, CloseCode, CloseFrame, Connection, Event, Headers, Limits, Message, MessageKind, Role,
-};
+use crate::proto::ws::{Accepted, CloseCode, CloseFrame, Connection, Event, Headers, Limits, Message, Role};
+use crate::time::Timestamp;
 
 /// Most bytes that may wait to be written before the queue has to wait. Small, because a pong and a
 /// close frame wait behind them and one fragment more; large enough to fill a segment of loopback.
@@ -59,13 +62,19 @@ pub(crate) type Connecting<S> = Pin<Box<dyn Future<Output = Result<Established<S
 pub(crate) struct Options {
     /// Most bytes of a message that go out in one frame; `None` for any number.
     pub(crate) fragment_bytes: Option<usize>,
+    /// How long the peer may be silent before it is pinged, and again after that; `None` for ever.
+    pub(crate) ping_after: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fragment_bytes: Some(FRAGMENT_BYTES) }
+        Self { fragment_bytes: Some(FRAGMENT_BYTES), ping_after: Some(PING_AFTER) }
     }
 }
+
+/// How long a peer may be silent before it is pinged. Shorter than the 30 s and 60 s after which common
+/// routers and proxies forget a connection that nothing goes over.
+const PING_AFTER: Duration = Duration::from_secs(20);
 
 /// Most bytes of a message that go out in one frame, unless something else is asked for.
 ///
@@ -85,17 +94,15 @@ struct Inner<S> {
     keys: Keys,
     events: VecDeque<TransportEvent>,
     opened: Opened,
-    /// Bytes that may wait to be written: no more than the codec takes, or it would refuse messages
-    /// for which there seemed to be room. At least 1, so that an empty output takes something.
-    output_bytes: usize,
-    /// A longer message is sent in fragments of this many bytes. At least 1.
-    fragment_bytes: usize,
+    bounds: Bounds,
+    /// How long the peer may be silent.
+    ping_after: Option<Duration>,
+    /// Watches for it, once the connection is open.
+    silence: Option<Silence>,
     /// The driver has been told that there is no room.
     room_refused: bool,
     /// The peer's close frame has come, or it broke the protocol: nothing more is received.
     ending: bool,
-    /// Something was written that the stream may keep until it is flushed.
-    needs_flush: bool,
 }
 
 enum Stage<S> {
@@ -105,31 +112,6 @@ enum Stage<S> {
     Open(Open<S>),
     /// Over.
     Over,
-}
-
-/// An open connection.
-struct Open<S> {
-    stream: S,
-    connection: Box<Connection>,
-    /// Written before all frames: a server's response.
-    preface: Vec<u8>,
-    /// The message that is going out in fragments. Until it has, no other is taken.
-    outgoing: Option<Outgoing>,
-    /// The close that waits for it.
-    closing: Option<Close>,
-}
-
-/// A close frame to be sent, with or without a body.
-struct Close(Option<CloseFrame>);
-
-impl<S> Open<S> {
-    fn new(stream: S, connection: Connection, preface: Vec<u8>) -> Self {
-        Self { stream, connection: Box::new(connection), preface, outgoing: None, closing: None }
-    }
-
-    fn has_room(&self, output_bytes: usize) -> bool {
-        self.outgoing.is_none() && self.connection.pending() < output_bytes
-    }
 }
 
 impl<S: ByteStream> NativeTransport<S> {
@@ -150,7 +132,7 @@ impl<S: ByteStream> NativeTransport<S> {
     ) -> Self {
         let transport = Self::new(Stage::Open(Open::new(stream, connection, response)), options);
         let mut inner = transport.inner.borrow_mut();
-        inner.output_bytes = output_bytes.clamp(1, OUTPUT_BYTES);
+        inner.bounds.output_bytes = output_bytes.clamp(1, OUTPUT_BYTES);
         inner.opened.protocol = protocol;
         inner.events.push_back(TransportEvent::Opened);
         drop(inner);
@@ -163,22 +145,54 @@ impl<S: ByteStream> NativeTransport<S> {
             keys: Keys::new(),
             events: VecDeque::new(),
             opened: Opened::default(),
-            output_bytes: OUTPUT_BYTES,
-            fragment_bytes: options.fragment_bytes.unwrap_or(usize::MAX).max(1),
+            bounds: Bounds {
+                output_bytes: OUTPUT_BYTES,
+                fragment_bytes: options.fragment_bytes.unwrap_or(usize::MAX).max(1),
+            },
+            ping_after: options.ping_after,
+            silence: None,
             room_refused: false,
             ending: false,
-            needs_flush: false,
         };
         Self { inner: RefCell::new(inner) }
     }
 
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        let inner = self.inner.borrow();
+        match inner.stage {
+            Stage::Open(_) => inner.silence.as_ref().map(Silence::due),
+            _ => None,
+        }
+    }
+
+    /// Looks whether the peer has been silent for too long.
+    pub(crate) fn handle_timeout(&self, now: Timestamp) {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        let (Stage::Open(open), Some(silence)) = (&mut inner.stage, &mut inner.silence) else { return };
+        match silence.look(now) {
+            Verdict::Wait => {}
+            Verdict::Ask => {
+                let keys = &mut inner.keys;
+                // Without one, if so much waits to be written already that it would not be seen, or the
+                // connection is closing: then what is under way has to do as a question.
+                let _ = open.connection.send_ping(&[], || keys.next());
+            }
+            Verdict::Gone => {
+                let within = silence.after();
+                inner.end(Some(TransportError::Silent { within }));
+            }
+        }
+    }
+
     /// Moves what can be moved, both ways.
-    pub(crate) fn poll_io(&self, cx: &mut Context<'_>, reads: bool) -> Moved {
+    pub(crate) fn poll_io(&self, cx: &mut Context<'_>, reads: bool, now: Timestamp) -> Moved {
         let mut inner = self.inner.borrow_mut();
         let before = inner.stage_number();
         let moved = match &mut inner.stage {
             Stage::Connecting(_) => inner.poll_connecting(cx).into(),
-            Stage::Open(_) => inner.poll_open(cx, reads),
+            Stage::Open(_) => inner.poll_open(cx, reads, now),
             Stage::Over => Moved::Nothing,
         };
         match moved {
@@ -218,7 +232,12 @@ impl<S: ByteStream> Inner<S> {
         true
     }
 
-    fn poll_open(&mut self, cx: &mut Context<'_>, reads: bool) -> Moved {
+    fn poll_open(&mut self, cx: &mut Context<'_>, reads: bool, now: Timestamp) -> Moved {
+        if self.silence.is_none() {
+            self.silence = self.ping_after.map(|after| Silence::new(after, now));
+        }
+        // Whoever does not listen cannot say that nothing was said.
+        let mut alive = !reads;
         let mut moved = reads && self.take_events(EVENTS_AT_ONCE);
         let mut much = false;
         for read in 1..=if reads { READS_AT_ONCE } else { 0 } {
@@ -228,14 +247,18 @@ impl<S: ByteStream> Inner<S> {
             }
             // After the last read there may be more, of which no waker knows.
             much = read == READS_AT_ONCE;
-            match self.read(cx) {
+            let Stage::Open(open) = &mut self.stage else { return Moved::Something };
+            match open.read(cx) {
                 Ok(Some(0)) => return self.stream_ended(cx, None),
                 // TLS says so if the peer ends without a word of TLS. Whether a close frame came before
                 // counts, and nothing else: RFC 6455 needs no such word.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return self.stream_ended(cx, Some(broken(&error)));
                 }
-                Ok(Some(_)) => moved |= self.take_events(EVENTS_AT_ONCE),
+                Ok(Some(_)) => {
+                    alive = true;
+                    moved |= self.take_events(EVENTS_AT_ONCE);
+                }
                 Ok(None) => {
                     much = false;
                     break;
@@ -246,29 +269,37 @@ impl<S: ByteStream> Inner<S> {
                 }
             }
         }
-        self.feed();
-        let written = match self.write(cx) {
+        let Stage::Open(open) = &mut self.stage else { return Moved::Something };
+        open.feed(self.bounds, &mut self.keys);
+        let Written { all, unblocked } = match open.write(cx) {
             Ok(written) => written,
             Err(error) => {
                 self.end(Some(broken(&error)));
                 return Moved::Something;
             }
         };
-        let Stage::Open(open) = &mut self.stage else { return Moved::Something };
-        if self.room_refused && open.has_room(self.output_bytes) {
+        if (alive || unblocked)
+            && let Some(silence) = &mut self.silence
+        {
+            silence.heard(now);
+        }
+        if self.room_refused && open.has_room(self.bounds) {
             self.room_refused = false;
             moved = true;
         }
         // The rest of a long message follows when what has come in meanwhile was looked at.
-        much |= written && open.outgoing.is_some();
+        much |= all && open.is_within_message();
         // Both close frames have passed, or the peer was told of its fault. Until then the session
         // keeps the time.
-        let over = written && (self.ending || open.connection.should_end_transport());
+        let over = all && (self.ending || open.connection.should_end_transport());
         // Flushed when no more can be read and no more is to be written, or after so much that others
         // have their turn: a stream with a buffer of its own fills it meanwhile.
-        if written && (over || much || !moved) {
-            match self.flush(cx) {
-                Poll::Ready(Ok(())) if over => return self.shut_down(cx, moved),
+        if all && (over || much || !moved) {
+            match open.flush(cx) {
+                Poll::Ready(Ok(())) if over && open.shut_down(cx).is_ready() => {
+                    self.end(None);
+                    return Moved::Something;
+                }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
                 Poll::Ready(Err(error)) => {
                     self.end(Some(broken(&error)));
@@ -279,63 +310,18 @@ impl<S: ByteStream> Inner<S> {
         if much { Moved::Much } else { moved.into() }
     }
 
-    /// Gives the codec more of the message that is going out, as far as there is room, and the close that
-    /// waits behind it.
-    fn feed(&mut self) {
-        let Stage::Open(Open { connection, outgoing, closing, .. }) = &mut self.stage else { return };
-        let keys = &mut self.keys;
-        while let Some(message) = outgoing
-            && connection.pending() < self.output_bytes
-        {
-            if !message.give(connection, self.fragment_bytes, || keys.next()) {
-                *outgoing = None;
-            }
-        }
-        if outgoing.is_none()
-            && let Some(Close(frame)) = closing.take()
-        {
-            // Closing already, if this fails: then a close frame has been sent.
-            let _ = connection.send_close(frame.as_ref(), || keys.next());
-        }
-    }
-
-    /// Ends the stream, behind all that was written.
-    fn shut_down(&mut self, cx: &mut Context<'_>, moved: bool) -> Moved {
-        let Stage::Open(Open { stream, .. }) = &mut self.stage else { return Moved::Something };
-        if Pin::new(stream).poll_shutdown(cx).is_pending() {
-            return moved.into();
-        }
-        self.end(None);
-        Moved::Something
-    }
-
     /// Nothing more will be read.
     fn stream_ended(&mut self, cx: &mut Context<'_>, error: Option<TransportError>) -> Moved {
         self.take_events(usize::MAX);
         // A close frame that came with the end of the stream is still answered, and so is the end itself,
         // as far as that takes no waiting.
-        if self.write(cx).is_ok_and(|written| written)
-            && let Stage::Open(Open { stream, .. }) = &mut self.stage
+        if let Stage::Open(open) = &mut self.stage
+            && open.write(cx).is_ok_and(|written| written.all)
         {
-            let _ = Pin::new(stream).poll_shutdown(cx);
+            let _ = open.shut_down(cx);
         }
         self.end(error);
         Moved::Something
-    }
-
-    /// Reads once; `None` if nothing is there now, 0 at the end.
-    fn read(&mut self, cx: &mut Context<'_>) -> io::Result<Option<usize>> {
-        let Stage::Open(Open { stream, connection, .. }) = &mut self.stage else { return Ok(None) };
-        let mut buffer = ReadBuf::new(connection.spare());
-        match Pin::new(stream).poll_read(cx, &mut buffer) {
-            Poll::Pending => Ok(None),
-            Poll::Ready(Err(error)) => Err(error),
-            Poll::Ready(Ok(())) => {
-                let n = buffer.filled().len();
-                connection.filled(n);
-                Ok(Some(n))
-            }
-        }
     }
 
     /// Takes what the codec has made of the bytes until `most` wait. Returns whether there was
@@ -378,37 +364,6 @@ impl<S: ByteStream> Inner<S> {
         any
     }
 
-    /// Writes as much as goes. Returns whether nothing is left but in the stream's own buffer.
-    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let Stage::Open(Open { stream, connection, preface, .. }) = &mut self.stage else { return Ok(true) };
-        let mut stream = Pin::new(stream);
-        loop {
-            let rest = if preface.is_empty() { connection.output() } else { preface.as_slice() };
-            if rest.is_empty() {
-                return Ok(true);
-            }
-            match stream.as_mut().poll_write(cx, rest) {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(n)) if preface.is_empty() => connection.consume(n),
-                Poll::Ready(Ok(n)) => drop(preface.drain(..n)),
-                Poll::Ready(Err(error)) => return Err(error),
-            }
-            self.needs_flush = true;
-        }
-    }
-
-    /// Asked again until it is done: a stream with a buffer of its own keeps the rest otherwise.
-    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Stage::Open(Open { stream, .. }) = &mut self.stage else { return Poll::Ready(Ok(())) };
-        if !self.needs_flush {
-            return Poll::Ready(Ok(()));
-        }
-        let polled = Pin::new(stream).poll_flush(cx);
-        self.needs_flush = polled.is_pending();
-        polled
-    }
-
     /// A connection that was never open.
     fn fail(&mut self, error: TransportError) {
         self.stage = Stage::Over;
@@ -438,7 +393,7 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
     fn has_room(&self) -> bool {
         let mut inner = self.inner.borrow_mut();
         let room = match &inner.stage {
-            Stage::Open(open) => open.has_room(inner.output_bytes),
+            Stage::Open(open) => open.has_room(inner.bounds),
             _ => false,
         };
         inner.room_refused |= !room;
@@ -449,34 +404,15 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         let Stage::Open(open) = &mut inner.stage else { return false };
-        if open.outgoing.is_some() {
-            return false;
-        }
-        let (keys, connection) = (&mut inner.keys, &mut open.connection);
-        let short = match Outgoing::cut(part.payload, part.last, inner.fragment_bytes) {
-            Err(short) => short,
-            Ok(long) if connection.can_send() => {
-                open.outgoing = Some(long);
-                inner.feed();
-                return true;
-            }
-            Ok(_) => return false,
-        };
-        let kind = if part.text { MessageKind::Text } else { MessageKind::Binary };
-        let sent = match &short {
-            Payload::Text(text) => connection.send_text(text, || keys.next()),
-            Payload::Binary(bytes) => connection.send_message(kind, bytes, part.last, || keys.next()),
-            Payload::Hosted(_) => return false,
-        };
-        sent.is_ok()
+        open.send(part.payload, part.last, inner.bounds, &mut inner.keys)
     }
 
     fn close(&self, code: Option<u16>, reason: &str) {
         let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
         if let Stage::Open(open) = &mut inner.stage {
             let frame = code.and_then(|code| CloseFrame::new(CloseCode::new(code), reason).ok());
-            open.closing = Some(Close(frame));
-            inner.feed();
+            open.close(frame, inner.bounds, &mut inner.keys);
         }
     }
 

@@ -6,72 +6,20 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tidegate::proto::ws::{
-    CloseCode, CloseFrame, Connection, Event, HeadLimits, Limits, Message, Request, Role, ServerHandshake,
-    no_key,
-};
+use tidegate::proto::ws::{CloseCode, CloseFrame, Event, Message, no_key};
 use tidegate::server::{AcceptOptions, accept};
-use tidegate::{Client, CloseCause, Outcome};
+use tidegate::{CloseCause, Outcome};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
 
 use crate::block_on;
-use crate::blocked::REQUEST;
+use crate::peer::{STREAM_BYTES, pair, request};
 use crate::suite::{amount, pattern};
-
-/// How much a stream of these tests holds: what the peer has not read and yet was written.
-const STREAM_BYTES: usize = 16 << 10;
 
 /// What the transport lets wait beside a fragment.
 const OUTPUT_BYTES: usize = 64 << 10;
 
 /// The size of a fragment where nothing else was asked for.
 const FRAGMENT_BYTES: usize = 256 << 10;
-
-fn request() -> Request {
-    ServerHandshake::new(HeadLimits::default()).receive(REQUEST).unwrap().expect("it is complete")
-}
-
-/// The other end of a connection, in the test's hands: reads only when it is asked to.
-struct Peer {
-    stream: DuplexStream,
-    codec: Connection,
-    /// Bytes read so far.
-    read: usize,
-}
-
-impl Peer {
-    /// Reads until something has come.
-    async fn event(&mut self) -> Event {
-        loop {
-            if let Some(event) = self.codec.poll_event(no_key).expect("the protocol is kept") {
-                return event;
-            }
-            let n = self.stream.read(self.codec.spare()).await.unwrap();
-            assert!(n > 0, "the stream ends early");
-            self.codec.filled(n);
-            self.read += n;
-        }
-    }
-
-    async fn say(&mut self, frame: impl FnOnce(&mut Connection)) {
-        frame(&mut self.codec);
-        self.stream.write_all(self.codec.output()).await.unwrap();
-        self.codec.consume(self.codec.pending());
-    }
-}
-
-/// A server of tidegate's, and its peer once the opening handshake is done.
-async fn pair(options: AcceptOptions) -> (Client, Peer) {
-    let (ours, mut theirs) = tokio::io::duplex(STREAM_BYTES);
-    let server = accept(ours, &request(), None, options).unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(theirs.read_u8().await.unwrap());
-    }
-    let mut limits = Limits::default();
-    limits.max_message_bytes = 1 << 30;
-    (server, Peer { stream: theirs, codec: Connection::new(Role::Client, limits), read: 0 })
-}
 
 #[test]
 fn b66_a_ping_is_answered_within_a_long_message_that_goes_out() {

@@ -1,6 +1,7 @@
 //! What can be said about a connection on the host only: browsers decide all of it themselves.
 
 use core::fmt;
+use core::time::Duration;
 
 use super::proxy::ProxyUrl;
 use crate::client::ClientBuilder;
@@ -93,6 +94,25 @@ impl ClientBuilder {
     /// [RFC 6455 section 5.4](https://www.rfc-editor.org/rfc/rfc6455#section-5.4).
     pub fn fragment_bytes(mut self, bytes: impl Into<Option<usize>>) -> Self {
         self.host.transport.fragment_bytes = bytes.into();
+        self
+    }
+
+    /// Pings the server when nothing has come from it for so long, and takes it for gone when nothing comes
+    /// for as long again: the connection then ends with 1006, and [`failure`](crate::Client::failure) is
+    /// [`TransportError::Silent`](crate::TransportError::Silent). `None` never does. Default 20 s: a
+    /// machine that is switched off, or a network that is away, shows in no other way for minutes or hours.
+    ///
+    /// Every received byte counts as a sign of life, not pongs only, and so does it if a stream that was full
+    /// takes something again; a server that neither sends nor takes anything is taken for gone. While
+    /// nothing is read because the receive queue waits for its reader, nobody is.
+    ///
+    /// Host only: browsers let no script ping.
+    ///
+    /// # Specification
+    ///
+    /// [RFC 6455 section 5.5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.2).
+    pub fn ping_after(mut self, silence: impl Into<Option<Duration>>) -> Self {
+        self.host.transport.ping_after = silence.into();
         self
     }
 
