@@ -1,4 +1,4 @@
-//! What differs between targets: clock, timers, tasks. The only place that asks for the target,
+//! What differs between targets: clock, timers, tasks, whom to trust. The only place that asks for the target,
 //! beside the lines that leave whole files out.
 //!
 //! Not here: sockets (transports), the protocol.
@@ -7,6 +7,8 @@
 pub(crate) mod native;
 #[cfg(feature = "sim")]
 pub(crate) mod sim;
+#[cfg(all(feature = "tls", not(all(target_family = "wasm", target_os = "unknown"))))]
+pub(crate) mod tls;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web;
 

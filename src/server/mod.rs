@@ -64,7 +64,7 @@ use crate::driver::{Driver, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
 use crate::proto::ws::{Connection, InvalidResponse, Limits, Request, Role};
 use crate::proto::{RecvLimits, SendLimits};
-use crate::transport::native::NativeTransport;
+use crate::transport::native::{NativeTransport, Options as TransportOptions};
 
 /// How a connection is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,13 @@ pub struct AcceptOptions {
     /// How long the end may take once the peer has closed, and the close when the last handle is
     /// dropped; `None` for as long as it takes. Default 10 s.
     pub close_within: Option<Duration>,
+    /// Longer messages are sent in fragments of this many bytes, between which pings are answered; `None`
+    /// sends each as one frame. Default 256 KiB. 0 counts as 1.
+    pub fragment_bytes: Option<usize>,
+    /// Pings the peer when nothing has come from it for so long, and takes it for gone when nothing comes
+    /// for as long again, as [`ClientBuilder::ping_after`](crate::ClientBuilder::ping_after) has it; `None`
+    /// never does. Default 20 s.
+    pub ping_after: Option<Duration>,
 }
 
 impl Default for AcceptOptions {
@@ -88,6 +95,8 @@ impl Default for AcceptOptions {
             send_limits: SendLimits::default(),
             recv_limits: RecvLimits::default(),
             close_within: CloseOptions::default().deadline(),
+            fragment_bytes: TransportOptions::default().fragment_bytes,
+            ping_after: TransportOptions::default().ping_after,
         }
     }
 }
@@ -148,7 +157,8 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let client = Client::new(&hub, &request.target, close);
     let protocol = subprotocol.unwrap_or_default().to_owned();
     let output_bytes = options.limits.max_output_bytes;
-    let transport = NativeTransport::accepted(stream, connection, output_bytes, response, protocol);
+    let chosen = TransportOptions { fragment_bytes: options.fragment_bytes, ping_after: options.ping_after };
+    let transport = NativeTransport::accepted(stream, connection, output_bytes, response, protocol, chosen);
     let clock = HostClock::new();
     let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, deadlines);
     // It is open from the first moment: what the caller sends, and a close, must not come upon a

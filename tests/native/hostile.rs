@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 
-use tidegate::proto::ws;
+use tidegate::proto::ws::{self, HandshakeError};
 use tidegate::server::AcceptOptions;
 use tidegate::{Client, CloseCause, ConnectError, Message, TransportError};
 
@@ -34,11 +34,9 @@ fn b05_a_refused_port_says_that_nobody_was_there() {
 fn b05_a_status_is_told() {
     block_on(async {
         for code in [401, 404, 426, 503] {
-            let error = source(fails(&net(), &format!("/status?code={code}")).await);
-            assert!(
-                matches!(error, TransportError::Handshake { status: Some(s), .. } if s == code),
-                "{error:?}"
-            );
+            let error = fails(&net(), &format!("/status?code={code}")).await;
+            let refusal = error.refusal().expect("the server has answered");
+            assert_eq!((refusal.status, refusal.body.as_slice()), (code, &b"no.\n"[..]));
         }
     });
 }
@@ -47,7 +45,7 @@ fn b05_a_status_is_told() {
 fn b05_a_wrong_accept_value_fails() {
     block_on(async {
         let error = source(fails(&net(), "/wrong-accept").await);
-        assert!(matches!(error, TransportError::Handshake { .. }), "{error:?}");
+        assert_eq!(error, TransportError::Handshake(HandshakeError::WrongAccept));
     });
 }
 
@@ -72,7 +70,8 @@ fn b05_a_server_that_hangs_up_or_speaks_no_http_fails() {
             });
             let connecting = tidegate::Client::builder(format!("ws://127.0.0.1:{port}/")).connect();
             let error = source(connecting.await.expect_err("it must fail"));
-            assert!(matches!(error, TransportError::Handshake { status: None, .. }), "{error:?}");
+            let TransportError::Handshake(fault) = error else { panic!("{error:?}") };
+            assert!(fault.refusal().is_none(), "{fault:?}");
         }
     });
 }
