@@ -1,7 +1,7 @@
 //! The client's side of the Autobahn test suite: runs every case that a fuzzing server has.
 //!
 //! ```sh
-//! cargo run --release --features native --example autobahn_client -- ws://127.0.0.1:9001 [AGENT]
+//! cargo run --release --features native,deflate --example autobahn_client -- ws://127.0.0.1:9001 [AGENT]
 //! ```
 //!
 //! The server judges; its report names the client AGENT. `cargo xtask autobahn client` does all of it.
@@ -60,9 +60,12 @@ pub async fn run_cases(server: &str, agent: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How a connection is described. Extensions are offered here.
+/// How a connection is described.
 fn describe(url: &str) -> ClientBuilder {
-    Client::builder(url)
+    let builder = Client::builder(url);
+    #[cfg(feature = "deflate")]
+    let builder = builder.deflate(tidegate::proto::ws::DeflateOptions::default());
+    builder
 }
 
 /// How many cases the server has. It may still be starting.

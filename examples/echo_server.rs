@@ -1,7 +1,7 @@
 //! A WebSocket server that sends every message back as its own type.
 //!
 //! ```sh
-//! cargo run --release --features native --example echo_server -- 127.0.0.1:9002
+//! cargo run --release --features native,deflate --example echo_server -- 127.0.0.1:9002
 //! ```
 //!
 //! It prints where it listens, which tells the port when 0 was asked for, and serves until it is ended.
@@ -11,7 +11,7 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tidegate::proto::ws::{HeadLimits, Limits, Request, ServerHandshake};
+use tidegate::proto::ws::{HeadLimits, Request, ServerHandshake};
 use tidegate::server::{AcceptOptions, accept};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -94,12 +94,17 @@ async fn talk(mut stream: TcpStream) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a client may ask of this server. Extensions are switched on here.
+/// What a client may ask of this server.
 fn options() -> AcceptOptions {
-    let mut limits = Limits::default();
-    limits.max_message_bytes = MAX_MESSAGE_BYTES;
-    limits.max_frame_bytes = MAX_MESSAGE_BYTES;
-    AcceptOptions { limits, ..AcceptOptions::default() }
+    let mut options = AcceptOptions::default();
+    options.limits.max_message_bytes = MAX_MESSAGE_BYTES;
+    options.limits.max_frame_bytes = MAX_MESSAGE_BYTES;
+    // Messages are compressed for a client that offers to.
+    #[cfg(feature = "deflate")]
+    {
+        options.deflate = Some(tidegate::proto::ws::DeflateOptions::default());
+    }
+    options
 }
 
 /// Reads the opening request. A bad one is answered as it deserves; then, and when the client has gone,

@@ -100,6 +100,10 @@ impl Target {
             let header = |reason| ConnectError::Header { name: name.clone(), reason };
             request.header(name, &value.0).map_err(header)?;
         }
+        #[cfg(feature = "deflate")]
+        if let Some(options) = builder.host.deflate {
+            request.deflate(options);
+        }
         // An IPv6 address is in brackets in a URL and without them everywhere else.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         Ok(Self { host, port, is_secure: url.scheme() == "wss", url: url.into(), request })

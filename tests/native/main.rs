@@ -10,6 +10,8 @@
 
 mod addresses;
 mod blocked;
+#[cfg(feature = "deflate")]
+mod compressed;
 mod examples;
 mod foreign;
 mod hostile;

@@ -31,7 +31,7 @@ use crate::tools::{self, Missing};
 use crate::{Silent, process};
 
 /// Features that the examples are built with.
-const FEATURES: &str = "native";
+const FEATURES: &str = "native,deflate";
 
 /// More cases than this do not fail because the machine is busy.
 const MOST_AGAIN: usize = 20;
