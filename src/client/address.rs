@@ -69,6 +69,34 @@ impl fmt::Display for SubprotocolError {
 
 impl core::error::Error for SubprotocolError {}
 
+/// Why a URL does not name a proxy. Of the URL nothing is told, since there may be a password in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// Not an absolute URL with nothing behind host and port.
+    Invalid,
+    /// A scheme other than `http` and `https`.
+    Scheme {
+        /// The scheme, without its colon.
+        scheme: String,
+    },
+    /// User or password are not UTF-8, hold control characters, or there is a colon in the user's name
+    /// (RFC 7617 section 2).
+    Credentials,
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid => f.write_str("not the url of a proxy"),
+            Self::Scheme { scheme } => write!(f, "the scheme {scheme}: of the proxy is not http or https"),
+            Self::Credentials => f.write_str("user or password of the proxy cannot be sent"),
+        }
+    }
+}
+
+impl core::error::Error for ProxyError {}
+
 /// Checks the subprotocols of one offer.
 pub(crate) fn check_subprotocols(names: &[String]) -> Result<(), SubprotocolError> {
     for (at, name) in names.iter().enumerate() {

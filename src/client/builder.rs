@@ -34,6 +34,8 @@ pub struct ClientBuilder {
     pub(crate) send: SendLimits,
     pub(crate) receive: RecvLimits,
     pub(crate) close: CloseOptions,
+    #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
+    pub(super) host: super::native::HostOptions,
 }
 
 impl ClientBuilder {
@@ -47,6 +49,8 @@ impl ClientBuilder {
             send: SendLimits::default(),
             receive: RecvLimits::default(),
             close: CloseOptions::default(),
+            #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
+            host: super::native::HostOptions::default(),
         }
     }
 

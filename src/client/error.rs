@@ -2,9 +2,10 @@
 
 use core::fmt;
 
-use super::address::{SubprotocolError, UrlError};
+use super::address::{ProxyError, SubprotocolError, UrlError};
 use super::message::Message;
 use crate::proto::Closed;
+use crate::proto::ws::{InvalidRequest, Refusal};
 use crate::transport::TransportError;
 
 /// Why there is no connection.
@@ -15,6 +16,15 @@ pub enum ConnectError {
     Url(UrlError),
     /// A subprotocol may not be offered. Nothing was tried.
     Subprotocol(SubprotocolError),
+    /// A header field may not be sent (host only). Nothing was tried.
+    Header {
+        /// The name that was given. The value is not told, since it may be a secret.
+        name: String,
+        /// Whether it is the name or the value that may not.
+        reason: InvalidRequest,
+    },
+    /// The proxy's URL names no proxy (host only). Nothing was tried.
+    Proxy(ProxyError),
     /// [`RecvLimits::overflow_code`](crate::RecvLimits) may not be sent. Nothing was tried.
     OverflowCode(CloseError),
     /// The host refused to try, such as `ws:` from a secure page; its words. Nothing was tried.
@@ -42,11 +52,24 @@ pub enum ConnectError {
     /// This build has no transport: on the host, enable the feature `native`, or use `connect_in` of the
     /// feature `sim`.
     NoTransport,
-    /// `wss:` on the host, where tidegate does not speak TLS yet. Nothing was tried.
+    /// `wss:`, or a proxy with `https:`, on the host in a build without the feature `tls`. Nothing was tried.
     NoTls,
     /// On the host, `connect` has to be called inside a tokio runtime, and `connect_in` inside
     /// `Sim::block_on`. Nothing was tried.
     NoRuntime,
+}
+
+impl ConnectError {
+    /// The answer of a server that refused the opening handshake: its status, its header fields (such as
+    /// `Location` or `WWW-Authenticate`) and the start of its body. Nothing in a browser, which keeps it
+    /// from script.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Failed { source: Some(source), .. } => source.refusal(),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for ConnectError {
@@ -54,6 +77,8 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Url(error) => error.fmt(f),
             Self::Subprotocol(error) => error.fmt(f),
+            Self::Header { name, reason } => write!(f, "the header {name:?} cannot be sent: {reason}"),
+            Self::Proxy(error) => error.fmt(f),
             Self::OverflowCode(error) => write!(f, "overflow code: {error}"),
             Self::Forbidden { message } => write!(f, "the host does not allow this connection: {message}"),
             Self::Failed { source: Some(_), .. } => f.write_str("the connection failed before it was open"),
@@ -62,7 +87,7 @@ impl fmt::Display for ConnectError {
             }
             Self::TimedOut { .. } => f.write_str("the connection did not open before the deadline"),
             Self::Aborted { .. } => f.write_str("aborted by the caller"),
-            Self::NoTls => f.write_str("wss: is not spoken on the host yet"),
+            Self::NoTls => f.write_str("this build has no tls: enable the feature `tls`"),
             Self::NoRuntime => f.write_str("connect was called outside a runtime"),
             Self::NoTransport => {
                 f.write_str("this build has no transport: enable the feature `native`, or use `connect_in`")
@@ -77,6 +102,7 @@ impl core::error::Error for ConnectError {
             // Those that speak in the words of their cause have its cause.
             Self::Url(error) => error.source(),
             Self::Subprotocol(error) => error.source(),
+            Self::Proxy(error) => error.source(),
             Self::Failed { source: Some(source), .. } => Some(source),
             _ => None,
         }

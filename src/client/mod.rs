@@ -27,7 +27,7 @@ mod wait;
 use core::fmt;
 use std::sync::Arc;
 
-pub use self::address::{SubprotocolError, UrlError};
+pub use self::address::{ProxyError, SubprotocolError, UrlError};
 pub use self::builder::{BinaryType, ClientBuilder};
 pub use self::close::{CloseOptions, Closing};
 pub use self::error::{
@@ -38,6 +38,8 @@ pub use self::json::Json;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 pub use self::local::{LocalClient, LocalSendError, OffThread};
 pub use self::message::{Blob, Message};
+#[cfg(all(feature = "tls", not(all(target_family = "wasm", target_os = "unknown"))))]
+pub use self::native::{TlsError, TlsOptions};
 pub use self::receiver::Receiver;
 pub use self::sender::{Sender, Sending, Ticket};
 #[cfg(feature = "json")]

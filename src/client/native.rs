@@ -1,9 +1,20 @@
-//! `connect` on the host: TCP by tokio.
+//! `connect` on the host: TCP by tokio, and TLS.
+//!
+//! Not here: frames and the opening handshake (the transport's), and what a browser can do, too.
+
+mod options;
+mod proxy;
+#[cfg(feature = "tls")]
+mod tls;
 
 use core::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 
+pub(super) use self::options::HostOptions;
+use self::proxy::Proxy;
+#[cfg(feature = "tls")]
+pub use self::tls::{TlsError, TlsOptions};
 use super::builder::ClientBuilder;
 use super::error::ConnectError;
 use super::{Client, UrlError, address};
@@ -11,58 +22,153 @@ use crate::driver::task::{DriverTask, PollTransport};
 use crate::driver::{Driver, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
 use crate::proto::ws::{ClientHandshake, ClientRequest, HeadLimits};
-use crate::transport::Moved;
-use crate::transport::native::{ByteStream, Keys, NativeTransport};
+use crate::time::Timestamp;
+use crate::transport::native::dial::{self, AnyStream};
+use crate::transport::native::{ByteStream, Connecting, Established, Keys, NativeTransport, greet, tunnel};
+use crate::transport::{Moved, TransportError};
 
 impl<S: ByteStream> PollTransport for NativeTransport<S> {
-    fn poll_io(&self, cx: &mut core::task::Context<'_>, reads: bool) -> Moved {
-        self.poll_io(cx, reads)
+    fn poll_io(&self, cx: &mut core::task::Context<'_>, reads: bool, now: Timestamp) -> Moved {
+        self.poll_io(cx, reads, now)
+    }
+
+    fn due(&self) -> Option<Timestamp> {
+        self.due()
+    }
+
+    fn handle_timeout(&self, now: Timestamp) {
+        self.handle_timeout(now);
     }
 }
 
 /// Begins to connect; the driver is a task of the present runtime.
 pub(super) fn start(builder: &ClientBuilder) -> Result<Client, ConnectError> {
-    let resolved =
-        address::resolve(&builder.url, builder.base.as_deref(), parse).map_err(ConnectError::Url)?;
-    let invalid = || ConnectError::Url(UrlError::Invalid { url: builder.url.clone() });
-    let url = url::Url::parse(&resolved).map_err(|_| invalid())?;
-    if url.scheme() == "wss" {
+    let target = Target::of(builder)?;
+    if target.is_secure && !cfg!(feature = "tls") {
         return Err(ConnectError::NoTls);
     }
-    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        return Err(invalid());
-    };
-    let authority = match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    };
-    let target = match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
-    };
-    let mut request = ClientRequest::new(&authority, &target).map_err(|_| invalid())?;
-    for name in &builder.protocols {
-        request.subprotocol(name).map_err(|_| invalid())?;
-    }
-    let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
-
-    let handshake = ClientHandshake::new(request, Keys::new().nonce(), HeadLimits::default());
-    // An IPv6 address is in brackets in a URL and without them everywhere else.
-    let address = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let dial = Box::pin(async move {
-        let stream = TcpStream::connect((address.as_str(), port)).await?;
-        // Messages are written whole, so that waiting for more to come only costs time.
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    let proxy = builder.host.proxy.as_ref().map(|url| Proxy::new(url, &target.authority())).transpose()?;
+    let runtime = runtime()?;
+    let handshake = ClientHandshake::new(target.request.clone(), Keys::new().nonce(), HeadLimits::default());
+    let (url, options) = (target.url.clone(), builder.host.clone());
+    let connecting = Box::pin(async move {
+        let mut stream = dial(&target, proxy, options).await?;
+        let accepted = greet(&mut stream, handshake).await?;
+        Ok(Established { stream, accepted })
     });
+    Ok(run(builder, &runtime, &url, connecting))
+}
+
+/// Who is to be connected to, and what is asked there.
+struct Target {
+    url: String,
+    /// A name or an address, the latter without brackets.
+    host: String,
+    port: u16,
+    is_secure: bool,
+    request: ClientRequest,
+}
+
+impl Target {
+    /// Host and port, for a proxy.
+    fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
+    fn of(builder: &ClientBuilder) -> Result<Self, ConnectError> {
+        let resolved =
+            address::resolve(&builder.url, builder.base.as_deref(), parse).map_err(ConnectError::Url)?;
+        let invalid = || ConnectError::Url(UrlError::Invalid { url: builder.url.clone() });
+        let url = url::Url::parse(&resolved).map_err(|_| invalid())?;
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+            return Err(invalid());
+        };
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        let target = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let mut request = ClientRequest::new(&authority, &target).map_err(|_| invalid())?;
+        for name in &builder.protocols {
+            request.subprotocol(name).map_err(|_| invalid())?;
+        }
+        for (name, value) in &builder.host.headers {
+            let header = |reason| ConnectError::Header { name: name.clone(), reason };
+            request.header(name, &value.0).map_err(header)?;
+        }
+        #[cfg(feature = "deflate")]
+        if let Some(options) = builder.host.deflate {
+            request.deflate(options);
+        }
+        // An IPv6 address is in brackets in a URL and without them everywhere else.
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, port, is_secure: url.scheme() == "wss", url: url.into(), request })
+    }
+}
+
+/// The stream on which the opening handshake is done.
+async fn dial(
+    target: &Target,
+    proxy: Option<Proxy>,
+    options: HostOptions,
+) -> Result<AnyStream, TransportError> {
+    let stream: AnyStream = match proxy {
+        None => Box::new(dial::tcp(&target.host, target.port).await?),
+        Some(proxy) => {
+            let stream: AnyStream = Box::new(dial::tcp(&proxy.host, proxy.port).await?);
+            let mut stream = secure(stream, proxy.is_secure, &proxy.host, &options).await?;
+            tunnel(&mut stream, proxy.tunnel).await?;
+            stream
+        }
+    };
+    secure(stream, target.is_secure, &target.host, &options).await
+}
+
+/// `stream` with TLS on it, if that `is_secure`.
+#[cfg(feature = "tls")]
+async fn secure(
+    stream: AnyStream,
+    is_secure: bool,
+    host: &str,
+    options: &HostOptions,
+) -> Result<AnyStream, TransportError> {
+    if !is_secure {
+        return Ok(stream);
+    }
+    let config = tls::config(options.tls.clone()).await?;
+    Ok(Box::new(crate::transport::native::tls::handshake(stream, host, config).await?))
+}
+
+/// Where there is no TLS nothing that wants it comes so far.
+#[cfg(not(feature = "tls"))]
+#[allow(clippy::unused_async, reason = "as with TLS")]
+async fn secure(stream: AnyStream, _: bool, _: &str, _: &HostOptions) -> Result<AnyStream, TransportError> {
+    Ok(stream)
+}
+
+fn runtime() -> Result<Handle, ConnectError> {
+    Handle::try_current().map_err(|_| ConnectError::NoRuntime)
+}
+
+/// Runs the connection that `connecting` makes, as a task of `runtime`.
+fn run<S: ByteStream + 'static>(
+    builder: &ClientBuilder,
+    runtime: &Handle,
+    url: &str,
+    connecting: Connecting<S>,
+) -> Client {
     let (hub, deadline) = builder.hub(None, Duration::from_secs(15));
-    let client = Client::new(&hub, url.as_str(), builder.close.clone());
+    let client = Client::new(&hub, url, builder.close.clone());
     let clock = HostClock::new();
-    let transport = NativeTransport::dial(dial, handshake);
+    let transport = NativeTransport::connecting(connecting, builder.host.transport);
     let deadlines = [deadline, builder.close.deadline()];
     let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, deadlines);
     runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
-    Ok(client)
+    client
 }
 
 fn parse(url: &str, base: Option<&str>) -> Option<String> {

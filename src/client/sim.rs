@@ -138,7 +138,7 @@ impl fmt::Debug for Sim {
 }
 
 impl PollTransport for SimTransport<World> {
-    fn poll_io(&self, cx: &mut core::task::Context<'_>, reads: bool) -> Moved {
+    fn poll_io(&self, cx: &mut core::task::Context<'_>, reads: bool, _: Timestamp) -> Moved {
         self.poll_io(cx, reads)
     }
 }

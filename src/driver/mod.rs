@@ -63,6 +63,7 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     /// A read that a handle has asked for has ended.
     fn read_done(&self, key: u32, content: Option<Vec<u8>>);
     /// More is known about a failure than the close code says.
+    #[cfg(feature = "client")]
     fn failed(&self, error: crate::transport::TransportError);
     /// No message will be taken any more.
     fn stop_sending(&self);
@@ -164,6 +165,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 let bytes = content.and_then(|content| self.transport.take_bytes(content));
                 self.outlet.read_done(key, bytes);
             }
+            #[cfg(feature = "client")]
             TransportEvent::Failed(error) => self.outlet.failed(error),
             #[cfg(feature = "client")]
             TransportEvent::Closing { code, reason } => {
@@ -220,6 +222,12 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     pub(crate) fn pump_on_time(&self) -> Option<Timestamp> {
         let due = self.pump();
         if due.is_some_and(|due| due <= self.clock.now()) { self.pump_timer() } else { due }
+    }
+
+    /// The present moment, for the shell.
+    #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     fn receive(&self, incoming: Incoming) {

@@ -6,14 +6,22 @@ use core::task::{Context, Poll};
 
 use super::{Driver, HubOutlet};
 use crate::platform::PollTimer;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 use crate::transport::{Moved, Transport};
 
 /// A transport that has to be polled.
 pub(crate) trait PollTransport: Transport {
     /// Moves what can be moved now, both ways, and registers the waker for the rest; unless `reads`,
     /// nothing is taken in.
-    fn poll_io(&self, cx: &mut Context<'_>, reads: bool) -> Moved;
+    fn poll_io(&self, cx: &mut Context<'_>, reads: bool, now: Timestamp) -> Moved;
+
+    /// When it wants to look at the time, if it does.
+    fn due(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Looks at the time.
+    fn handle_timeout(&self, _: Timestamp) {}
 }
 
 /// Runs one connection until it is over and nobody holds on to it.
@@ -42,13 +50,13 @@ impl<T: PollTransport, C: Clock, S: PollTimer> Future for DriverTask<T, C, S> {
             // out with it, and what has come in wants to be seen.
             let due = this.driver.pump_on_time();
             let reads = !this.driver.outlet().hub().reader_is_due();
-            match this.driver.transport().poll_io(cx, reads) {
+            match this.driver.transport().poll_io(cx, reads, this.driver.now()) {
                 Moved::Something => continue,
                 Moved::Much => {
                     // Whoever reads what has come runs in between: a queue that only fills while its
                     // reader waits for a turn would overflow.
                     this.driver.pump_on_time();
-                    cx.waker().wake_by_ref();
+                    this.timer.wake_behind_others(cx);
                     return Poll::Pending;
                 }
                 Moved::Nothing => {}
@@ -56,9 +64,11 @@ impl<T: PollTransport, C: Clock, S: PollTimer> Future for DriverTask<T, C, S> {
             if this.driver.is_over() && this.driver.outlet().hub().is_deserted() {
                 return Poll::Ready(());
             }
+            let due = due.into_iter().chain(this.driver.transport().due()).min();
             if this.timer.poll_due(due, cx).is_pending() {
                 return Poll::Pending;
             }
+            this.driver.transport().handle_timeout(this.driver.now());
             this.driver.pump_timer();
         }
     }

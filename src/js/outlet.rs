@@ -9,7 +9,7 @@ use crate::proto::{
     Closed, Done, Hosted, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot, TicketId,
 };
 use crate::time::Clock;
-use crate::transport::{Incoming, TransportError};
+use crate::transport::Incoming;
 
 /// The room of the send queue, the received messages, and what the facade waits for.
 pub(super) struct FacadeOutlet {
@@ -160,7 +160,8 @@ impl Outlet<HostTransport> for FacadeOutlet {
 
     fn read_done(&self, _: u32, _: Option<Vec<u8>>) {}
 
-    fn failed(&self, _: TransportError) {}
+    #[cfg(feature = "client")]
+    fn failed(&self, _: crate::transport::TransportError) {}
 
     fn stop_sending(&self) {
         self.stopped.set(true);

@@ -1,4 +1,4 @@
-//! What differs between targets: clock, timers, tasks. The only place that asks for the target,
+//! What differs between targets: clock, timers, tasks, whom to trust. The only place that asks for the target,
 //! beside the lines that leave whole files out.
 //!
 //! Not here: sockets (transports), the protocol.
@@ -7,6 +7,8 @@
 pub(crate) mod native;
 #[cfg(feature = "sim")]
 pub(crate) mod sim;
+#[cfg(all(feature = "tls", not(all(target_family = "wasm", target_os = "unknown"))))]
+pub(crate) mod tls;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web;
 
@@ -21,4 +23,7 @@ use crate::time::Timestamp;
 pub(crate) trait PollTimer {
     /// Ready once `due` has come; never for `None`.
     fn poll_due(&mut self, due: Option<Timestamp>, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Has the task polled again once whatever else can run has had its turn.
+    fn wake_behind_others(&mut self, cx: &mut Context<'_>);
 }

@@ -5,6 +5,8 @@
 //!
 //! Not here: retries, queues of the application, protocol decisions.
 
+#[cfg(feature = "client")]
+mod error;
 #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
 pub(crate) mod native;
 #[cfg(feature = "sim")]
@@ -14,6 +16,8 @@ pub(crate) mod web_socket;
 
 use core::ops::Range;
 
+#[cfg(feature = "client")]
+pub use self::error::TransportError;
 use crate::proto::payload::{FetchId, Payload, Slot, Transmit};
 
 /// What has arrived.
@@ -93,7 +97,9 @@ pub(crate) enum TransportEvent {
     Message(Incoming),
     /// The answer to [`Transport::fetch`]; `None` if it could not be read.
     Fetched { token: FetchToken, content: Option<Payload> },
-    /// Why the connection is about to be reported as closed, where more is known than a code.
+    /// Why the connection is about to be reported as closed, where more is known than a code. In the
+    /// npm build nothing ever is.
+    #[cfg(feature = "client")]
     Failed(TransportError),
     /// The peer has closed, or was found to break the protocol: no message is taken any more and
     /// none will come; what waits to be written and the end of the byte stream are still missing.
@@ -103,50 +109,6 @@ pub(crate) enum TransportEvent {
     /// The connection is over. The last event.
     Closed { code: u16, reason: String, was_clean: bool },
 }
-
-/// What a transport knows about a connection that failed, beyond the close event. Browsers tell
-/// nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TransportError {
-    /// No connection to the server: the name is unknown, the port refuses, the network is away.
-    Connect {
-        /// The operating system's words.
-        message: String,
-    },
-    /// The server answered the opening handshake, but not by accepting it.
-    Handshake {
-        /// HTTP status, if there was a complete answer.
-        status: Option<u16>,
-        /// What was wrong with it.
-        message: String,
-    },
-    /// The peer broke RFC 6455 in an open connection.
-    Protocol {
-        /// The rule it broke.
-        message: String,
-    },
-    /// Reading or writing failed, or the peer vanished without a close frame.
-    Io {
-        /// The operating system's words.
-        message: String,
-    },
-}
-
-impl core::fmt::Display for TransportError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let (what, message) = match self {
-            Self::Connect { message } => ("could not connect: ", message),
-            Self::Handshake { message, .. } => ("opening handshake failed: ", message),
-            Self::Protocol { message } => ("the peer broke the protocol: ", message),
-            Self::Io { message } => ("the connection broke: ", message),
-        };
-        f.write_str(what)?;
-        f.write_str(message)
-    }
-}
-
-impl core::error::Error for TransportError {}
 
 /// Carries messages over one connection. All of it is synchronous and may be called back into.
 pub(crate) trait Transport {

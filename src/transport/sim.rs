@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Hosted, HostedKind, Payload, Slot, Transmit};
+use crate::proto::ws::HandshakeError;
 use crate::slab::Slab;
 use crate::time::{Alarm, Timestamp};
 
@@ -248,9 +249,12 @@ impl<W: Alarm + ?Sized> SimTransport<W> {
                     self.offered.contains(&protocol)
                 };
                 if !matches {
-                    let message =
-                        format!("the server chose the subprotocol {protocol:?}, which was not offered");
-                    let failure = TransportError::Handshake { status: Some(101), message };
+                    let fault = if protocol.is_empty() {
+                        HandshakeError::NoSubprotocol
+                    } else {
+                        HandshakeError::UnofferedSubprotocol
+                    };
+                    let failure = TransportError::Handshake(fault);
                     self.events.borrow_mut().push_back(TransportEvent::Failed(failure));
                     self.take(Item::Cut);
                     return;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+mod autobahn;
 mod properties;
 #[cfg(feature = "deflate")]
 mod rfc7692_deflate;

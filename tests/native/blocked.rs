@@ -10,8 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tidegate::proto::ws::{HeadLimits, ServerHandshake};
 use tidegate::server::{AcceptOptions, accept as accept_stream};
 use tidegate::{
-    Client, ClientBuilder, CloseCause, CloseOptions, Closed, ConnectError, Message, SendLimits,
-    TransportError,
+    Client, ClientBuilder, CloseCause, CloseOptions, Closed, Message, SendLimits, TransportError,
 };
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
@@ -19,11 +18,12 @@ use tokio::time::timeout;
 use crate::block_on;
 use crate::hostile::serve_once;
 use crate::own::read_request;
+use crate::peer::with;
 use crate::raw::{accept, read_head};
-use crate::suite::{LONG, SHORT, pattern};
+use crate::suite::{SHORT, pattern};
 
 /// A request that asks for a WebSocket.
-const REQUEST: &[u8] =
+pub(crate) const REQUEST: &[u8] =
     b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
@@ -97,7 +97,7 @@ fn b58_a_server_whose_peer_breaks_the_protocol_and_does_not_read_goes_on_with_ot
         address.send(listener.local_addr().unwrap()).unwrap();
         let mut stream = listener.accept().await.unwrap().0;
         let request = read_request(&mut stream).await.unwrap();
-        let options = AcceptOptions { close_within: Some(SHORT), ..AcceptOptions::default() };
+        let options = with(|options| options.close_within = Some(SHORT));
         let server = accept_stream(stream, &request, None, options).unwrap();
         assert_eq!(server.recv().await, Some(Message::from("")));
         let (mut sink, _receiver) = server.split();
@@ -177,30 +177,6 @@ fn b11_a_close_that_comes_with_the_end_of_the_stream_is_answered() {
     let closed = block_on(async { client(port).connect().await.unwrap().closed().await });
     assert_eq!((closed.code, closed.was_clean), (1000, true));
     assert_eq!(told.recv().unwrap().first(), Some(&0x88), "a close frame");
-}
-
-#[test]
-fn b05_a_refusal_is_told_by_its_status_however_its_body_ends() {
-    for answer in [
-        "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\nno entry",
-        "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 1000\r\n\r\nthe rest never comes",
-        "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nnev",
-        "HTTP/1.0 404 Not Found\r\n\r\n",
-    ] {
-        let (release, until) = mpsc::channel::<()>();
-        let port = serve_once(move |mut stream| {
-            read_head(&mut stream);
-            stream.write_all(answer.as_bytes()).unwrap();
-            let _ = until.recv();
-        });
-        let failed = block_on(client(port).connect_within(LONG).connect());
-        let Err(ConnectError::Failed { source: Some(TransportError::Handshake { status, .. }), .. }) = failed
-        else {
-            panic!("{answer}: {failed:?}")
-        };
-        assert_eq!(status.map(|status| status.to_string()).as_deref(), answer.get(9..12));
-        drop(release);
-    }
 }
 
 #[test]

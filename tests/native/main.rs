@@ -10,16 +10,26 @@
 
 mod addresses;
 mod blocked;
+#[cfg(feature = "deflate")]
+mod compressed;
 mod differential;
+mod examples;
 mod foreign;
 mod hostile;
 mod keys;
+mod long;
 mod own;
+mod peer;
+mod proxy;
 mod raw;
 mod readme;
+mod refused;
 mod server;
+mod silent;
 #[path = "../client/suite/mod.rs"]
 mod suite;
+#[cfg(feature = "tls")]
+mod tls;
 
 use core::time::Duration;
 
@@ -56,4 +66,11 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let limit = Duration::from_secs(if option_env!("TIDEGATE_FULL").is_some() { 600 } else { 60 });
     runtime.block_on(async { tokio::time::timeout(limit, test).await.expect("the test hangs") })
+}
+
+/// As [`block_on`], in virtual time: when all wait, it is at once the moment that the first waits for. Not
+/// for sockets, on whose peers nobody can be seen to wait.
+fn in_virtual_time<T>(test: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time().start_paused(true).build().expect("a runtime").block_on(test)
 }

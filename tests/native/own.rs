@@ -4,8 +4,8 @@ use sha2::{Digest, Sha256};
 use tidegate::proto::ws::{HeadLimits, Request, ServerHandshake};
 use tidegate::server::{AcceptOptions, accept};
 use tidegate::{Client, Message};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::TcpNet;
 use crate::raw::parameter;
@@ -17,6 +17,7 @@ pub(crate) async fn net() -> TcpNet {
     let port = listener.local_addr().expect("it is bound").port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
             tokio::spawn(serve(stream));
         }
     });
@@ -24,7 +25,7 @@ pub(crate) async fn net() -> TcpNet {
 }
 
 /// Reads the request; `None` if the client has gone before it had said it.
-pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Request> {
+pub(crate) async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
     let mut handshake = ServerHandshake::new(HeadLimits::default());
     let mut bytes = [0; 4096];
     loop {
@@ -35,8 +36,16 @@ pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<Request> {
     }
 }
 
-async fn serve(mut stream: TcpStream) {
-    let _ = stream.set_nodelay(true);
+/// Serves one connection.
+pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    serve_with(stream, AcceptOptions::default()).await;
+}
+
+/// Serves one connection, accepted with `options`.
+pub(crate) async fn serve_with(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    options: AcceptOptions,
+) {
     let Some(request) = read_request(&mut stream).await else { return };
     let target = request.target.clone();
     let path = target.split('?').next().expect("it has a first part");
@@ -52,7 +61,6 @@ async fn serve(mut stream: TcpStream) {
             core::future::pending::<()>().await;
         }
         _ => {
-            let options = AcceptOptions::default();
             let client = accept(stream, &request, chosen.as_deref(), options).expect("it was offered");
             talk(client, path, &target).await;
         }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::test::{self, Options, Part};
-use crate::{behaviours, bench, demo, dist, fuzz, size, tidy};
+use crate::{autobahn, behaviours, bench, demo, dist, fuzz, size, tidy};
 
 /// Build, test and show tidegate.
 #[derive(Parser)]
@@ -31,6 +31,8 @@ enum Command {
         #[command(flatten)]
         table: Table,
     },
+    /// Run the Autobahn test suite against the client, the server, or both
+    Autobahn(autobahn::Options),
     /// Measure the npm package against a raw WebSocket in the same page, in both browsers
     Bench(bench::Options),
     /// Look for inputs that break a promise of the codec or the native transport
@@ -62,6 +64,7 @@ pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Test { part, full, table } => test::run(Options { part, full }, table.json.as_deref()),
+        Command::Autobahn(options) => autobahn::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Dist(table) => dist::run(table.json.as_deref()),

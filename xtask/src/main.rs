@@ -1,5 +1,6 @@
 //! tidegate's own build, demo and test commands: `cargo xtask --help`.
 
+mod autobahn;
 mod behaviours;
 mod bench;
 mod cli;
@@ -7,6 +8,7 @@ mod demo;
 mod dist;
 mod fuzz;
 mod hash;
+mod listen;
 mod place;
 mod process;
 mod runner;

@@ -1,4 +1,4 @@
-//! The opening handshake, both roles, requests and responses as data.
+//! The opening handshake, both roles, requests and responses as data; and what is asked of a proxy before.
 //!
 //! Not here: sockets, URLs, TLS, following redirects, drawing the nonce, HTTP beyond one head.
 
@@ -6,10 +6,12 @@ mod body;
 mod client;
 mod head;
 mod server;
+mod tunnel;
 
 pub use client::{Accepted, ClientHandshake, ClientRequest, HandshakeError, InvalidRequest, Refusal};
 pub use head::{HeadLimits, Headers, InvalidHead};
 pub use server::{InvalidResponse, Request, RequestError, Response, ServerHandshake};
+pub use tunnel::{ProxyTunnel, TunnelError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

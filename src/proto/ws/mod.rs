@@ -120,7 +120,8 @@ pub use encoder::{Control, Encoder, SendError, no_key};
 pub use frame::{Frame, FrameRef};
 pub use handshake::{
     Accepted, ClientHandshake, ClientRequest, HandshakeError, HeadLimits, Headers, InvalidHead,
-    InvalidRequest, InvalidResponse, Refusal, Request, RequestError, Response, ServerHandshake, accept_key,
+    InvalidRequest, InvalidResponse, ProxyTunnel, Refusal, Request, RequestError, Response, ServerHandshake,
+    TunnelError, accept_key,
 };
 pub use header::{EncodedHeader, FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
 pub use limits::Limits;

@@ -19,8 +19,10 @@ const KEPT_PART: usize = 1 << 20;
 /// Inflates what the peer sends.
 #[derive(Debug)]
 pub(in super::super) struct Inflater {
-    stream: Decompress,
-    /// The peer starts every message with an empty window.
+    /// Made for the first message, and for each one if the peer starts every message with an empty window:
+    /// its 47 KiB are there only while they are of use.
+    stream: Option<Decompress>,
+    /// It does.
     forgets: bool,
     /// Most bytes of a message.
     limit: u64,
@@ -32,8 +34,7 @@ impl Inflater {
     /// `limit` bytes are taken.
     pub(in super::super) fn new(receiver: Role, agreed: &Deflate, limit: u64) -> Self {
         let forgets = agreed.no_context_takeover(receiver.peer());
-        // Always the largest window, which serves every smaller one.
-        Self { stream: Decompress::new(false), forgets, limit, utf8: Utf8Validator::new() }
+        Self { stream: None, forgets, limit, utf8: Utf8Validator::new() }
     }
 
     /// Appends what `input`, the next bytes of a compressed message, stands for to `body`: never more
@@ -49,7 +50,7 @@ impl Inflater {
         if fin {
             self.take(kind, &TAIL, body)?;
             if self.forgets {
-                self.stream.reset(false);
+                self.stream = None;
             }
             if kind == MessageKind::Text {
                 self.utf8.finish().map_err(|_| ProtocolError::InvalidUtf8)?;
@@ -62,16 +63,18 @@ impl Inflater {
         let too_big = ProtocolError::MessageTooBig { limit: self.limit };
         // Room for the byte that shows that the limit is passed, and for no other.
         let most = usize::try_from(self.limit).unwrap_or(usize::MAX).saturating_add(1);
+        // Always the largest window, which serves every smaller one.
+        let stream = self.stream.get_or_insert_with(|| Decompress::new(false));
         loop {
             let known = body.len();
             if known == body.capacity() {
                 let room = input.len().saturating_mul(2).max(known).max(PIECE_BYTES);
                 body.try_reserve_exact(room.min(most.saturating_sub(known))).map_err(|_| too_big)?;
             }
-            let before = self.stream.total_in();
-            let status = self.stream.decompress_vec(input, body, FlushDecompress::None);
+            let before = stream.total_in();
+            let status = stream.decompress_vec(input, body, FlushDecompress::None);
             let status = status.map_err(|_| ProtocolError::InvalidCompression)?;
-            let taken = usize::try_from(self.stream.total_in() - before).unwrap_or(usize::MAX);
+            let taken = usize::try_from(stream.total_in() - before).unwrap_or(usize::MAX);
             input = input.get(taken..).unwrap_or_default();
             if body.len() >= most {
                 return Err(too_big);
@@ -84,7 +87,7 @@ impl Inflater {
             let is_drained = body.len() < body.capacity();
             if status == Status::StreamEnd {
                 // RFC 7692 §7.2.3.4: a peer may end a block for good; what follows is a new stream.
-                self.stream.reset(false);
+                stream.reset(false);
             } else if is_drained && !input.is_empty() && taken == 0 && body.len() == known {
                 // It neither takes nor gives.
                 return Err(ProtocolError::InvalidCompression);
@@ -99,9 +102,13 @@ impl Inflater {
 /// Deflates what this endpoint sends.
 #[derive(Debug)]
 pub(in super::super) struct Deflater {
-    stream: Compress,
+    /// As [`Inflater::stream`]; 370 KiB.
+    stream: Option<Compress>,
     /// Every message starts with an empty window.
     forgets: bool,
+    level: Compression,
+    /// The window, as a power of two.
+    bits: u8,
     min_bytes: usize,
     enabled: bool,
     /// The compressed form of the part that was given last.
@@ -113,10 +120,11 @@ impl Deflater {
     /// its messages as they are.
     pub(in super::super) fn new(sender: Role, agreed: &Deflate) -> Option<Self> {
         let bits = agreed.bits_to_deflate(sender)?;
-        let level = Compression::new(u32::from(agreed.level));
         Some(Self {
-            stream: Compress::new_with_window_bits(level, false, bits),
+            stream: None,
             forgets: agreed.no_context_takeover(sender),
+            level: Compression::new(u32::from(agreed.level)),
+            bits,
             min_bytes: agreed.min_bytes,
             enabled: true,
             part: Vec::new(),
@@ -140,14 +148,16 @@ impl Deflater {
         if out.capacity() > KEPT_PART {
             *out = Vec::new();
         }
+        let (level, bits) = (self.level, self.bits);
+        let stream = self.stream.get_or_insert_with(|| Compress::new_with_window_bits(level, false, bits));
         let flush = if fin { FlushCompress::Sync } else { FlushCompress::None };
         loop {
             // Room for the end of the block too, so that most messages take one round.
             out.reserve((part.len() / 2).max(64));
-            let (before, known) = (self.stream.total_in(), out.len());
+            let (before, known) = (stream.total_in(), out.len());
             // It fails only if a stream that has ended is given more, and this one never ends.
-            let _ = self.stream.compress_vec(part, out, flush);
-            let taken = usize::try_from(self.stream.total_in() - before).unwrap_or(usize::MAX);
+            let _ = stream.compress_vec(part, out, flush);
+            let taken = usize::try_from(stream.total_in() - before).unwrap_or(usize::MAX);
             part = part.get(taken..).unwrap_or_default();
             let is_drained = part.is_empty() && out.len() < out.capacity();
             if is_drained || (taken == 0 && out.len() == known) {
@@ -159,7 +169,7 @@ impl Deflater {
                 out.truncate(out.len() - TAIL.len());
             }
             if self.forgets {
-                self.stream.reset();
+                self.stream = None;
             }
         }
         out

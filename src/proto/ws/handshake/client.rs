@@ -158,6 +158,8 @@ pub enum InvalidRequest {
     HeaderName,
     /// Control characters, or white space at an end.
     HeaderValue,
+    /// Of a proxy's user and password: control characters, or a colon in the name.
+    Credentials,
 }
 
 impl fmt::Display for InvalidRequest {
@@ -168,6 +170,7 @@ impl fmt::Display for InvalidRequest {
             Self::Subprotocol => "subprotocol is not a token or is offered twice",
             Self::HeaderName => "header name is invalid or reserved",
             Self::HeaderValue => "header value holds characters that may not be sent",
+            Self::Credentials => "user or password holds characters that may not be sent",
         })
     }
 }
@@ -249,6 +252,17 @@ pub enum HandshakeError {
     UnofferedExtension,
     /// The transport ended inside the response.
     Truncated,
+}
+
+impl HandshakeError {
+    /// The response, if it was complete and refused the connection.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) | Self::Version { refusal, .. } => Some(refusal),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for HandshakeError {

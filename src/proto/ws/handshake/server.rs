@@ -311,6 +311,12 @@ impl Response {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// The value of a field of this response.
+    #[cfg(feature = "native")]
+    pub(crate) fn header_value(&self, name: &str) -> Option<&str> {
+        self.headers().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
     /// The body, empty for 101.
     #[must_use]
     pub fn body(&self) -> &[u8] {

@@ -1,0 +1,102 @@
+//! What a transport knows about a connection that failed.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::proto::ws::{HandshakeError, Refusal, TunnelError};
+
+/// What a transport knows about a connection that failed, beyond the close event. Browsers tell
+/// nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// No connection to the server: the name is unknown, the port refuses, the network is away.
+    Connect {
+        /// The operating system's words.
+        message: String,
+    },
+    /// The proxy gave no tunnel to the server.
+    Proxy(
+        /// Its answer, or what was wrong with it.
+        TunnelError,
+    ),
+    /// The server's certificate is not to be trusted: not issued by a root that is, expired, for another
+    /// name.
+    Certificate {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// TLS came to no agreement, or the other end does not speak it.
+    Tls {
+        /// What is wrong.
+        message: String,
+    },
+    /// The server answered the opening handshake, but not by accepting it. [`refusal`](Self::refusal)
+    /// has its answer, if it was a complete one.
+    Handshake(
+        /// What was wrong with it.
+        HandshakeError,
+    ),
+    /// The peer broke RFC 6455 in an open connection.
+    Protocol {
+        /// The rule it broke.
+        message: String,
+    },
+    /// Nothing came from the peer for so long, though it was asked by a ping: the network or the other
+    /// machine is gone.
+    Silent {
+        /// How long it had to answer.
+        within: Duration,
+    },
+    /// Reading or writing failed, or the peer vanished without a close frame.
+    Io {
+        /// The operating system's words.
+        message: String,
+    },
+}
+
+impl TransportError {
+    /// The answer of a server that refused the opening handshake: its status, its header fields (such as
+    /// `Location` or `WWW-Authenticate`) and the start of its body. That of a proxy is in
+    /// [`TunnelError::refusal`].
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Handshake(error) => error.refusal(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, message) = match self {
+            Self::Connect { message } => ("could not connect: ", message),
+            Self::Certificate { message } => ("the server's certificate is not trusted: ", message),
+            Self::Tls { message } => ("tls failed: ", message),
+            Self::Proxy(_) => return f.write_str("no way through the proxy"),
+            Self::Handshake(_) => return f.write_str("opening handshake failed"),
+            Self::Protocol { message } => ("the peer broke the protocol: ", message),
+            Self::Silent { within } => {
+                let (seconds, millis) = (within.as_secs(), within.subsec_millis());
+                return write!(
+                    f,
+                    "the peer is silent: nothing came within {seconds}.{millis:03} s of a ping"
+                );
+            }
+            Self::Io { message } => ("the connection broke: ", message),
+        };
+        f.write_str(what)?;
+        f.write_str(message)
+    }
+}
+
+impl core::error::Error for TransportError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Proxy(error) => Some(error),
+            Self::Handshake(error) => Some(error),
+            _ => None,
+        }
+    }
+}

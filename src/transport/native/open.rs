@@ -1,0 +1,185 @@
+//! An open connection: a byte stream with a codec on it, and what goes over it next.
+//!
+//! Not here: what becomes of what has come, when to read and when to end (the transport).
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::io;
+
+use tokio::io::ReadBuf;
+
+use super::ByteStream;
+use super::keys::Keys;
+use super::outgoing::Outgoing;
+use crate::proto::payload::Payload;
+use crate::proto::ws::{CloseFrame, Connection, MessageKind};
+
+/// How much is given to the codec at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Bytes that may wait to be written: no more than the codec takes, or it would refuse messages
+    /// for which there seemed to be room. At least 1, so that an empty output takes something.
+    pub(super) output_bytes: usize,
+    /// A longer message is sent in fragments of this many bytes. At least 1.
+    pub(super) fragment_bytes: usize,
+}
+
+/// See the module's page.
+pub(super) struct Open<S> {
+    pub(super) stream: S,
+    pub(super) connection: Box<Connection>,
+    /// Written before all frames: a server's response.
+    preface: Vec<u8>,
+    /// The message that is going out in fragments. Until it has, no other is taken.
+    outgoing: Option<Outgoing>,
+    /// The close that waits for it.
+    closing: Option<Close>,
+    /// The stream took nothing when it was last offered something.
+    blocked: bool,
+    /// Something was written that the stream may keep until it is flushed.
+    needs_flush: bool,
+}
+
+/// A close frame to be sent, with or without a body.
+struct Close(Option<CloseFrame>);
+
+/// What came of writing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    /// Nothing waits to be written any more, but in the stream's own buffer.
+    pub(super) all: bool,
+    /// The stream was full and has taken something again: its other end has taken some.
+    pub(super) unblocked: bool,
+}
+
+impl<S: ByteStream> Open<S> {
+    pub(super) fn new(stream: S, connection: Connection, preface: Vec<u8>) -> Self {
+        let mut connection = Box::new(connection);
+        // The application hears of messages later: what came before a fault is answered before the fault is.
+        connection.set_pause_before_fault(true);
+        Self {
+            stream,
+            connection,
+            preface,
+            outgoing: None,
+            closing: None,
+            blocked: false,
+            needs_flush: false,
+        }
+    }
+
+    /// Whether a message is taken now.
+    pub(super) fn has_room(&self, bounds: Bounds) -> bool {
+        !self.is_within_message() && self.connection.pending() < bounds.output_bytes
+    }
+
+    /// Whether a part of a message is out and another is not.
+    pub(super) fn is_within_message(&self) -> bool {
+        self.outgoing.is_some()
+    }
+
+    /// Takes a message, if it can be sent.
+    pub(super) fn send(&mut self, payload: Payload, last: bool, bounds: Bounds, keys: &mut Keys) -> bool {
+        if self.is_within_message() {
+            return false;
+        }
+        let connection = &mut self.connection;
+        let sent = match Outgoing::cut(payload, last, bounds.fragment_bytes) {
+            Ok(long) if connection.can_send() => {
+                self.outgoing = Some(long);
+                self.feed(bounds, keys);
+                return true;
+            }
+            Ok(_) | Err(Payload::Hosted(_)) => return false,
+            Err(Payload::Text(text)) if last => connection.send_text(&text, || keys.next()),
+            Err(Payload::Text(text)) => {
+                connection.send_message(MessageKind::Text, text.as_bytes(), last, || keys.next())
+            }
+            Err(Payload::Binary(bytes)) => {
+                connection.send_message(MessageKind::Binary, &bytes, last, || keys.next())
+            }
+        };
+        sent.is_ok()
+    }
+
+    /// Begins the closing handshake, behind the message that is going out.
+    pub(super) fn close(&mut self, frame: Option<CloseFrame>, bounds: Bounds, keys: &mut Keys) {
+        self.closing = Some(Close(frame));
+        self.feed(bounds, keys);
+    }
+
+    /// Gives the codec more of the message that is going out, as far as there is room, and the close that
+    /// waits behind it.
+    pub(super) fn feed(&mut self, bounds: Bounds, keys: &mut Keys) {
+        let Self { connection, outgoing, closing, .. } = self;
+        while let Some(message) = outgoing
+            && connection.pending() < bounds.output_bytes
+        {
+            if !message.give(connection, bounds.fragment_bytes, || keys.next()) {
+                *outgoing = None;
+            }
+        }
+        if outgoing.is_none()
+            && let Some(Close(frame)) = closing.take()
+        {
+            // Closing already, if this fails: then a close frame has been sent.
+            let _ = connection.send_close(frame.as_ref(), || keys.next());
+        }
+    }
+
+    /// Reads once; `None` if nothing is there now, 0 at the end.
+    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> io::Result<Option<usize>> {
+        let mut buffer = ReadBuf::new(self.connection.spare());
+        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => Ok(None),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) => {
+                let n = buffer.filled().len();
+                self.connection.filled(n);
+                Ok(Some(n))
+            }
+        }
+    }
+
+    /// Writes as much as goes.
+    pub(super) fn write(&mut self, cx: &mut Context<'_>) -> io::Result<Written> {
+        let was_blocked = core::mem::take(&mut self.blocked);
+        let mut any = false;
+        let all = loop {
+            let preface = self.preface.as_slice();
+            let rest = if preface.is_empty() { self.connection.output() } else { preface };
+            if rest.is_empty() {
+                break true;
+            }
+            match Pin::new(&mut self.stream).poll_write(cx, rest) {
+                Poll::Pending => {
+                    self.blocked = true;
+                    break false;
+                }
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(n)) if preface.is_empty() => self.connection.consume(n),
+                Poll::Ready(Ok(n)) => drop(self.preface.drain(..n.min(preface.len()))),
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+            any = true;
+            self.needs_flush = true;
+        };
+        Ok(Written { all, unblocked: was_blocked && any })
+    }
+
+    /// Flushes what was written. Asked again until it is done: a stream with a buffer of its own keeps the
+    /// rest otherwise.
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.needs_flush {
+            return Poll::Ready(Ok(()));
+        }
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.needs_flush = polled.is_pending();
+        polled
+    }
+
+    /// Ends the stream. Whether it can be ended does not matter, only that it was tried.
+    pub(super) fn shut_down(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.stream).poll_shutdown(cx).map(drop)
+    }
+}

@@ -1,0 +1,145 @@
+//! Peers that are there no more, or only seem so, in virtual time.
+
+use core::time::Duration;
+
+use tidegate::proto::ws::{Event, Message, no_key};
+use tidegate::server::AcceptOptions;
+use tidegate::{CloseCause, CloseOptions, TransportError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{Instant, advance, timeout};
+
+use crate::in_virtual_time;
+use crate::peer::{STREAM_BYTES, pair, with};
+use crate::suite::{poll_once, text};
+
+const PING: &[u8] = b"\x89\x00";
+
+const AFTER: Duration = Duration::from_secs(20);
+
+/// Whether `time` has passed since `start`, to the millisecond to which timers are exact.
+fn is_at(start: Instant, time: Duration) -> bool {
+    start.elapsed().abs_diff(time) <= Duration::from_millis(2)
+}
+
+#[test]
+fn a_silent_peer_is_pinged_and_then_taken_for_gone() {
+    in_virtual_time(async {
+        let (server, mut peer) = pair(AcceptOptions::default()).await;
+        let start = Instant::now();
+        let mut ping = [0; 2];
+        peer.stream.read_exact(&mut ping).await.unwrap();
+        assert_eq!(ping, PING);
+        assert!(is_at(start, AFTER), "{:?}", start.elapsed());
+        let closed = server.closed().await;
+        assert!(is_at(start, 2 * AFTER), "{:?}", start.elapsed());
+        assert_eq!((closed.code, closed.was_clean, closed.cause), (1006, false, CloseCause::Peer));
+        assert_eq!(server.failure(), Some(TransportError::Silent { within: AFTER }));
+        // The stream is let go of.
+        assert_eq!(peer.stream.read(&mut [0; 16]).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_peer_that_answers_stays_for_ever() {
+    in_virtual_time(async {
+        let (server, mut peer) = pair(AcceptOptions::default()).await;
+        let start = Instant::now();
+        for number in 1..=100 {
+            // Answered by the codec, as by every browser.
+            assert_eq!(peer.event().await, Event::Ping(Vec::new()));
+            peer.say(|_| ()).await;
+            assert!(is_at(start, number * AFTER), "{:?}", start.elapsed());
+        }
+        server.try_send("still here").unwrap();
+        assert_eq!(peer.event().await, Event::Message(Message::from("still here")));
+    });
+}
+
+#[test]
+fn every_byte_is_a_sign_of_life() {
+    in_virtual_time(async {
+        let (server, mut peer) = pair(AcceptOptions::default()).await;
+        // A message that comes in so slowly that it takes a quarter of an hour.
+        let frame = [&b"\x81\xbc\0\0\0\0"[..], &[0; 60]].concat();
+        for byte in frame {
+            peer.stream.write_all(&[byte]).await.unwrap();
+            advance(Duration::from_secs(15)).await;
+        }
+        assert_eq!(server.recv().await, text(&"\0".repeat(60)));
+        assert_eq!(peer.codec.pending(), 0);
+        server.try_send("no ping before this").unwrap();
+        assert_eq!(peer.event().await, Event::Message(Message::from("no ping before this")));
+    });
+}
+
+#[test]
+fn a_peer_that_takes_what_is_sent_is_there_though_it_says_nothing() {
+    in_virtual_time(async {
+        let (server, mut peer) = pair(AcceptOptions::default()).await;
+        server.try_send(vec![7; 100 * STREAM_BYTES]).unwrap();
+        for _ in 0..50 {
+            advance(Duration::from_secs(15)).await;
+            peer.stream.read_exact(&mut [0; STREAM_BYTES]).await.unwrap();
+        }
+        // From now on it takes nothing more.
+        let start = Instant::now();
+        server.closed().await;
+        assert!(start.elapsed() <= 2 * AFTER + Duration::from_millis(2), "{:?}", start.elapsed());
+        assert_eq!(server.failure(), Some(TransportError::Silent { within: AFTER }));
+    });
+}
+
+#[test]
+fn a_peer_is_not_blamed_while_nobody_listens_to_it() {
+    in_virtual_time(async {
+        let mut options = AcceptOptions::default();
+        options.recv_limits.max_queued_messages = 4;
+        let (server, mut peer) = pair(options).await;
+        // A reader that waits and is then not polled for an hour: reading pauses at half of the queue.
+        let mut reading = Box::pin(server.recv());
+        assert!(poll_once(reading.as_mut()).await.is_pending());
+        for _ in 0..8 {
+            peer.say(|codec| codec.send_text("x", no_key).unwrap()).await;
+        }
+        assert!(timeout(Duration::from_secs(3600), server.closed()).await.is_err());
+        assert_eq!(reading.await, text("x"));
+        for _ in 1..8 {
+            assert_eq!(server.recv().await, text("x"));
+        }
+        assert_eq!(server.failure(), None);
+    });
+}
+
+#[test]
+fn after_a_sleep_of_the_machine_the_peer_has_time_to_answer() {
+    in_virtual_time(async {
+        let (server, mut peer) = pair(AcceptOptions::default()).await;
+        advance(Duration::from_secs(100_000)).await;
+        assert_eq!(peer.event().await, Event::Ping(Vec::new()));
+        advance(AFTER / 2).await;
+        peer.say(|_| ()).await;
+        assert!(timeout(AFTER, server.closed()).await.is_err());
+        assert_eq!(server.failure(), None);
+    });
+}
+
+#[test]
+fn nobody_is_pinged_where_that_is_switched_off() {
+    in_virtual_time(async {
+        let (server, mut peer) = pair(with(|options| options.ping_after = None)).await;
+        assert!(timeout(Duration::from_secs(1_000_000), server.closed()).await.is_err());
+        server.try_send("no ping before this").unwrap();
+        assert_eq!(peer.event().await, Event::Message(Message::from("no ping before this")));
+    });
+}
+
+#[test]
+fn b31_a_close_without_a_deadline_ends_when_the_peer_is_gone() {
+    in_virtual_time(async {
+        let (server, _peer) = pair(AcceptOptions::default()).await;
+        let start = Instant::now();
+        let closed = server.close_with(CloseOptions::default().within(None)).await.unwrap();
+        assert!(is_at(start, 2 * AFTER), "{:?}", start.elapsed());
+        assert_eq!((closed.code, closed.cause), (1006, CloseCause::Unconfirmed));
+    });
+}
