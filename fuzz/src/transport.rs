@@ -10,8 +10,8 @@ mod wire;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate::proto::ws::{
-    CloseCode, CloseFrame, Connection, Event, HeadLimits, Limits, Message as Sent, Role, ServerHandshake,
-    State,
+    ClientHandshake, ClientRequest, CloseCode, CloseFrame, Connection, Event, HeadLimits, Limits,
+    Message as Sent, Request, Role, ServerHandshake, State,
 };
 use tidegate::server::{AcceptOptions, accept};
 use tidegate::{Client, CloseCause, CloseOptions, Message, Outcome, SendError, Sender, Ticket};
@@ -73,10 +73,7 @@ struct Peer {
 }
 
 impl Peer {
-    fn new() -> Self {
-        let mut limits = Limits::default();
-        limits.max_output_bytes = usize::MAX;
-        let connection = Connection::new(Role::Client, limits);
+    fn new(connection: Connection) -> Self {
         Self { connection, sent: Vec::new(), received: Vec::new(), closed: false, keys: 1 }
     }
 
@@ -143,15 +140,15 @@ struct Play<'a> {
     tasks: Vec<JoinHandle<()>>,
     /// It was closed from here, ended, or dropped.
     closing: bool,
-    /// It may close of itself, because nobody takes what has come.
-    may_overflow: bool,
+    /// It never closes of itself: neither when nobody takes what has come, nor when nothing comes.
+    is_patient: bool,
     number: usize,
 }
 
 impl<'a> Play<'a> {
     fn new(data: &'a [u8]) -> Self {
         let mut input = Input::new(data);
-        let choice = input.byte();
+        let (choice, more) = (input.byte(), input.byte());
         let mut options = AcceptOptions::default();
         options.limits.max_output_bytes = [0, 1, 100, 1 << 20][usize::from(choice & 3)];
         options.send_limits.max_queued_messages = [1, 3, 65_536][usize::from(choice >> 2 & 3) % 3];
@@ -161,19 +158,24 @@ impl<'a> Play<'a> {
         if choice & 0x20 != 0 {
             options.close_within = None;
         }
+        if choice & 0x40 != 0 {
+            options.ping_after = None;
+        }
+        options.fragment_bytes = [options.fragment_bytes, Some(7), Some(1_000), None][usize::from(more & 3)];
+        let (request, peer) = if more & 4 == 0 { plain() } else { compressing(&mut options) };
         let wire = Wire::default();
-        let client = accept(wire.stream(), &request(), None, options).expect("it can be accepted");
+        let client = accept(wire.stream(), &request, None, options).expect("it can be accepted");
         let watcher = tokio::spawn(client.closed());
         Self {
             input,
             wire,
-            peer: Peer::new(),
+            peer: Peer::new(peer),
             book: Book::default(),
             client: Some(client),
             watcher,
             tasks: Vec::new(),
             closing: false,
-            may_overflow: choice & 0x10 != 0,
+            is_patient: choice & 0x50 == 0x40,
             number: 0,
         }
     }
@@ -203,7 +205,7 @@ impl<'a> Play<'a> {
                         Err(SendError::Closed(_)) => {
                             assert!(
                                 self.closing
-                                    || self.may_overflow
+                                    || !self.is_patient
                                     || self.peer.connection.state() != State::Open
                                     || self.wire.is_broken()
                             );
@@ -305,8 +307,12 @@ impl<'a> Play<'a> {
     }
 
     fn message(&mut self) -> Message {
-        let len = self.input.length();
-        Message::from(pattern(self.number, len))
+        let bytes = pattern(self.number, self.input.length());
+        if self.number.is_multiple_of(2) {
+            return bytes.into();
+        }
+        // Characters of one and of two bytes.
+        bytes.into_iter().map(char::from).collect::<String>().into()
     }
 
     /// Lets every task run for a while.
@@ -406,12 +412,40 @@ impl<'a> Play<'a> {
     }
 }
 
-/// The request of a client, as some HTTP server has read it.
-fn request() -> tidegate::proto::ws::Request {
-    let head = b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-    let request = ServerHandshake::new(HeadLimits::default()).receive(head);
+/// A client's request as some HTTP server has read it, and the client.
+fn plain() -> (Request, Connection) {
+    let request = ClientRequest::new("example.com", "/").expect("a request");
+    (received(request), Connection::new(Role::Client, peer_limits()))
+}
+
+/// The same with permessage-deflate, to which `options` agree.
+#[cfg(feature = "deflate")]
+fn compressing(options: &mut AcceptOptions) -> (Request, Connection) {
+    let mut wanted = tidegate::proto::ws::DeflateOptions::default();
+    wanted.min_bytes = 0;
+    options.deflate = Some(wanted);
+    let mut request = ClientRequest::new("example.com", "/").expect("a request");
+    request.deflate(wanted);
+    let request = received(request);
+    let (_, agreed) = request.accept_with_deflate(None, &wanted).expect("nothing is chosen");
+    (request, Connection::with_deflate(Role::Client, peer_limits(), agreed.as_ref()))
+}
+
+#[cfg(not(feature = "deflate"))]
+fn compressing(_: &mut AcceptOptions) -> (Request, Connection) {
+    plain()
+}
+
+fn received(request: ClientRequest) -> Request {
+    let sent = ClientHandshake::new(request, [7; 16], HeadLimits::default());
+    let request = ServerHandshake::new(HeadLimits::default()).receive(sent.request());
     request.expect("it is valid").expect("it is complete")
+}
+
+fn peer_limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_output_bytes = usize::MAX;
+    limits
 }
 
 fn content(message: &Message) -> Vec<u8> {
