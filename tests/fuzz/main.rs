@@ -81,7 +81,7 @@ fn b62_no_promise_is_broken_by_some_thousand_random_inputs() {
                 let word = rng.next().to_le_bytes();
                 // Small numbers are more often something that means something.
                 let and = [0xff, 0x8f, 0x0f, 0x83][usize::from(word[7] & 3)];
-                input.extend(word[..1 + usize::from(word[6] & 3)].iter().map(|byte| byte & and));
+                input.extend(word[..=usize::from(word[6] & 3)].iter().map(|byte| byte & and));
             }
             println!("{name}, seed {seed}");
             target(&input);

@@ -18,6 +18,9 @@ use self::generate::{Rng, pieces, stream};
 const MAX_MESSAGE: u16 = 3_000;
 const MAX_FRAME: u16 = 1_000;
 
+/// Damaged streams, in each role.
+const SEEDS: u64 = 6_000;
+
 /// What came out of a codec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Item {
@@ -47,6 +50,9 @@ struct Outcome {
     fault: Option<ProtocolError>,
 }
 
+/// An input, and what comes of it: in our codec, in theirs.
+type Witness = (Vec<u8>, [(Vec<Item>, End); 2]);
+
 /// A difference that is meant.
 struct Difference {
     /// What differs.
@@ -56,7 +62,7 @@ struct Difference {
     /// Whether it explains these two outcomes, ours first.
     explains: fn(&Outcome, &Outcome) -> bool,
     /// The least input that shows it to a client, with what each makes of it.
-    witness: fn() -> (Vec<u8>, [(Vec<Item>, End); 2]),
+    witness: fn() -> Witness,
 }
 
 const DIFFERENCES: &[Difference] = &[
@@ -309,7 +315,6 @@ fn b59_valid_streams_are_read_alike() {
 fn b59_b60_b61_b65_damaged_streams_are_refused_alike_but_for_the_known_differences() {
     let mut counts = vec![0; DIFFERENCES.len()];
     let mut refused = 0;
-    const SEEDS: u64 = 6_000;
     for seed in 0..SEEDS {
         let mut rng = Rng(seed);
         for role in [Role::Client, Role::Server] {

@@ -96,11 +96,11 @@ impl Frame {
         match (self.form, u8::try_from(self.len), u16::try_from(self.len)) {
             (0, Ok(len @ 0..=125), _) => out.push(bit | len),
             (0 | 1, _, Ok(len)) => {
-                out.push(bit | 126);
+                out.push(bit | 0x7e);
                 out.extend(len.to_be_bytes());
             }
             _ => {
-                out.push(bit | 127);
+                out.push(bit | 0x7f);
                 out.extend(self.len.to_be_bytes());
             }
         }
