@@ -19,8 +19,8 @@ const MOST_OPERATIONS: usize = 600;
 /// More than any header has.
 const HEADER: usize = 14;
 
-/// Both pongs that an endpoint may hold, and its close frame.
-const OWN_FRAMES: usize = 3 * (HEADER + 125);
+/// The pongs that an endpoint may hold at most, and its close frame.
+const OWN_FRAMES: usize = 18 * (HEADER + 125);
 
 /// One endpoint, and what it was asked to do.
 struct End {
@@ -28,6 +28,8 @@ struct End {
     limits: Limits,
     /// What the peer must see, in this order: messages that were finished, pings, pongs, a close.
     sent: Vec<Event>,
+    /// Most bytes that a single call may have queued.
+    largest: usize,
     /// The parts of the message that is being sent.
     open: Option<(MessageKind, Vec<u8>)>,
     /// How many of the peer's `sent` have come.
@@ -67,6 +69,7 @@ impl End {
             connection: Connection::new(role, limits),
             limits,
             sent: Vec::new(),
+            largest: 0,
             open: None,
             seen: 0,
             pings: Vec::new(),
@@ -80,14 +83,15 @@ impl End {
     }
 
     /// Judges the result of something that was to be queued, against what was true before.
-    fn check_sent(&self, result: Result<(), SendError>, before: (State, usize), bytes: usize) -> bool {
+    fn check_sent(&mut self, result: Result<(), SendError>, before: (State, usize), bytes: usize) -> bool {
         let (state, pending) = before;
         let is_full = pending > 0 && pending >= self.limits.max_output_bytes;
         match result {
             Ok(()) => {
                 assert!(state == State::Open && !is_full, "taken in {state:?} with {pending} waiting");
-                let most = pending + bytes + OWN_FRAMES;
-                assert!(self.connection.pending() <= most, "{} of {most}", self.connection.pending());
+                let now = self.connection.pending();
+                assert!(now <= pending + bytes, "{now} bytes of {pending} and {bytes}");
+                self.largest = self.largest.max(bytes);
             }
             Err(error) => {
                 assert_eq!(self.connection.pending(), pending, "nothing was queued");
@@ -103,6 +107,12 @@ impl End {
             }
         }
         result.is_ok()
+    }
+
+    /// What waits is bounded, whatever the peer asks for.
+    fn check_bound(&self) {
+        let most = self.limits.max_output_bytes.saturating_add(self.largest + OWN_FRAMES);
+        assert!(self.connection.pending() <= most, "{} bytes wait of {most}", self.connection.pending());
     }
 
     fn before(&self) -> (State, usize) {
@@ -334,6 +344,7 @@ pub fn connection(data: &[u8]) {
                 _ => end.connection.renew_control_allowance(),
             },
         }
+        end.check_bound();
     }
     finish(&mut ends);
 }
