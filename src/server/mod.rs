@@ -167,3 +167,26 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
     Ok(client)
 }
+
+/// [`accept`] on a stream with the traits of `futures-io` 0.3. The connection itself still runs in the present
+/// tokio runtime, in which its timers are.
+///
+/// Feature `futures-io`.
+///
+/// # Errors
+///
+/// As [`accept`].
+#[cfg(feature = "futures-io")]
+pub fn accept_futures_io<S>(
+    stream: S,
+    request: &Request,
+    subprotocol: Option<&str>,
+    options: AcceptOptions,
+) -> Result<Client, AcceptError>
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + Send + 'static,
+{
+    use tokio_util::compat::FuturesAsyncReadCompatExt as _;
+
+    accept(stream.compat(), request, subprotocol, options)
+}

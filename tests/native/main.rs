@@ -13,6 +13,7 @@ mod blocked;
 mod foreign;
 mod hostile;
 mod long;
+mod over;
 mod own;
 mod peer;
 mod proxy;

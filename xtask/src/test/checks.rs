@@ -5,7 +5,7 @@ use crate::tools::{self, WASM_TARGET};
 use crate::{dist, process, size, tidy};
 
 /// The features of a build for the host.
-pub(super) const NATIVE: &str = "native,tls,sim,json";
+pub(super) const NATIVE: &str = "native,tls,futures-io,sim,json";
 
 /// The features of a build for browsers, without those of the npm package.
 pub(super) const WEB: &str = "json";
