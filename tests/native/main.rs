@@ -10,6 +10,7 @@
 
 mod addresses;
 mod blocked;
+mod cancel;
 mod foreign;
 mod hostile;
 mod long;
