@@ -1,5 +1,5 @@
 //! The client over TCP: against tungstenite, and against tidegate's own server; and that server
-//! against tungstenite as client. No test sleeps.
+//! against tungstenite as client; and against the npm package ws in both roles. No test sleeps.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -27,6 +27,7 @@ mod silent;
 mod suite;
 #[cfg(feature = "tls")]
 mod tls;
+mod ws;
 
 use core::time::Duration;
 
