@@ -1,7 +1,7 @@
 //! The server's side of a connection, on the same driver as the client's.
 //!
-//! Not here: listening, HTTP, static files, TLS. Whatever serves HTTP reads the request; what it
-//! has read is judged by [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
+//! Not here: listening, HTTP, static files, certificates. Any byte stream will do, such as the server's
+//! stream of `tokio-rustls` for `wss:`. Whatever serves HTTP reads the request; what it has read is judged by [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
 //! [`Request::new`](crate::proto::ws::Request::new) and then [`accept`]ed here.
 //!
 //! # Examples
