@@ -129,7 +129,11 @@ impl ClientBuilder {
     }
 
     /// The hub of a new connection, with the deadline to use.
-    pub(crate) fn hub(&self, kick: fn(&Hub), connect_within: Duration) -> (Arc<Hub>, Option<Duration>) {
+    pub(crate) fn hub(
+        &self,
+        kick: Option<fn(&Hub)>,
+        connect_within: Duration,
+    ) -> (Arc<Hub>, Option<Duration>) {
         let hub = Hub::new(self.send, self.receive, kick);
         (hub, self.connect_within.unwrap_or(Some(connect_within)))
     }
@@ -149,7 +153,7 @@ impl ClientBuilder {
         };
         let base = self.base.clone().or_else(base_url);
         let url = address::resolve(&self.url, base.as_deref(), parse).map_err(ConnectError::Url)?;
-        let (hub, deadline) = self.hub(web::kick, Duration::from_secs(75));
+        let (hub, deadline) = self.hub(Some(web::kick), Duration::from_secs(75));
         let binary_type = match self.binary_type {
             BinaryType::ArrayBuffer => web_sys::BinaryType::Arraybuffer,
             BinaryType::Blob => web_sys::BinaryType::Blob,

@@ -19,7 +19,6 @@ pub use self::tls::{TlsError, TlsOptions};
 use super::builder::{ClientBuilder, opened};
 use super::error::ConnectError;
 use super::{Client, UrlError, address};
-use crate::driver::hub::Hub;
 use crate::driver::task::{DriverTask, PollTransport};
 use crate::driver::{Driver, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
@@ -177,6 +176,10 @@ impl Target {
             let header = |reason| ConnectError::Header { name: name.clone(), reason };
             request.header(name, &value.0).map_err(header)?;
         }
+        #[cfg(feature = "deflate")]
+        if let Some(options) = builder.host.deflate {
+            request.deflate(options);
+        }
         // An IPv6 address is in brackets in a URL and without them everywhere else.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         Ok(Self { host, port, is_secure: url.scheme() == "wss", url: url.into(), request })
@@ -234,7 +237,7 @@ fn run<S: ByteStream + 'static>(
     url: &str,
     connecting: Connecting<S>,
 ) -> Client {
-    let (hub, deadline) = builder.hub(Hub::wake_driver, Duration::from_secs(15));
+    let (hub, deadline) = builder.hub(None, Duration::from_secs(15));
     let client = Client::new(&hub, url, builder.close.clone());
     let clock = HostClock::new();
     let transport = NativeTransport::connecting(connecting, builder.host.transport);

@@ -43,7 +43,7 @@ impl Receiver {
     ///
     /// Dropping the future loses no message.
     pub async fn recv(&self) -> Option<Message> {
-        let incoming = Wait::new(self.hub.clone(), Hub::poll_recv, Hub::leave_readers).await?;
+        let incoming = Wait::new(&*self.hub, Hub::poll_recv, Hub::leave_readers).await?;
         Some(Message::from_incoming(incoming, &self.hub))
     }
 

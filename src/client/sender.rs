@@ -249,9 +249,11 @@ enum TicketState {
 
 impl Ticket {
     pub(crate) fn new(hub: &Arc<Hub>, id: TicketId) -> Self {
-        // Most messages have been handed over by the time their ticket is made; then nothing has
-        // to be kept for it.
-        if let Poll::Ready(outcome) = hub.poll_outcome(id, None) {
+        // Where the driver runs at once, most messages have been handed over by the time their ticket is
+        // made; then nothing has to be kept for it.
+        if hub.sends_at_once()
+            && let Poll::Ready(outcome) = hub.poll_outcome(id, None)
+        {
             hub.detach(id);
             return Self { state: TicketState::Known(outcome) };
         }

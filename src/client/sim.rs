@@ -12,7 +12,6 @@ use super::builder::{BinaryType, ClientBuilder, opened};
 use super::error::ConnectError;
 use super::message::Message;
 use super::{Client, address};
-use crate::driver::hub::Hub;
 use crate::driver::task::{DriverTask, PollTransport};
 use crate::driver::{Driver, HubOutlet};
 use crate::platform::PollTimer;
@@ -172,7 +171,7 @@ impl ClientBuilder {
             (inner.link, inner.values.clone())
         };
         let (up, down) = (Pipe::new(link, world.clone()), Pipe::new(link, world.clone()));
-        let (hub, deadline) = self.hub(Hub::wake_driver, Duration::from_secs(15));
+        let (hub, deadline) = self.hub(None, Duration::from_secs(15));
         let keep_blobs = (self.binary_type == BinaryType::Blob).then_some(values);
         let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs, self.protocols.clone());
         let client = Client::new(&hub, &self.url, self.close.clone());

@@ -1,5 +1,6 @@
 //! A future over the hub that leaves no waker behind when it is dropped.
 
+use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
@@ -10,15 +11,15 @@ use crate::driver::Hub;
 type Ask<T> = fn(&Hub, &mut Option<u64>, &Waker) -> Poll<T>;
 
 /// Waits until `ask` is ready; `leave` gives up the place in the line on drop.
-pub(crate) struct Wait<T> {
-    hub: Arc<Hub>,
+pub(crate) struct Wait<T, H: Deref<Target = Hub> = Arc<Hub>> {
+    hub: H,
     key: Option<u64>,
     ask: Ask<T>,
     leave: fn(&Hub, &mut Option<u64>),
 }
 
-impl<T> Wait<T> {
-    pub(crate) fn new(hub: Arc<Hub>, ask: Ask<T>, leave: fn(&Hub, &mut Option<u64>)) -> Self {
+impl<T, H: Deref<Target = Hub>> Wait<T, H> {
+    pub(crate) fn new(hub: H, ask: Ask<T>, leave: fn(&Hub, &mut Option<u64>)) -> Self {
         Self { hub, key: None, ask, leave }
     }
 
@@ -28,7 +29,7 @@ impl<T> Wait<T> {
     }
 }
 
-impl<T> Future for Wait<T> {
+impl<T, H: Deref<Target = Hub> + Unpin> Future for Wait<T, H> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
@@ -36,7 +37,7 @@ impl<T> Future for Wait<T> {
     }
 }
 
-impl<T> Drop for Wait<T> {
+impl<T, H: Deref<Target = Hub>> Drop for Wait<T, H> {
     fn drop(&mut self) {
         (self.leave)(&self.hub, &mut self.key);
     }

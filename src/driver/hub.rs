@@ -80,8 +80,9 @@ pub(crate) struct Hub {
     /// Unique in the process; a driver is found by it on its own thread.
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     pub(crate) id: u64,
-    /// Makes the driver look into the hub. On the driver's own thread it may run it at once.
-    kick: fn(&Self),
+    /// Makes the driver look into the hub; on the driver's own thread it may run it at once. `None` for a
+    /// driver that is a task and is woken.
+    kick: Option<fn(&Self)>,
     state: Mutex<State>,
 }
 
@@ -89,7 +90,8 @@ pub(crate) struct Hub {
 struct State {
     stage: Stage,
     commands: Vec<Command>,
-    driver: Option<Waker>,
+    /// The driver's task, and whether it was woken and has not taken the commands since.
+    driver: (Option<Waker>, bool),
     limits: SendLimits,
     queued_messages: u32,
     queued_bytes: u64,
@@ -121,7 +123,7 @@ struct State {
 
 impl Hub {
     /// A hub for one connection with one user.
-    pub(crate) fn new(send: SendLimits, receive: RecvLimits, kick: fn(&Self)) -> Arc<Self> {
+    pub(crate) fn new(send: SendLimits, receive: RecvLimits, kick: Option<fn(&Self)>) -> Arc<Self> {
         Arc::new(Self {
             #[cfg(all(target_family = "wasm", target_os = "unknown"))]
             id: next_id(),
@@ -129,7 +131,7 @@ impl Hub {
             state: Mutex::new(State {
                 stage: Stage::Connecting,
                 commands: Vec::new(),
-                driver: None,
+                driver: (None, false),
                 limits: send,
                 queued_messages: 0,
                 queued_bytes: 0,
@@ -163,22 +165,35 @@ impl Hub {
     /// Leaves a command and makes the driver look. Without a driver nobody will carry it out; it
     /// is dropped, and with it the reply that it may carry.
     pub(crate) fn command(&self, command: Command) {
-        {
+        let driver = {
             let mut state = self.lock();
             if state.attention == Attention::Gone {
                 return;
             }
             state.commands.push(command);
+            state.driver_to_wake()
+        };
+        self.kick(driver);
+    }
+
+    /// Makes the driver look, after the lock.
+    fn kick(&self, driver: Option<Waker>) {
+        match self.kick {
+            Some(kick) => kick(self),
+            None => wake(driver),
         }
-        (self.kick)(self);
     }
 
     /// Wakes the task that runs the driver, if there is one.
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     pub(crate) fn wake_driver(&self) {
-        let waker = self.lock().driver.clone();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        let driver = self.lock().driver_to_wake();
+        wake(driver);
+    }
+
+    /// Whether a message may have been handed over by the time that it is queued.
+    pub(crate) fn sends_at_once(&self) -> bool {
+        self.kick.is_some()
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -201,27 +216,27 @@ impl Hub {
 
     /// Takes room for a message and queues it, if there is room now.
     pub(crate) fn try_send(&self, payload: Payload) -> Result<TicketId, (NoRoom, Payload)> {
-        let ticket = {
+        let (ticket, driver) = {
             let mut state = self.lock();
             match state.admit(payload.bytes()) {
-                Ok(()) => state.queue(payload),
+                Ok(()) => (state.queue(payload), state.driver_to_wake()),
                 Err(why) => return Err((why, payload)),
             }
         };
-        (self.kick)(self);
+        self.kick(driver);
         Ok(ticket)
     }
 
     /// Queues a message whatever the bounds say: its sender has found room before.
     pub(crate) fn send_now(&self, payload: Payload) -> Result<TicketId, (NoRoom, Payload)> {
-        let ticket = {
+        let (ticket, driver) = {
             let mut state = self.lock();
             if state.stage >= Stage::Closing {
                 return Err((NoRoom::Closed, payload));
             }
-            state.queue(payload)
+            (state.queue(payload), state.driver_to_wake())
         };
-        (self.kick)(self);
+        self.kick(driver);
         Ok(ticket)
     }
 
@@ -235,7 +250,7 @@ impl Hub {
     ) -> Poll<Result<TicketId, NoRoom>> {
         // Dropped after the lock, as everywhere: see `waiters`.
         let _displaced;
-        let (ticket, next) = {
+        let (ticket, next, driver) = {
             let mut state = self.lock();
             let Some(bytes) = payload.as_ref().map(Payload::bytes) else {
                 return Poll::Ready(Err(NoRoom::Closed));
@@ -259,10 +274,10 @@ impl Hub {
             let Some(payload) = payload.take() else { return Poll::Ready(Err(NoRoom::Closed)) };
             _displaced = state.room.remove(key);
             // The next in line may fit too.
-            (state.queue(payload), state.room.first())
+            (state.queue(payload), state.room.first(), state.driver_to_wake())
         };
         wake(next);
-        (self.kick)(self);
+        self.kick(driver);
         Poll::Ready(Ok(ticket))
     }
 
@@ -492,13 +507,18 @@ impl State {
         ticket
     }
 
+    /// The driver, unless it was woken already.
+    fn driver_to_wake(&mut self) -> Option<Waker> {
+        if core::mem::replace(&mut self.driver.1, true) { None } else { self.driver.0.clone() }
+    }
+
     /// The driver, if it waits for a reader: one has had its turn.
     fn resume(&mut self) -> Option<Waker> {
         if self.attention != Attention::Paused {
             return None;
         }
         self.attention = Attention::Here;
-        self.driver.clone()
+        self.driver.0.clone()
     }
 
     fn count_value(&mut self, incoming: Option<&Incoming>) {

@@ -56,6 +56,8 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     fn opened(&self, transport: &T);
     /// A message has left the queue.
     fn done(&self, done: Done);
+    /// Nothing else leaves it for now.
+    fn settle(&self) {}
     /// A message has arrived. If it does not fit, it is given back with the code to close with.
     fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)>;
     /// A read that a handle has asked for has ended.
@@ -245,7 +247,10 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             let room = self.transport.has_room();
             let output = self.session.borrow_mut().poll_output(room);
             match output {
-                Output::Blocked(deadline) | Output::Timeout(deadline) => return (any, deadline),
+                Output::Blocked(deadline) | Output::Timeout(deadline) => {
+                    self.outlet.settle();
+                    return (any, deadline);
+                }
                 Output::Transmit(part) => {
                     let taken = self.transport.send(part);
                     let (done, slot) = self.session.borrow_mut().handle_transmitted(taken);
@@ -265,6 +270,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                     self.outlet.stop_sending();
                     self.outlet.take_commands(self);
                     self.transport.abort();
+                    self.outlet.settle();
                     self.outlet.closed(closed);
                 }
             }

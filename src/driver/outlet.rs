@@ -18,6 +18,10 @@ pub(crate) struct HubOutlet {
     commands: RefCell<Vec<Command>>,
     /// Who waits for the content of a received value.
     replies: RefCell<Slab<Reply>>,
+    /// Messages that have left the queue, for the hub to be told of in one go.
+    done: RefCell<Vec<Done>>,
+    /// What was delivered last has left the receive queue half full.
+    crowded: Cell<bool>,
     /// Messages that came out of the hub after the session had stopped taking any.
     rejected: Cell<Amount>,
 }
@@ -29,6 +33,8 @@ impl HubOutlet {
             pauses: false,
             commands: RefCell::default(),
             replies: RefCell::default(),
+            done: RefCell::default(),
+            crowded: Cell::default(),
             rejected: Cell::default(),
         }
     }
@@ -44,6 +50,15 @@ impl HubOutlet {
         &self.hub
     }
 
+    fn tell_done(&self) {
+        // Taken out, since a waker may call back and end in here again.
+        let mut done = self.done.take();
+        if !done.is_empty() {
+            self.hub.finish(&mut done);
+            self.done.replace(done);
+        }
+    }
+
     fn carry_out<T: Transport, C: Clock>(&self, driver: &Driver<T, C, Self>, command: Command) {
         match command {
             Command::Send { class, flow, payload, ticket } => {
@@ -53,7 +68,7 @@ impl HubOutlet {
                     rejected.add(bytes);
                     self.rejected.set(rejected);
                     driver.release(payload.slot());
-                    self.hub.finish(Done { ticket, outcome: Outcome::Unsent, bytes });
+                    self.done.borrow_mut().push(Done { ticket, outcome: Outcome::Unsent, bytes });
                 }
             }
             Command::Cancel(ticket) => driver.cancel(ticket),
@@ -79,11 +94,12 @@ impl<T: Transport> Outlet<T> for HubOutlet {
             self.carry_out(driver, command);
         }
         self.commands.replace(commands);
+        self.tell_done();
         any
     }
 
     fn is_behind(&self) -> bool {
-        self.pauses && self.hub.reader_is_due()
+        self.pauses && self.crowded.get() && self.hub.reader_is_due()
     }
 
     fn opened(&self, transport: &T) {
@@ -91,11 +107,16 @@ impl<T: Transport> Outlet<T> for HubOutlet {
     }
 
     fn done(&self, done: Done) {
-        self.hub.finish(done);
+        self.done.borrow_mut().push(done);
+    }
+
+    fn settle(&self) {
+        self.tell_done();
     }
 
     fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)> {
-        self.hub.deliver(incoming)
+        self.crowded.set(self.hub.deliver(incoming)?);
+        Ok(())
     }
 
     fn read_done(&self, key: u32, content: Option<Vec<u8>>) {

@@ -56,7 +56,7 @@ impl<T: PollTransport, C: Clock, S: PollTimer> Future for DriverTask<T, C, S> {
                     // Whoever reads what has come runs in between: a queue that only fills while its
                     // reader waits for a turn would overflow.
                     this.driver.pump_on_time();
-                    cx.waker().wake_by_ref();
+                    this.timer.wake_behind_others(cx);
                     return Poll::Pending;
                 }
                 Moved::Nothing => {}

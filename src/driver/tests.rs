@@ -102,7 +102,7 @@ type FakeDriver = Driver<Fake, Fake, HubOutlet>;
 fn connecting() -> (FakeDriver, Arc<Hub>, Rc<Wire>) {
     let wire = Rc::new(Wire::default());
     wire.room.set(true);
-    let hub = Hub::new(SendLimits::default(), RecvLimits::default(), Hub::wake_driver);
+    let hub = Hub::new(SendLimits::default(), RecvLimits::default(), None);
     hub.add_user();
     let fake = Fake(wire.clone());
     (

@@ -13,6 +13,8 @@ use std::collections::VecDeque;
 pub(super) struct Waiters {
     last: u64,
     line: VecDeque<(u64, Waker)>,
+    /// Everybody in line was taken for waking since the last one registered.
+    woken: bool,
 }
 
 impl Waiters {
@@ -20,6 +22,7 @@ impl Waiters {
     /// waker that it takes the place of.
     #[must_use]
     pub(super) fn register(&mut self, key: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
+        self.woken = false;
         if let Some(entry) = key.and_then(|key| self.position(key)).and_then(|at| self.line.get_mut(at)) {
             let same = entry.1.will_wake(waker);
             return (!same).then(|| core::mem::replace(&mut entry.1, waker.clone()));
@@ -54,8 +57,12 @@ impl Waiters {
         self.line.iter().map(|entry| entry.1.clone()).collect()
     }
 
-    /// All of them, without an allocation where there is only one.
-    pub(super) fn first_and_others(&self) -> (Option<Waker>, Vec<Waker>) {
+    /// All of them, without an allocation where there is only one; nobody if all were woken already and
+    /// have not had their turn.
+    pub(super) fn first_and_others(&mut self) -> (Option<Waker>, Vec<Waker>) {
+        if core::mem::replace(&mut self.woken, true) {
+            return (None, Vec::new());
+        }
         (self.first(), self.line.iter().skip(1).map(|entry| entry.1.clone()).collect())
     }
 

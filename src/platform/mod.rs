@@ -23,4 +23,7 @@ use crate::time::Timestamp;
 pub(crate) trait PollTimer {
     /// Ready once `due` has come; never for `None`.
     fn poll_due(&mut self, due: Option<Timestamp>, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Has the task polled again once whatever else can run has had its turn.
+    fn wake_behind_others(&mut self, cx: &mut Context<'_>);
 }

@@ -1,7 +1,9 @@
 //! Clock and timer of the host, by tokio.
 
-use core::pin::Pin;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
+
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep};
 
 use super::PollTimer;
@@ -50,5 +52,14 @@ impl PollTimer for HostTimer {
             (self.due, self.sleep) = (None, None);
         }
         polled
+    }
+    /// A waker that is used at once would do for other tasks, but not for the future in `block_on`: a
+    /// runtime of one thread polls that one only after dozens of tasks, or when none is left. What
+    /// tokio's own yield leaves is woken then too.
+    fn wake_behind_others(&mut self, cx: &mut Context<'_>) {
+        let waits = pin!(yield_now()).poll(cx).is_pending();
+        if !waits {
+            cx.waker().wake_by_ref();
+        }
     }
 }

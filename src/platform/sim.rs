@@ -90,6 +90,11 @@ impl PollTimer for WorldTimer {
         }
         Poll::Pending
     }
+
+    /// Tasks here are run in the order in which they were woken.
+    fn wake_behind_others(&mut self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
+    }
 }
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;

@@ -59,6 +59,8 @@ pub enum ProtocolError {
     InvalidCloseReason,
     /// A text message that is not UTF-8.
     InvalidUtf8,
+    /// A compressed message that is not what RFC 7692 §7.2 makes of any bytes.
+    InvalidCompression,
     /// A frame that declares more bytes than the limit; nothing was allocated for it.
     FrameTooBig {
         /// The length that was declared, in bytes.
@@ -86,7 +88,7 @@ pub enum ProtocolError {
 
 impl ProtocolError {
     /// The close code by which the peer is told: 1009 for every exceeded limit, 1007 for bytes
-    /// that should have been UTF-8, 1002 for everything else.
+    /// that should have been UTF-8 or deflate, 1002 for everything else.
     ///
     /// # Specification
     ///
@@ -106,7 +108,9 @@ impl ProtocolError {
             | Self::UnfinishedMessage
             | Self::TruncatedCloseCode
             | Self::InvalidCloseCode { .. } => CloseCode::PROTOCOL_ERROR,
-            Self::InvalidCloseReason | Self::InvalidUtf8 => CloseCode::INVALID_DATA,
+            Self::InvalidCloseReason | Self::InvalidUtf8 | Self::InvalidCompression => {
+                CloseCode::INVALID_DATA
+            }
             Self::FrameTooBig { .. }
             | Self::MessageTooBig { .. }
             | Self::TooManyFragments { .. }
@@ -134,6 +138,7 @@ impl fmt::Display for ProtocolError {
             Self::InvalidCloseCode { code } => write!(f, "close code {code} may not be sent"),
             Self::InvalidCloseReason => f.write_str("close reason is not valid utf-8"),
             Self::InvalidUtf8 => f.write_str("text message is not valid utf-8"),
+            Self::InvalidCompression => f.write_str("compressed message cannot be inflated"),
             Self::FrameTooBig { len, limit } => {
                 write!(f, "frame of {len} bytes is above the limit of {limit}")
             }

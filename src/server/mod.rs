@@ -62,12 +62,23 @@ use crate::driver::hub::Hub;
 use crate::driver::task::DriverTask;
 use crate::driver::{Driver, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
+#[cfg(feature = "deflate")]
+use crate::proto::ws::DeflateOptions;
 use crate::proto::ws::{Connection, InvalidResponse, Limits, Request, Role};
 use crate::proto::{RecvLimits, SendLimits};
+use crate::transport::Opened;
 use crate::transport::native::{NativeTransport, Options as TransportOptions};
 
 /// How a connection is accepted.
+///
+/// # Examples
+///
+/// ```
+/// let mut options = tidegate::server::AcceptOptions::default();
+/// options.limits.max_message_bytes = 1 << 20;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AcceptOptions {
     /// What the peer may send. Default [`Limits::default`].
     pub limits: Limits,
@@ -85,6 +96,11 @@ pub struct AcceptOptions {
     /// for as long again, as [`ClientBuilder::ping_after`](crate::ClientBuilder::ping_after) has it; `None`
     /// never does. Default 20 s.
     pub ping_after: Option<Duration>,
+    /// Compresses messages if the client offers to, as these options say; `None` never does. Default `None`:
+    /// it costs up to 420 KiB of memory for each connection, and the time to compress, and the length of a
+    /// compressed message tells something of its content to whoever can see it and add to it.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<DeflateOptions>,
 }
 
 impl Default for AcceptOptions {
@@ -97,6 +113,8 @@ impl Default for AcceptOptions {
             close_within: CloseOptions::default().deadline(),
             fragment_bytes: TransportOptions::default().fragment_bytes,
             ping_after: TransportOptions::default().ping_after,
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
     }
 }
@@ -147,18 +165,35 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     subprotocol: Option<&str>,
     options: AcceptOptions,
 ) -> Result<Client, AcceptError> {
-    let response = request.accept(subprotocol).map_err(AcceptError::Response)?.to_bytes();
+    #[cfg(not(feature = "deflate"))]
+    let response = request.accept(subprotocol).map_err(AcceptError::Response)?;
+    #[cfg(feature = "deflate")]
+    let (response, deflate) = match &options.deflate {
+        Some(deflate) => request.accept_with_deflate(subprotocol, deflate),
+        None => request.accept(subprotocol).map(|response| (response, None)),
+    }
+    .map_err(AcceptError::Response)?;
     let runtime = tokio::runtime::Handle::try_current().map_err(|_| AcceptError::NoRuntime)?;
+    #[cfg(not(feature = "deflate"))]
     let mut connection = Connection::new(Role::Server, options.limits);
+    #[cfg(feature = "deflate")]
+    let mut connection = Connection::with_deflate(Role::Server, options.limits, deflate.as_ref());
     connection.receive(&request.rest);
-    let hub = Hub::new(options.send_limits, options.recv_limits, Hub::wake_driver);
+    let hub = Hub::new(options.send_limits, options.recv_limits, None);
     let close = CloseOptions::default().within(options.close_within);
     let deadlines = [None, close.deadline()];
     let client = Client::new(&hub, &request.target, close);
-    let protocol = subprotocol.unwrap_or_default().to_owned();
-    let output_bytes = options.limits.max_output_bytes;
-    let chosen = TransportOptions { fragment_bytes: options.fragment_bytes, ping_after: options.ping_after };
-    let transport = NativeTransport::accepted(stream, connection, output_bytes, response, protocol, chosen);
+    let opened = Opened {
+        protocol: subprotocol.unwrap_or_default().to_owned(),
+        extensions: response.header_value("Sec-WebSocket-Extensions").unwrap_or_default().to_owned(),
+    };
+    let response = response.to_bytes();
+    let chosen = TransportOptions {
+        fragment_bytes: options.fragment_bytes,
+        ping_after: options.ping_after,
+        limits: options.limits,
+    };
+    let transport = NativeTransport::accepted(stream, connection, response, opened, chosen);
     let clock = HostClock::new();
     let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, deadlines);
     // It is open from the first moment: what the caller sends, and a close, must not come upon a

@@ -67,11 +67,13 @@ pub(crate) struct Options {
     pub(crate) fragment_bytes: Option<usize>,
     /// How long the peer may be silent before it is pinged, and again after that; `None` for ever.
     pub(crate) ping_after: Option<Duration>,
+    /// What a server may send to a client.
+    pub(crate) limits: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fragment_bytes: Some(FRAGMENT_BYTES), ping_after: Some(PING_AFTER) }
+        Self { fragment_bytes: Some(FRAGMENT_BYTES), ping_after: Some(PING_AFTER), limits: Limits::default() }
     }
 }
 
@@ -98,6 +100,7 @@ struct Inner<S> {
     events: VecDeque<TransportEvent>,
     opened: Opened,
     bounds: Bounds,
+    limits: Limits,
     /// How long the peer may be silent.
     ping_after: Option<Duration>,
     /// Watches for it, once the connection is open.
@@ -123,20 +126,17 @@ impl<S: ByteStream> NativeTransport<S> {
         Self::new(Stage::Connecting(connecting), options)
     }
 
-    /// A server whose client has been read from; `response` accepts it. The codec of `connection`
-    /// takes messages while fewer than `output_bytes` wait.
+    /// A server whose client has been read from; `response` accepts it.
     pub(crate) fn accepted(
         stream: S,
         connection: Connection,
-        output_bytes: usize,
         response: Vec<u8>,
-        protocol: String,
+        opened: Opened,
         options: Options,
     ) -> Self {
         let transport = Self::new(Stage::Open(Open::new(stream, connection, response)), options);
         let mut inner = transport.inner.borrow_mut();
-        inner.bounds.output_bytes = output_bytes.clamp(1, OUTPUT_BYTES);
-        inner.opened.protocol = protocol;
+        inner.opened = opened;
         inner.events.push_back(TransportEvent::Opened);
         drop(inner);
         transport
@@ -149,9 +149,10 @@ impl<S: ByteStream> NativeTransport<S> {
             events: VecDeque::new(),
             opened: Opened::default(),
             bounds: Bounds {
-                output_bytes: OUTPUT_BYTES,
+                output_bytes: options.limits.max_output_bytes.clamp(1, OUTPUT_BYTES),
                 fragment_bytes: options.fragment_bytes.unwrap_or(usize::MAX).max(1),
             },
+            limits: options.limits,
             ping_after: options.ping_after,
             silence: None,
             room_refused: false,
@@ -223,7 +224,11 @@ impl<S: ByteStream> Inner<S> {
             Poll::Pending => return false,
             Poll::Ready(Err(error)) => self.fail(error),
             Poll::Ready(Ok(Established { stream, accepted })) => {
-                let mut connection = Connection::new(Role::Client, Limits::default());
+                #[cfg(not(feature = "deflate"))]
+                let mut connection = Connection::new(Role::Client, self.limits);
+                #[cfg(feature = "deflate")]
+                let mut connection =
+                    Connection::with_deflate(Role::Client, self.limits, accepted.deflate.as_ref());
                 connection.receive(&accepted.rest);
                 let extensions = header(&accepted.headers, "Sec-WebSocket-Extensions");
                 let protocol = accepted.subprotocol.unwrap_or_default();
@@ -244,7 +249,7 @@ impl<S: ByteStream> Inner<S> {
         let mut moved = reads && self.take_events(EVENTS_AT_ONCE);
         let mut much = false;
         for read in 1..=if reads { READS_AT_ONCE } else { 0 } {
-            if self.events.len() >= EVENTS_AT_ONCE {
+            if self.events.len() >= EVENTS_AT_ONCE || self.is_paused() {
                 much = true;
                 break;
             }
@@ -313,8 +318,15 @@ impl<S: ByteStream> Inner<S> {
         if much { Moved::Much } else { moved.into() }
     }
 
+    /// A fault of the peer is to be reported by the next look at what has come.
+    fn is_paused(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.connection.is_paused())
+    }
+
     /// Nothing more will be read.
     fn stream_ended(&mut self, cx: &mut Context<'_>, error: Option<TransportError>) -> Moved {
+        // Twice, if the first time ends before a fault.
+        self.take_events(usize::MAX);
         self.take_events(usize::MAX);
         // A close frame that came with the end of the stream is still answered, and so is the end itself,
         // as far as that takes no waiting.

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+mod autobahn;
 mod properties;
+#[cfg(feature = "deflate")]
+mod rfc7692_deflate;
 mod s10_limits;
 mod s4_opening_handshake;
 mod s5_3_masking;

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::block_on;
 use crate::hostile::serve_once;
 use crate::own::read_request;
+use crate::peer::with;
 use crate::raw::{accept, read_head};
 use crate::suite::{SHORT, pattern};
 
@@ -96,7 +97,7 @@ fn b58_a_server_whose_peer_breaks_the_protocol_and_does_not_read_goes_on_with_ot
         address.send(listener.local_addr().unwrap()).unwrap();
         let mut stream = listener.accept().await.unwrap().0;
         let request = read_request(&mut stream).await.unwrap();
-        let options = AcceptOptions { close_within: Some(SHORT), ..AcceptOptions::default() };
+        let options = with(|options| options.close_within = Some(SHORT));
         let server = accept_stream(stream, &request, None, options).unwrap();
         assert_eq!(server.recv().await, Some(Message::from("")));
         let (mut sink, _receiver) = server.split();

@@ -28,7 +28,8 @@ impl crate::suite::Net for Turn {
 #[test]
 fn b67_sends_and_receives_dropped_at_any_poll_leave_every_frame_whole_and_in_order() {
     block_on(async {
-        let mut options = AcceptOptions { fragment_bytes: Some(10_000), ..AcceptOptions::default() };
+        let mut options = AcceptOptions::default();
+        options.fragment_bytes = Some(10_000);
         options.send_limits = SendLimits { max_queued_messages: 2, ..SendLimits::default() };
         let (server, mut peer) = pair(options).await;
         let peer = tokio::spawn(async move {

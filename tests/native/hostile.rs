@@ -1,13 +1,15 @@
 //! Servers that refuse, lie, or break the protocol.
 
 use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
-use tidegate::proto::ws::HandshakeError;
-use tidegate::{CloseCause, ConnectError, Message, TransportError};
+use tidegate::proto::ws::{self, HandshakeError};
+use tidegate::server::AcceptOptions;
+use tidegate::{Client, CloseCause, ConnectError, Message, TransportError};
 
 use crate::block_on;
 use crate::foreign::net;
+use crate::own::read_request;
 use crate::raw::{self, accept, read_head, say_and_listen};
 use crate::suite::connecting::fails;
 use crate::suite::{LONG, Net, SHORT, open, text};
@@ -219,5 +221,67 @@ fn b29_a_large_message_in_many_reads_arrives_whole() {
             let Some(Message::Binary(bytes)) = client.recv().await else { panic!("not a message") };
             assert!(bytes == vec![7; 16 << 20]);
         }
+    });
+}
+
+/// A text, one with a reserved bit, and a ping, as a server sends them.
+const TEXT_AND_FAULT: &[u8] = b"\x81\x05Hello\xa1\x05Hello\x89\x00";
+
+/// What the peer of a server has said: its events up to the close frame.
+fn said(heard: &[u8], role: ws::Role) -> Vec<ws::Event> {
+    let mut peer = ws::Connection::new(role, ws::Limits::default());
+    peer.receive(heard);
+    core::iter::from_fn(|| peer.poll_event(|| [1, 2, 3, 4]).unwrap()).collect()
+}
+
+/// The answer to what came before the fault, then the close frame that tells of it.
+fn answered() -> Vec<ws::Event> {
+    let close = ws::CloseFrame::new(ws::CloseCode::PROTOCOL_ERROR, "").unwrap();
+    vec![ws::Event::Message("Hello".into()), ws::Event::Close(Some(close))]
+}
+
+#[test]
+fn b59_a_client_answers_what_came_before_a_fault() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let server = tokio::task::spawn_blocking(move || {
+            let mut stream = listener.accept().unwrap().0;
+            let head = read_head(&mut stream);
+            say_and_listen(stream, &[&accept(&head)[..], TEXT_AND_FAULT].concat())
+        });
+        // Not in a task of its own: a runtime of one thread runs others first.
+        let client = Client::builder(url).connect().await.unwrap();
+        let message = client.recv().await.unwrap();
+        client.send(message).await.unwrap();
+        assert_eq!(client.recv().await, None);
+        assert_eq!(client.closed().await.code, 1006);
+        assert!(matches!(client.failure(), Some(TransportError::Protocol { .. })));
+        assert_eq!(said(&server.await.unwrap(), ws::Role::Server), answered());
+    });
+}
+
+#[test]
+fn b59_a_server_answers_what_came_before_a_fault() {
+    block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = tokio::task::spawn_blocking(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let lines = ["GET / HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade"];
+            let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13";
+            write!(stream, "{}\r\n{key}\r\n\r\n", lines.join("\r\n")).unwrap();
+            read_head(&mut stream);
+            // Masked with zeros.
+            let frames = b"\x81\x85\0\0\0\0Hello\xa1\x85\0\0\0\0Hello\x89\x80\0\0\0\0";
+            say_and_listen(stream, frames)
+        });
+        let mut stream = listener.accept().await.unwrap().0;
+        let request = read_request(&mut stream).await.unwrap();
+        let server = tidegate::server::accept(stream, &request, None, AcceptOptions::default()).unwrap();
+        let message = server.recv().await.unwrap();
+        server.send(message).await.unwrap();
+        assert_eq!(server.recv().await, None);
+        assert_eq!(said(&client.await.unwrap(), ws::Role::Client), answered());
     });
 }

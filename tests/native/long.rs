@@ -12,7 +12,7 @@ use tidegate::{CloseCause, Outcome};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
 
 use crate::block_on;
-use crate::peer::{STREAM_BYTES, pair, request};
+use crate::peer::{STREAM_BYTES, pair, request, with};
 use crate::suite::{amount, pattern};
 
 /// What the transport lets wait beside a fragment.
@@ -46,7 +46,7 @@ fn b66_a_ping_is_answered_within_a_long_message_that_goes_out() {
 fn b29_a_long_text_is_cut_anywhere_and_arrives_whole() {
     block_on(async {
         for fragment_bytes in [Some(0), Some(1), Some(7), Some(65_536), None] {
-            let (server, mut peer) = pair(AcceptOptions { fragment_bytes, ..AcceptOptions::default() }).await;
+            let (server, mut peer) = pair(with(|options| options.fragment_bytes = fragment_bytes)).await;
             let text = "\u{1f30a}\u{e9}x".repeat(if fragment_bytes > Some(7) { 50_000 } else { 500 });
             for text in [text.as_str(), "short", ""] {
                 server.try_send(text).unwrap();
@@ -69,7 +69,7 @@ fn b29_only_messages_above_the_bound_are_cut_and_into_as_few_frames_as_go() {
             (None, 3 * FRAGMENT_BYTES, &[3 * FRAGMENT_BYTES]),
             (Some(whole), 3 * FRAGMENT_BYTES, &[3 * FRAGMENT_BYTES]),
         ] {
-            let (server, mut peer) = pair(AcceptOptions { fragment_bytes, ..AcceptOptions::default() }).await;
+            let (server, mut peer) = pair(with(|options| options.fragment_bytes = fragment_bytes)).await;
             server.try_send(vec![7; bytes]).unwrap();
             let mut seen = Vec::new();
             while seen.iter().sum::<usize>() < bytes {

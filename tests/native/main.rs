@@ -11,6 +11,9 @@
 mod addresses;
 mod blocked;
 mod cancel;
+#[cfg(feature = "deflate")]
+mod compressed;
+mod examples;
 mod foreign;
 mod hostile;
 mod long;

@@ -37,7 +37,15 @@ pub(crate) async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Optio
 }
 
 /// Serves one connection.
-pub(crate) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    serve_with(stream, AcceptOptions::default()).await;
+}
+
+/// Serves one connection, accepted with `options`.
+pub(crate) async fn serve_with(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    options: AcceptOptions,
+) {
     let Some(request) = read_request(&mut stream).await else { return };
     let target = request.target.clone();
     let path = target.split('?').next().expect("it has a first part");
@@ -53,7 +61,6 @@ pub(crate) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin + Send
             core::future::pending::<()>().await;
         }
         _ => {
-            let options = AcceptOptions::default();
             let client = accept(stream, &request, chosen.as_deref(), options).expect("it was offered");
             talk(client, path, &target).await;
         }

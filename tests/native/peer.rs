@@ -46,6 +46,13 @@ impl Peer {
     }
 }
 
+/// The default options but for what `change` does to them.
+pub(crate) fn with(change: impl FnOnce(&mut AcceptOptions)) -> AcceptOptions {
+    let mut options = AcceptOptions::default();
+    change(&mut options);
+    options
+}
+
 /// A server of tidegate's, and its peer once the opening handshake is done.
 pub(crate) async fn pair(options: AcceptOptions) -> (Client, Peer) {
     let (ours, mut theirs) = tokio::io::duplex(STREAM_BYTES);

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, advance, timeout};
 
 use crate::in_virtual_time;
-use crate::peer::{STREAM_BYTES, pair};
+use crate::peer::{STREAM_BYTES, pair, with};
 use crate::suite::{poll_once, text};
 
 const PING: &[u8] = b"\x89\x00";
@@ -126,7 +126,7 @@ fn after_a_sleep_of_the_machine_the_peer_has_time_to_answer() {
 #[test]
 fn nobody_is_pinged_where_that_is_switched_off() {
     in_virtual_time(async {
-        let (server, mut peer) = pair(AcceptOptions { ping_after: None, ..AcceptOptions::default() }).await;
+        let (server, mut peer) = pair(with(|options| options.ping_after = None)).await;
         assert!(timeout(Duration::from_secs(1_000_000), server.closed()).await.is_err());
         server.try_send("no ping before this").unwrap();
         assert_eq!(peer.event().await, Event::Message(Message::from("no ping before this")));

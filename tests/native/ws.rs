@@ -206,7 +206,8 @@ fn a_client_in_node_answers_pings_and_one_that_is_gone_is_noticed() {
             let running = tokio::spawn(client(case, base, Vec::new()));
             let mut stream = listener.accept().await.unwrap().0;
             let request = read_request(&mut stream).await.unwrap();
-            let options = AcceptOptions { ping_after: Some(SHORT), ..AcceptOptions::default() };
+            let mut options = AcceptOptions::default();
+            options.ping_after = Some(SHORT);
             let server = accept(stream, &request, None, options).unwrap();
             let closed = server.closed().await;
             assert_eq!((closed.code, closed.was_clean, closed.cause), (code, was_clean, CloseCause::Peer));

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::test::{self, Options, Part};
-use crate::{behaviours, bench, demo, dist, size, tidy};
+use crate::{autobahn, behaviours, bench, demo, dist, size, tidy};
 
 /// Build, test and show tidegate.
 #[derive(Parser)]
@@ -31,6 +31,8 @@ enum Command {
         #[command(flatten)]
         table: Table,
     },
+    /// Run the Autobahn test suite against the client, the server, or both
+    Autobahn(autobahn::Options),
     /// Measure the npm package against a raw WebSocket in the same page, in both browsers
     Bench(bench::Options),
     /// Build the npm package and its tarball under target/npm
@@ -60,6 +62,7 @@ pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Test { part, full, table } => test::run(Options { part, full }, table.json.as_deref()),
+        Command::Autobahn(options) => autobahn::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Dist(table) => dist::run(table.json.as_deref()),
         Command::Size(table) => size::run(table.json.as_deref()),

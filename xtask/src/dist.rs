@@ -68,7 +68,7 @@ pub(crate) fn build(steps: &mut Steps) -> Result<Package> {
         return Ok(package);
     }
     tools::check_wasm_bindgen()?;
-    tools::wasm_target()?;
+    tools::rust_target(tools::WASM_TARGET)?;
     let npm = steps.run("npm tools", tools::npm::tools)?;
     if out.is_dir() {
         std::fs::remove_dir_all(&out).with_context(|| format!("removing {}", out.display()))?;

@@ -1,11 +1,13 @@
 //! tidegate's own build, demo and test commands: `cargo xtask --help`.
 
+mod autobahn;
 mod behaviours;
 mod bench;
 mod cli;
 mod demo;
 mod dist;
 mod hash;
+mod listen;
 mod place;
 mod process;
 mod runner;

@@ -7,6 +7,7 @@
 
 mod cargo;
 mod checks;
+mod examples;
 mod native;
 mod output;
 mod package;
@@ -27,7 +28,7 @@ use crate::{place::Browser, process};
 /// A part of the tests that can be run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Part {
-    /// Unit, integration and documentation tests on the host.
+    /// Unit, integration and documentation tests on the host, the examples, and the Autobahn test suite.
     Native,
     /// wasm tests in Node, Chromium and Firefox, in page and worker.
     Web,
@@ -159,7 +160,7 @@ fn find_tools(part: Option<Part>) -> Result<()> {
     tools::npm()?;
     if part != Some(Part::Native) {
         tools::check_wasm_bindgen()?;
-        tools::wasm_target()?;
+        tools::rust_target(tools::WASM_TARGET)?;
         tools::npm::tools()?;
         for browser in Browser::ALL {
             let found = browsers::find(browser)?;
@@ -169,7 +170,8 @@ fn find_tools(part: Option<Part>) -> Result<()> {
     if part.is_none() {
         tools::component("rustfmt", "fmt")?;
         tools::component("clippy", "clippy")?;
-        tools::wasm_target()?;
+        tools::rust_target(tools::NEON_TARGET)?;
+        tools::rust_target(tools::WASM_TARGET)?;
     }
     Ok(())
 }

@@ -18,6 +18,9 @@ use serde::Deserialize;
 
 use crate::process;
 
+/// A target with the other vectors that masking knows. It is compiled for, and run nowhere here.
+pub(crate) const NEON_TARGET: &str = "aarch64-unknown-linux-gnu";
+
 /// The target of everything that runs in browsers.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
@@ -96,30 +99,26 @@ fn is_program(path: &Path) -> bool {
     path.is_file()
 }
 
-/// Makes sure that the wasm target is there, by rustup if it is not.
+/// Makes sure that a target of the Rust compiler is there, by rustup if it is not.
 ///
 /// # Errors
 ///
 /// If it is missing and there is no rustup, or rustup fails.
-pub(crate) fn wasm_target() -> Result<()> {
-    let libraries = process::stdout_of(Command::new(rustc()).args([
-        "--print",
-        "target-libdir",
-        "--target",
-        WASM_TARGET,
-    ]))?;
+pub(crate) fn rust_target(name: &str) -> Result<()> {
+    let libraries =
+        process::stdout_of(Command::new(rustc()).args(["--print", "target-libdir", "--target", name]))?;
     if Path::new(libraries.trim()).is_dir() {
         return Ok(());
     }
     let Some(rustup) = on_path(&["rustup"]) else {
         bail!(Missing(format!(
-            "The Rust target {WASM_TARGET} is missing, and there is no rustup to add it. Install the target's\n\
+            "The Rust target {name} is missing, and there is no rustup to add it. Install the target's\n\
              standard library with what your Rust came from, or rustup from https://rustup.rs and then type\n\
-             rustup target add {WASM_TARGET}"
+             rustup target add {name}"
         )));
     };
-    println!("adding the Rust target {WASM_TARGET} by rustup");
-    process::run(Command::new(rustup).args(["target", "add", WASM_TARGET]))
+    println!("adding the Rust target {name} by rustup");
+    process::run(Command::new(rustup).args(["target", "add", name]))
 }
 
 /// What is asked of the Rust compiler.

@@ -7,6 +7,9 @@ use super::proxy::ProxyUrl;
 use crate::client::ClientBuilder;
 #[cfg(feature = "tls")]
 use crate::client::TlsOptions;
+#[cfg(feature = "deflate")]
+use crate::proto::ws::DeflateOptions;
+use crate::proto::ws::Limits;
 use crate::transport::native::Options;
 
 /// See the module's page.
@@ -17,6 +20,8 @@ pub(crate) struct HostOptions {
     pub(super) proxy: Option<ProxyUrl>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<TlsOptions>,
+    #[cfg(feature = "deflate")]
+    pub(super) deflate: Option<DeflateOptions>,
 }
 
 /// A value that is not shown: it may be a token or a cookie.
@@ -77,6 +82,36 @@ impl ClientBuilder {
     /// Host only.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.host.proxy = Some(ProxyUrl(url.into()));
+        self
+    }
+
+    /// Bounds of what the server may send: of messages and frames, of fragments, of control frames. Default
+    /// [`Limits::default`]: messages of 64 MiB.
+    ///
+    /// One message that is larger than [`recv_limits`](Self::recv_limits) allows is still taken when nothing
+    /// else waits; this bound is what keeps it out.
+    ///
+    /// Host only: a browser takes what it has memory for.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.host.transport.limits = limits;
+        self
+    }
+
+    /// Offers to compress messages in both directions by permessage-deflate, as `options` say; `None` does
+    /// not offer it. Whether the server agrees is in [`extensions`](crate::Client::extensions).
+    ///
+    /// Default `None`: it costs up to 420 KiB of memory and the time to compress, and the length of a
+    /// compressed message tells something of its content to whoever can see it and add to it. Browsers
+    /// always offer it.
+    ///
+    /// Host only, feature `deflate`.
+    ///
+    /// # Specification
+    ///
+    /// [RFC 7692](https://www.rfc-editor.org/rfc/rfc7692#section-7).
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, options: impl Into<Option<DeflateOptions>>) -> Self {
+        self.host.deflate = options.into();
         self
     }
 

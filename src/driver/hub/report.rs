@@ -28,14 +28,16 @@ impl Hub {
     pub(crate) fn register_driver(&self, waker: &core::task::Waker) {
         let _displaced;
         let mut state = self.lock();
-        if !state.driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            _displaced = state.driver.replace(waker.clone());
+        if !state.driver.0.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            // Whoever was woken before, this one was not.
+            _displaced = core::mem::replace(&mut state.driver, (Some(waker.clone()), false));
         }
     }
 
     /// Swaps all commands out in one go.
     pub(crate) fn swap_commands(&self, commands: &mut Vec<Command>) {
         let mut state = self.lock();
+        state.driver.1 = false;
         core::mem::swap(&mut state.commands, commands);
     }
 
@@ -89,34 +91,40 @@ impl Hub {
         wake(wakers);
     }
 
-    /// Queues a received message. Gives it back with the code to close with if it does not fit.
-    pub(crate) fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)> {
-        let (first, others) = {
+    /// Queues a received message, and says whether [`reader_is_due`](Self::reader_is_due) is to be asked
+    /// before the next. Gives it back with the code to close with if it does not fit.
+    pub(crate) fn deliver(&self, incoming: Incoming) -> Result<bool, (Incoming, u16)> {
+        let (first, others, is_half_full) = {
             let mut state = self.lock();
             let bytes = incoming.bytes();
             if let Err(incoming) = state.received.push(incoming, bytes) {
                 return Err((incoming, state.received.limits().overflow_code));
             }
-            state.readers.first_and_others()
+            let is_half_full = state.received.is_half_full();
+            let (first, others) = state.readers.first_and_others();
+            (first, others, is_half_full)
         };
         // All of them: the first may be a stream that nobody polls any more.
         wake(first);
         wake(others);
-        Ok(())
+        Ok(is_half_full)
     }
 
-    /// A message has left the queue.
-    pub(crate) fn finish(&self, done: Done) {
-        let (ticket, next, sinks, flushers) = {
+    /// Messages have left the queue.
+    pub(crate) fn finish(&self, done: &mut Vec<Done>) {
+        let mut tickets = Vec::new();
+        let (next, sinks, flushers) = {
             let mut state = self.lock();
-            state.queued_messages = state.queued_messages.saturating_sub(1);
-            state.queued_bytes = state.queued_bytes.saturating_sub(done.bytes);
-            state.lost |= !matches!(done.outcome, Outcome::HandedOver | Outcome::Cancelled);
-            let ticket = done.ticket.and_then(|ticket| state.tickets.finish(ticket, done.outcome));
+            for done in done.drain(..) {
+                state.queued_messages = state.queued_messages.saturating_sub(1);
+                state.queued_bytes = state.queued_bytes.saturating_sub(done.bytes);
+                state.lost |= !matches!(done.outcome, Outcome::HandedOver | Outcome::Cancelled);
+                tickets.extend(done.ticket.and_then(|ticket| state.tickets.finish(ticket, done.outcome)));
+            }
             let flushers = if state.queued_messages == 0 { state.flushers.all() } else { Vec::new() };
-            (ticket, state.room.first(), state.sinks.all(), flushers)
+            (state.room.first(), state.sinks.all(), flushers)
         };
-        wake(ticket);
+        wake(tickets);
         wake(next);
         wake(sinks);
         wake(flushers);

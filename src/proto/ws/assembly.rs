@@ -3,10 +3,13 @@
 //! Not here: limits and the order of frames, which the decoder has checked by then.
 
 use super::close::CloseFrame;
-use super::decoder::{Decoder, FrameRef};
+use super::decoder::Decoder;
+use super::deflate::Inflater;
+use super::frame::FrameRef;
 use super::header::Opcode;
 use super::limits::Limits;
 use super::message::{Message, MessageKind, Role};
+use super::utf8::as_utf8;
 use crate::proto::error::ProtocolError;
 
 /// A join buffer above this is given back after its message; below, it serves the next one.
@@ -46,18 +49,25 @@ pub enum Incoming {
 
 /// Bytes to messages under [`Limits`].
 ///
-/// A message of one frame is lent from the frame buffer; fragments are joined in a second buffer,
-/// which never holds more than [`Limits::max_message_bytes`].
+/// A message of one frame is lent from the frame buffer; fragments are joined, and compressed messages
+/// inflated as they arrive, in a second buffer, which never holds more than
+/// [`Limits::max_message_bytes`].
 ///
 /// # Specification
 ///
-/// [RFC 6455 §5.4](https://www.rfc-editor.org/rfc/rfc6455#section-5.4).
+/// [RFC 6455 §5.4](https://www.rfc-editor.org/rfc/rfc6455#section-5.4),
+/// [RFC 7692 §7.2.2](https://www.rfc-editor.org/rfc/rfc7692#section-7.2.2).
 #[derive(Debug)]
 pub struct MessageDecoder {
     frames: Decoder,
     body: Vec<u8>,
     /// The message in `body` was given out, so that the next poll starts anew.
     body_given: bool,
+    inflater: Option<Inflater>,
+    /// The message whose frames arrive is compressed.
+    compressed: bool,
+    /// Bytes of the open frame that are inflated already.
+    inflated: usize,
     failed: Option<ProtocolError>,
 }
 
@@ -66,7 +76,25 @@ impl MessageDecoder {
     #[must_use]
     pub const fn new(receiver: Role, limits: Limits) -> Self {
         let frames = Decoder::new(receiver, limits);
-        Self { frames, body: Vec::new(), body_given: false, failed: None }
+        Self {
+            frames,
+            body: Vec::new(),
+            body_given: false,
+            inflater: None,
+            compressed: false,
+            inflated: 0,
+            failed: None,
+        }
+    }
+
+    /// A decoder that inflates compressed messages, as was agreed on.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn with_deflate(receiver: Role, limits: Limits, agreed: &super::Deflate) -> Self {
+        let mut decoder = Self::new(receiver, limits);
+        decoder.frames.allow_rsv1();
+        decoder.inflater = Some(Inflater::new(receiver, agreed, limits.max_message_bytes));
+        decoder
     }
 
     /// Room for received bytes: see [`Decoder::spare`].
@@ -107,18 +135,26 @@ impl MessageDecoder {
     /// The message itself; large payloads are given away with their buffer and not copied.
     #[allow(clippy::needless_pass_by_value, reason = "what was taken cannot be lent again")]
     pub fn take(&mut self, message: MessageRef) -> Message {
-        let bytes = match message.frame {
-            Some(frame) => self.frames.take(&frame),
-            None => core::mem::take(&mut self.body),
+        let bytes = match (message.kind, message.frame) {
+            // Looked at again, since only so is it a string; that and a copy take less time than the
+            // standard library's second look.
+            (MessageKind::Text, _) => return Message::Text(text_of(self.bytes(&message))),
+            (MessageKind::Binary, Some(frame)) => self.frames.take(&frame),
+            // A small message does not take the room of a large one with it.
+            _ if self.body.len() < self.body.capacity() / 2 => self.body.clone(),
+            _ => core::mem::take(&mut self.body),
         };
-        match message.kind {
-            MessageKind::Binary => Message::Binary(bytes),
-            // Checked as it arrived; only a stale reference can be anything but UTF-8 here.
-            MessageKind::Text => Message::Text(
-                String::from_utf8(bytes)
-                    .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-            ),
+        Message::Binary(bytes)
+    }
+
+    /// The next message if it is the next frame, has arrived in whole, and is not large. `None` says
+    /// nothing: [`poll`](Self::poll) then tells.
+    #[inline]
+    pub(super) fn take_whole(&mut self) -> Option<Message> {
+        if self.failed.is_some() {
+            return None;
         }
+        self.frames.take_whole()
     }
 
     /// The payload of a ping or pong.
@@ -141,6 +177,7 @@ impl MessageDecoder {
     /// Drops what was received and not yet given out.
     pub fn discard(&mut self) {
         self.frames.discard();
+        self.inflated = 0;
     }
 
     fn advance(&mut self) -> Result<Option<Incoming>, ProtocolError> {
@@ -154,7 +191,10 @@ impl MessageDecoder {
         loop {
             // Before the frame, because its last fragment closes the message.
             let open = self.frames.open_message();
-            let Some(frame) = self.frames.poll_frame()? else { return Ok(None) };
+            let Some(frame) = self.frames.poll_frame()? else {
+                self.inflate_arrived()?;
+                return Ok(None);
+            };
             let kind = match (frame.opcode(), open) {
                 (Opcode::Ping, _) => return Ok(Some(Incoming::Ping(frame))),
                 (Opcode::Pong, _) => return Ok(Some(Incoming::Pong(frame))),
@@ -168,10 +208,14 @@ impl MessageDecoder {
                 // The decoder refuses it first.
                 (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
             };
-            if frame.is_final() && frame.opcode() != Opcode::Continuation {
-                return Ok(Some(Incoming::Message(MessageRef { kind, frame: Some(frame) })));
+            if frame.opcode() != Opcode::Continuation {
+                self.compressed = frame.has_rsv1();
             }
-            if frame.len() > self.body.capacity() && self.body.is_empty() {
+            if self.compressed {
+                self.inflate(kind, &frame)?;
+            } else if frame.is_final() && frame.opcode() != Opcode::Continuation {
+                return Ok(Some(Incoming::Message(MessageRef { kind, frame: Some(frame) })));
+            } else if frame.len() > self.body.capacity() && self.body.is_empty() {
                 // A large first fragment brings its own buffer.
                 self.body = self.frames.take(&frame);
             } else {
@@ -183,6 +227,31 @@ impl MessageDecoder {
             }
         }
     }
+
+    /// Inflates what is new of a complete frame.
+    fn inflate(&mut self, kind: MessageKind, frame: &FrameRef) -> Result<(), ProtocolError> {
+        let fresh = self.frames.payload(frame).get(self.inflated..).unwrap_or_default();
+        self.inflated = 0;
+        match &mut self.inflater {
+            Some(inflater) => inflater.inflate(kind, fresh, frame.is_final(), &mut self.body),
+            // RSV1 was refused then.
+            None => Ok(()),
+        }
+    }
+
+    /// Inflates what is new of an incomplete frame, so that a fault or an excess shows at its first byte.
+    fn inflate_arrived(&mut self) -> Result<(), ProtocolError> {
+        let Some(inflater) = &mut self.inflater else { return Ok(()) };
+        let Some((kind, arrived)) = self.frames.arrived_compressed() else { return Ok(()) };
+        let fresh = arrived.get(self.inflated..).unwrap_or_default();
+        self.inflated = arrived.len();
+        inflater.inflate(kind, fresh, false, &mut self.body)
+    }
+}
+
+/// A text that was checked as it arrived; only a stale reference can be anything but UTF-8 here.
+fn text_of(bytes: &[u8]) -> String {
+    as_utf8(bytes).map_or_else(|| String::from_utf8_lossy(bytes).into_owned(), str::to_owned)
 }
 
 #[cfg(test)]

@@ -2,11 +2,14 @@
 //!
 //! Not here: joining fragments (`assembly.rs`), answering a ping or a close (`connection.rs`).
 
-use super::header::{FrameHeader, Opcode};
+use core::ops::Range;
+
+use super::frame::{Frame, FrameRef};
+use super::header::{FrameHeader, Opcode, find_whole};
 use super::limits::Limits;
-use super::mask::mask;
-use super::message::{MessageKind, Role};
-use super::utf8::{Utf8Validator, is_utf8};
+use super::mask::{copy_masked, mask};
+use super::message::{Message, MessageKind, Role};
+use super::utf8::{Utf8Validator, as_utf8, is_utf8};
 use crate::proto::error::ProtocolError;
 
 /// What an idle connection costs until its peer shows that it sends more.
@@ -15,60 +18,11 @@ const FIRST_BUFFER: usize = 4 << 10;
 const READ_BUFFER: usize = 64 << 10;
 /// Where frames are so large that what is left of one has to be moved often, as many reads fit in: then
 /// it is moved less often.
-const LARGEST_READ_BUFFER: usize = 4 * READ_BUFFER;
+const LARGEST_READ_BUFFER: usize = 8 * READ_BUFFER;
 /// Moving so much costs less than the system call that it saves.
 const CHEAP_MOVE: usize = 4 << 10;
 /// A buffer that one frame made larger than this is given back once it is empty.
 const KEPT_BUFFER: usize = 2 << 20;
-
-/// Where a complete frame lies in its [`Decoder`]'s buffer.
-///
-/// It stays good until the next call of [`Decoder::spare`] or [`Decoder::take`]. A stale one
-/// lends other bytes of the buffer or none, and never panics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FrameRef {
-    fin: bool,
-    opcode: Opcode,
-    start: usize,
-    len: usize,
-}
-
-impl FrameRef {
-    /// Whether this is the last fragment of its message.
-    #[must_use]
-    pub const fn is_final(&self) -> bool {
-        self.fin
-    }
-
-    /// What the frame is for.
-    #[must_use]
-    pub const fn opcode(&self) -> Opcode {
-        self.opcode
-    }
-
-    /// Payload bytes.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether the payload is empty.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-}
-
-/// A complete frame, lent by [`Decoder::next_frame`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame<'a> {
-    /// Whether this is the last fragment of its message.
-    pub fin: bool,
-    /// What the frame is for.
-    pub opcode: Opcode,
-    /// The payload, unmasked.
-    pub payload: &'a [u8],
-}
 
 /// Splits received bytes into frames, checks them in full and lends their payloads.
 ///
@@ -100,6 +54,8 @@ pub struct Frame<'a> {
 pub struct Decoder {
     receiver: Role,
     limits: Limits,
+    /// permessage-deflate was agreed on, so that RSV1 has a meaning.
+    allows_rsv1: bool,
     /// Initialised in its whole length, so that a transport can read into any part of it.
     buffer: Vec<u8>,
     /// Received bytes that belong to no complete frame are `start..end`.
@@ -121,10 +77,11 @@ pub struct Decoder {
 #[derive(Clone, Copy, Debug)]
 struct OpenFrame {
     fin: bool,
+    rsv1: bool,
     opcode: Opcode,
     mask: Option<[u8; 4]>,
     len: usize,
-    /// Whether the payload belongs to a text message.
+    /// Whether the payload is text as it stands, which that of a compressed message is not.
     text: bool,
     /// Payload bytes that are unmasked and checked. Invariant: `done <= len`.
     done: usize,
@@ -134,7 +91,9 @@ struct OpenFrame {
 #[derive(Clone, Copy, Debug)]
 struct OpenMessage {
     kind: MessageKind,
-    /// Declared payload bytes so far. Invariant: `bytes <= limits.max_message_bytes`.
+    compressed: bool,
+    /// Declared payload bytes so far. Invariant: at most `limits.max_message_bytes`, or what these can
+    /// become when they are compressed.
     bytes: u64,
     /// Invariant: `1 <= fragments <= limits.max_fragments`.
     fragments: u64,
@@ -152,6 +111,7 @@ impl Decoder {
         Self {
             receiver,
             limits,
+            allows_rsv1: false,
             whole_limit: if limits.max_fragments == 0 { 0 } else { least },
             buffer: Vec::new(),
             start: 0,
@@ -163,6 +123,16 @@ impl Decoder {
             eager: false,
             failed: None,
         }
+    }
+
+    /// Takes RSV1 on the first frame of a message as the mark of a compressed one (RFC 7692 §6).
+    ///
+    /// Whoever sets this inflates: payloads of such messages are given out as they came, and what a text
+    /// becomes is not checked here. Their declared lengths may exceed [`Limits`] by an eighth, which is
+    /// what deflate can add to bytes that do not compress; what they inflate to is the caller's to
+    /// limit. [`MessageDecoder`](super::MessageDecoder) does all of this.
+    pub const fn allow_rsv1(&mut self) {
+        self.allows_rsv1 = true;
     }
 
     /// Room for received bytes, never empty.
@@ -236,19 +206,66 @@ impl Decoder {
     /// [`advance`](Self::advance) to judge.
     #[inline]
     fn whole_message(&mut self) -> Option<FrameRef> {
-        if self.open.is_some() || self.message.is_some() || self.failed.is_some() {
-            return None;
+        let (kind, key, payload) = self.find_whole()?;
+        let bytes = self.buffer.get_mut(payload.clone())?;
+        if let Some(key) = key {
+            mask(bytes, key, 0);
         }
-        let received = self.buffer.get_mut(self.start..self.end)?;
-        let (opcode, head, len) = unmask_whole(received, self.receiver, self.whole_limit)?;
-        let start = self.start + head;
-        if opcode == Opcode::Text && !is_utf8(self.buffer.get(start..start + len)?) {
+        if kind == MessageKind::Text && !is_utf8(bytes) {
             // Told by the caller, who looks there next.
             self.failed = Some(ProtocolError::InvalidUtf8);
             return None;
         }
-        self.start = start + len;
-        Some(FrameRef { fin: true, opcode, start, len })
+        self.start = payload.end;
+        Some(FrameRef {
+            fin: true,
+            rsv1: false,
+            opcode: kind.opcode(),
+            start: payload.start,
+            len: payload.len(),
+        })
+    }
+
+    /// [`whole_message`](Self::whole_message) given away: unmasked on the way into memory of its own.
+    ///
+    /// A large one is left to those that give the buffer away with it.
+    #[inline]
+    pub(super) fn take_whole(&mut self) -> Option<Message> {
+        let (kind, key, payload) = self.find_whole().filter(|(.., payload)| payload.len() < READ_BUFFER)?;
+        let end = payload.end;
+        let bytes = self.buffer.get_mut(payload)?;
+        let message = match kind {
+            MessageKind::Binary => {
+                let mut taken = Vec::with_capacity(bytes.len());
+                match key {
+                    Some(key) => copy_masked(bytes, &mut taken, key, 0),
+                    None => taken.extend_from_slice(bytes),
+                }
+                Message::Binary(taken)
+            }
+            MessageKind::Text => {
+                if let Some(key) = key {
+                    mask(bytes, key, 0);
+                }
+                let Some(text) = as_utf8(bytes) else {
+                    self.failed = Some(ProtocolError::InvalidUtf8);
+                    return None;
+                };
+                Message::Text(text.to_owned())
+            }
+        };
+        self.start = end;
+        Some(message)
+    }
+
+    #[inline]
+    fn find_whole(&self) -> Option<(MessageKind, Option<[u8; 4]>, Range<usize>)> {
+        if self.open.is_some() || self.message.is_some() || self.failed.is_some() {
+            return None;
+        }
+        let received = self.buffer.get(self.start..self.end)?;
+        let (kind, key, payload) = find_whole(received, self.receiver, self.whole_limit)?;
+        Some((kind, key, self.start + payload.start..self.start + payload.end))
     }
 
     /// The frame at the start of `bytes`, unmasked where it lies, and how many bytes it takes with its
@@ -282,14 +299,18 @@ impl Decoder {
     ) -> Result<Option<(Frame<'a>, usize)>, ProtocolError> {
         if self.message.is_none()
             && self.failed.is_none()
-            && let Some((opcode, head, len)) = unmask_whole(bytes, self.receiver, self.whole_limit)
+            && let Some((kind, key, payload)) = find_whole(bytes, self.receiver, self.whole_limit)
         {
-            let payload = bytes.get(head..head + len).unwrap_or_default();
-            if opcode == Opcode::Text && !is_utf8(payload) {
+            let taken = payload.end;
+            let payload = bytes.get_mut(payload).unwrap_or_default();
+            if let Some(key) = key {
+                mask(payload, key, 0);
+            }
+            if kind == MessageKind::Text && !is_utf8(payload) {
                 self.failed = Some(ProtocolError::InvalidUtf8);
                 return Err(ProtocolError::InvalidUtf8);
             }
-            return Ok(Some((Frame { fin: true, opcode, payload }, head + len)));
+            return Ok(Some((Frame { fin: true, rsv1: false, opcode: kind.opcode(), payload }, taken)));
         }
         self.decode_in_place_in_full(bytes)
     }
@@ -303,10 +324,10 @@ impl Decoder {
         }
         let before = (self.message, self.control_frames);
         match self.judge_in_place(bytes) {
-            Ok(Some((opcode, fin, frame))) => {
+            Ok(Some((OpenFrame { fin, rsv1, opcode, .. }, frame))) => {
                 let taken = frame.end;
                 let payload = bytes.get(frame).unwrap_or_default();
-                Ok(Some((Frame { fin, opcode, payload }, taken)))
+                Ok(Some((Frame { fin, rsv1, opcode, payload }, taken)))
             }
             Ok(None) => {
                 // It is judged again when more of it is there.
@@ -323,7 +344,7 @@ impl Decoder {
     fn judge_in_place(
         &mut self,
         bytes: &mut [u8],
-    ) -> Result<Option<(Opcode, bool, core::ops::Range<usize>)>, ProtocolError> {
+    ) -> Result<Option<(OpenFrame, Range<usize>)>, ProtocolError> {
         let Some((open, head)) = self.judge_header(bytes)? else { return Ok(None) };
         // The limits have passed the length, and it fits into `usize`; the sum may not.
         let Some(payload) = bytes.get_mut(head..).and_then(|rest| rest.get_mut(..open.len)) else {
@@ -336,7 +357,7 @@ impl Decoder {
             self.utf8.push(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
         }
         self.close_message(&open)?;
-        Ok(Some((open.opcode, open.fin, head..head + open.len)))
+        Ok(Some((open, head..head + open.len)))
     }
 
     fn poll_frame_in_full(&mut self) -> Result<Option<FrameRef>, ProtocolError> {
@@ -356,7 +377,7 @@ impl Decoder {
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, ProtocolError> {
         let Some(frame) = self.poll_frame()? else { return Ok(None) };
         let payload = self.payload(&frame);
-        Ok(Some(Frame { fin: frame.fin, opcode: frame.opcode, payload }))
+        Ok(Some(Frame { fin: frame.fin, rsv1: frame.rsv1, opcode: frame.opcode, payload }))
     }
 
     /// The unmasked payload of `frame`.
@@ -390,6 +411,13 @@ impl Decoder {
     #[must_use]
     pub fn open_message(&self) -> Option<MessageKind> {
         self.message.map(|message| message.kind)
+    }
+
+    /// What has arrived of an incomplete frame that belongs to a compressed message.
+    pub(super) fn arrived_compressed(&self) -> Option<(MessageKind, &[u8])> {
+        let open = self.open.filter(|open| !open.opcode.is_control())?;
+        let message = self.message.filter(|message| message.compressed)?;
+        Some((message.kind, self.buffer.get(self.start..self.start + open.done)?))
     }
 
     /// Bytes that the buffer takes in memory.
@@ -434,8 +462,8 @@ impl Decoder {
         }
         self.open = None;
         self.close_message(&open)?;
-        let OpenFrame { fin, opcode, len, .. } = open;
-        let frame = FrameRef { fin, opcode, start: self.start, len };
+        let OpenFrame { fin, rsv1, opcode, len, .. } = open;
+        let frame = FrameRef { fin, rsv1, opcode, start: self.start, len };
         self.start += len;
         Ok(Some(frame))
     }
@@ -463,7 +491,8 @@ impl Decoder {
 
     /// The header at the start of `received`, with how many bytes it takes: checked in full, and counted.
     fn judge_header(&mut self, received: &[u8]) -> Result<Option<(OpenFrame, usize)>, ProtocolError> {
-        let Some((header, used)) = FrameHeader::decode(received, self.receiver)? else {
+        let Some((header, used)) = FrameHeader::decode_extended(received, self.receiver, self.allows_rsv1)?
+        else {
             // The sequence of frames shows in the opcode alone.
             if let Some(opcode) = received.first().and_then(|b| Opcode::from_bits(b & 0x0f)) {
                 self.check_sequence(opcode)?;
@@ -471,15 +500,15 @@ impl Decoder {
             return Ok(None);
         };
         self.check_sequence(header.opcode)?;
-        let text = self.admit(&header)? == Some(MessageKind::Text);
+        let text = self.admit(&header)?;
         // RFC 6455 lengths have 63 bits; what passed the limits may still be more than `usize`
         // or an allocation can hold where that has 32.
         let len = usize::try_from(header.len)
             .ok()
             .filter(|len| isize::try_from(*len).is_ok())
             .ok_or(ProtocolError::FrameTooBig { len: header.len, limit: LARGEST_ALLOCATION })?;
-        let FrameHeader { fin, opcode, mask, .. } = header;
-        Ok(Some((OpenFrame { fin, opcode, mask, len, text, done: 0 }, used)))
+        let FrameHeader { fin, rsv1, opcode, mask, .. } = header;
+        Ok(Some((OpenFrame { fin, rsv1, opcode, mask, len, text, done: 0 }, used)))
     }
 
     /// RFC 6455 §5.4: fragments of one message are not mixed with another's.
@@ -492,76 +521,45 @@ impl Decoder {
     }
 
     /// Holds a header against the limits, as `u64` and before anything is allocated, and counts it.
-    fn admit(&mut self, header: &FrameHeader) -> Result<Option<MessageKind>, ProtocolError> {
+    /// Returns whether the payload is to be checked as text.
+    fn admit(&mut self, header: &FrameHeader) -> Result<bool, ProtocolError> {
         let limits = &self.limits;
-        let kind = match (header.opcode, self.message) {
-            (Opcode::Text, _) => MessageKind::Text,
-            (Opcode::Binary, _) => MessageKind::Binary,
-            (Opcode::Continuation, Some(message)) => message.kind,
+        let (kind, compressed) = match (header.opcode, self.message) {
+            (Opcode::Text, _) => (MessageKind::Text, header.rsv1),
+            (Opcode::Binary, _) => (MessageKind::Binary, header.rsv1),
+            (Opcode::Continuation, Some(message)) => (message.kind, message.compressed),
             _ => {
                 self.control_frames = self.control_frames.saturating_add(1);
                 return match limits.max_control_frames {
                     Some(limit) if self.control_frames > limit => {
                         Err(ProtocolError::TooManyControlFrames { limit })
                     }
-                    _ => Ok(None),
+                    _ => Ok(false),
                 };
             }
         };
-        if header.len > limits.max_frame_bytes {
+        let most = |limit: u64| if compressed { deflated(limit) } else { limit };
+        if header.len > most(limits.max_frame_bytes) {
             return Err(ProtocolError::FrameTooBig { len: header.len, limit: limits.max_frame_bytes });
         }
         let (bytes, fragments) = self.message.map_or((0, 0), |open| (open.bytes, open.fragments));
         // Both are below 2^63, so the sum cannot wrap.
         let (bytes, fragments) = (bytes + header.len, fragments + 1);
-        if bytes > limits.max_message_bytes {
+        if bytes > most(limits.max_message_bytes) {
             return Err(ProtocolError::MessageTooBig { limit: limits.max_message_bytes });
         }
         if fragments > limits.max_fragments {
             return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
         }
-        self.message = Some(OpenMessage { kind, bytes, fragments });
-        Ok(Some(kind))
+        self.message = Some(OpenMessage { kind, compressed, bytes, fragments });
+        Ok(kind == MessageKind::Text && !compressed)
     }
 }
 
-/// Unmasks a frame that is a message of its own, complete at the start of `bytes`, and keeps every rule:
-/// its opcode, the bytes of its header and of its payload. Whatever is not so is left untouched.
-#[inline]
-fn unmask_whole(bytes: &mut [u8], receiver: Role, limit: u64) -> Option<(Opcode, usize, usize)> {
-    let (&mut [first, second], rest) = bytes.split_first_chunk_mut::<2>()?;
-    // FIN, no reserved bit, and one of the two opcodes.
-    let opcode = match first {
-        0x81 => Opcode::Text,
-        0x82 => Opcode::Binary,
-        _ => return None,
-    };
-    let is_masked = second & 0x80 != 0;
-    if is_masked != (receiver == Role::Server) {
-        return None;
-    }
-    let (len, rest, head) = match second & 0x7f {
-        126 => {
-            let (bytes, rest) = rest.split_first_chunk_mut::<2>()?;
-            let len = usize::from(u16::from_be_bytes(*bytes));
-            if len < 126 {
-                return None;
-            }
-            (len, rest, 4)
-        }
-        127 => return None,
-        len => (usize::from(len), rest, 2),
-    };
-    if len as u64 > limit {
-        return None;
-    }
-    if !is_masked {
-        rest.get(..len)?;
-        return Some((opcode, head, len));
-    }
-    let (key, rest) = rest.split_first_chunk_mut::<4>()?;
-    mask(rest.get_mut(..len)?, *key, 0);
-    Some((opcode, head + 4, len))
+/// The most that deflate makes of so many bytes that do not compress: 9 bits of each at the worst, and the
+/// ends of blocks.
+const fn deflated(bytes: u64) -> u64 {
+    bytes.saturating_add(bytes / 8 + bytes / 64 + 64)
 }
 
 /// What one allocation can hold on this target, in bytes.

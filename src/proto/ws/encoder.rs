@@ -5,8 +5,9 @@
 use core::fmt;
 use core::num::NonZeroUsize;
 
-use super::header::{FrameHeader, MAX_CONTROL_BYTES, Opcode};
-use super::mask::{append_frame, mask};
+use super::deflate::Deflater;
+use super::header::{FIN, FrameHeader, HEADER_WORDS, MAX_CONTROL_BYTES, Opcode, header_number};
+use super::mask::{append_masked_frame, mask};
 use super::message::{MessageKind, Role};
 use super::utf8::Utf8Validator;
 
@@ -25,7 +26,8 @@ pub enum SendError {
     /// The parts of a text message so far cannot be UTF-8, or its last part ends inside a
     /// character. The part may be sent again, corrected.
     InvalidUtf8,
-    /// A message of which only parts were sent must be finished first.
+    /// A message of which only parts were sent must be finished first, and a compressed one as it was
+    /// begun.
     UnfinishedMessage {
         /// The kind of that message.
         open: MessageKind,
@@ -93,8 +95,18 @@ pub enum Control {
 pub struct Encoder {
     role: Role,
     fragment_bytes: Option<NonZeroUsize>,
-    open: Option<MessageKind>,
+    open: Option<OpenMessage>,
     utf8: Utf8Validator,
+    deflater: Option<Deflater>,
+}
+
+/// A message of which a part was taken, but not the last.
+#[derive(Clone, Copy, Debug)]
+struct OpenMessage {
+    kind: MessageKind,
+    /// Its first frame is made. Of a compressed message that may be later than its first part.
+    started: bool,
+    compressed: bool,
 }
 
 /// The `next_key` of a server, which never asks for one.
@@ -107,7 +119,28 @@ impl Encoder {
     /// An encoder for what an endpoint in the role `role` sends.
     #[must_use]
     pub const fn new(role: Role) -> Self {
-        Self { role, fragment_bytes: None, open: None, utf8: Utf8Validator::new() }
+        Self { role, fragment_bytes: None, open: None, utf8: Utf8Validator::new(), deflater: None }
+    }
+
+    /// An encoder that compresses messages as was agreed on.
+    ///
+    /// [`message`](Self::message) and [`text`](Self::text) compress what is not too short for it, and
+    /// every message in parts; [`header`](Self::header) and [`in_place`](Self::in_place) never do.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn with_deflate(role: Role, agreed: &super::Deflate) -> Self {
+        Self { deflater: Deflater::new(role, agreed), ..Self::new(role) }
+    }
+
+    /// Whether the messages begun from now on are compressed, if that was agreed on; `true` at first.
+    ///
+    /// For payloads that are compressed already, and for secrets beside what a stranger chooses: the
+    /// length of such a message tells of both.
+    #[cfg(feature = "deflate")]
+    pub const fn set_deflates(&mut self, deflates: bool) {
+        if let Some(deflater) = &mut self.deflater {
+            deflater.set_enabled(deflates);
+        }
     }
 
     /// Splits messages into frames of at most this many payload bytes; `None`, the default, makes
@@ -119,7 +152,10 @@ impl Encoder {
     /// The message of which parts were sent but not yet the last.
     #[must_use]
     pub const fn open_message(&self) -> Option<MessageKind> {
-        self.open
+        match self.open {
+            Some(open) => Some(open.kind),
+            None => None,
+        }
     }
 
     /// The header of the next frame, for a caller that writes the payload itself.
@@ -129,7 +165,8 @@ impl Encoder {
     ///
     /// # Errors
     ///
-    /// [`SendError::UnfinishedMessage`] if parts of a message of the other kind were sent.
+    /// [`SendError::UnfinishedMessage`] if parts of a message of the other kind were sent, or of a
+    /// compressed one.
     pub fn header(
         &mut self,
         kind: MessageKind,
@@ -137,6 +174,7 @@ impl Encoder {
         fin: bool,
         mut next_key: impl FnMut() -> [u8; 4],
     ) -> Result<FrameHeader, SendError> {
+        self.check_uncompressed()?;
         self.check_kind(kind)?;
         Ok(self.next_header(kind, len, fin, &mut next_key))
     }
@@ -155,6 +193,16 @@ impl Encoder {
         fin: bool,
         mut next_key: impl FnMut() -> [u8; 4],
     ) -> Result<FrameHeader, SendError> {
+        if let (None, true, MessageKind::Binary) = (&self.open, fin, kind) {
+            // The shortest way, for what most messages are.
+            let key = self.key(&mut next_key);
+            if let Some(key) = key {
+                mask(part, key, 0);
+            }
+            let len = part.len() as u64;
+            return Ok(FrameHeader { fin, rsv1: false, opcode: Opcode::Binary, mask: key, len });
+        }
+        self.check_uncompressed()?;
         self.check(kind, part, fin)?;
         let header = self.next_header(kind, part.len() as u64, fin, &mut next_key);
         if let Some(key) = header.mask {
@@ -196,7 +244,7 @@ impl Encoder {
         next_key: impl FnMut() -> [u8; 4],
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        if let Some(open) = self.open {
+        if let Some(open) = self.open_message() {
             return Err(SendError::UnfinishedMessage { open });
         }
         self.write(MessageKind::Text, text.as_bytes(), true, next_key, out);
@@ -224,16 +272,25 @@ impl Encoder {
             Control::Pong => Opcode::Pong,
         };
         let key = self.key(&mut next_key);
-        let header = FrameHeader { fin: true, opcode, mask: key, len: payload.len() as u64 };
-        append(&header, payload, out);
+        append(FIN | opcode.bits(), key, payload, out);
         Ok(())
     }
 
     #[inline]
     const fn check_kind(&self, kind: MessageKind) -> Result<(), SendError> {
-        match (self.open, kind) {
+        match (self.open_message(), kind) {
             (Some(open @ MessageKind::Text), MessageKind::Binary)
             | (Some(open @ MessageKind::Binary), MessageKind::Text) => {
+                Err(SendError::UnfinishedMessage { open })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes that are not seen cannot continue a compressed message.
+    const fn check_uncompressed(&self) -> Result<(), SendError> {
+        match self.open {
+            Some(OpenMessage { kind: open, compressed: true, .. }) => {
                 Err(SendError::UnfinishedMessage { open })
             }
             _ => Ok(()),
@@ -260,9 +317,52 @@ impl Encoder {
     fn write(
         &mut self,
         kind: MessageKind,
-        mut part: &[u8],
+        part: &[u8],
         fin: bool,
         mut next_key: impl FnMut() -> [u8; 4],
+        out: &mut Vec<u8>,
+    ) {
+        let compressed = match (&self.open, &self.deflater) {
+            // The shortest way, for what most messages are.
+            (None, None) if fin && self.fragment_bytes.is_none_or(|most| part.len() <= most.get()) => {
+                return append(FIN | kind.opcode().bits(), self.key(&mut next_key), part, out);
+            }
+            (None, None) => false,
+            (Some(open), _) => open.compressed,
+            (None, Some(deflater)) => deflater.wants(part.len(), fin),
+        };
+        if compressed {
+            self.write_compressed(kind, part, fin, &mut next_key, out);
+        } else {
+            self.write_frames(kind, part, fin, &mut next_key, out);
+        }
+    }
+
+    fn write_compressed(
+        &mut self,
+        kind: MessageKind,
+        part: &[u8],
+        fin: bool,
+        next_key: &mut impl FnMut() -> [u8; 4],
+        out: &mut Vec<u8>,
+    ) {
+        if part.is_empty() && !fin {
+            return;
+        }
+        let Some(mut deflater) = self.deflater.take() else { return };
+        // What was taken of the message may still be in the deflater, and its first frame not made.
+        self.open.get_or_insert(OpenMessage { kind, started: false, compressed: true });
+        self.write_frames(kind, deflater.deflate(part, fin), fin, next_key, out);
+        self.deflater = Some(deflater);
+    }
+
+    #[inline]
+    fn write_frames(
+        &mut self,
+        kind: MessageKind,
+        mut part: &[u8],
+        fin: bool,
+        next_key: &mut impl FnMut() -> [u8; 4],
         out: &mut Vec<u8>,
     ) {
         let most = self.fragment_bytes.map_or(usize::MAX, NonZeroUsize::get);
@@ -270,13 +370,13 @@ impl Encoder {
             if rest.is_empty() {
                 break;
             }
-            let header = self.next_header(kind, most as u64, false, &mut next_key);
-            append(&header, fragment, out);
+            let header = self.next_header(kind, most as u64, false, next_key);
+            append(header.first_byte(), header.mask, fragment, out);
             part = rest;
         }
         if fin || !part.is_empty() {
-            let header = self.next_header(kind, part.len() as u64, fin, &mut next_key);
-            append(&header, part, out);
+            let header = self.next_header(kind, part.len() as u64, fin, next_key);
+            append(header.first_byte(), header.mask, part, out);
         }
     }
 
@@ -288,9 +388,12 @@ impl Encoder {
         fin: bool,
         next_key: &mut impl FnMut() -> [u8; 4],
     ) -> FrameHeader {
-        let opcode = if self.open.is_some() { Opcode::Continuation } else { kind.opcode() };
-        self.open = if fin { None } else { Some(kind) };
-        FrameHeader { fin, opcode, mask: self.key(next_key), len }
+        let fresh = OpenMessage { kind, started: false, compressed: false };
+        let OpenMessage { started, compressed, .. } = self.open.unwrap_or(fresh);
+        let opcode = if started { Opcode::Continuation } else { kind.opcode() };
+        self.open = if fin { None } else { Some(OpenMessage { kind, started: true, compressed }) };
+        // RFC 7692 §6.1: on the first frame of a compressed message, and on no other.
+        FrameHeader { fin, rsv1: compressed && !started, opcode, mask: self.key(next_key), len }
     }
 
     #[inline]
@@ -303,15 +406,21 @@ impl Encoder {
 }
 
 #[inline]
-fn append(header: &FrameHeader, payload: &[u8], out: &mut Vec<u8>) {
-    let bytes = header.encode();
-    if let Some(key) = header.mask {
-        append_frame(&bytes, payload, key, out);
+fn append(first: u8, key: Option<[u8; 4]>, payload: &[u8], out: &mut Vec<u8>) {
+    if let Some(key) = key {
+        append_masked_frame(first, key, payload, out);
     } else {
-        out.reserve(bytes.as_bytes().len() + payload.len());
-        out.extend_from_slice(bytes.as_bytes());
-        out.extend_from_slice(payload);
+        append_unmasked(first, payload, out);
     }
+}
+
+/// Apart, so that [`append`] is small enough to become a part of what calls it.
+#[inline(never)]
+fn append_unmasked(first: u8, payload: &[u8], out: &mut Vec<u8>) {
+    let (head, head_len) = header_number(first, None, payload.len() as u64);
+    out.reserve(HEADER_WORDS + payload.len());
+    out.extend_from_slice(head.to_le_bytes().get(..head_len).unwrap_or_default());
+    out.extend_from_slice(payload);
 }
 
 #[cfg(test)]

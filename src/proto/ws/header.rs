@@ -2,7 +2,9 @@
 //!
 //! Not here: buffers, payloads, the order of frames, limits.
 
-use super::message::Role;
+use core::ops::Range;
+
+use super::message::{MessageKind, Role};
 use crate::proto::error::ProtocolError;
 
 /// Longest frame header: 2 bytes, 8 of extended length, 4 of masking key.
@@ -14,8 +16,9 @@ pub(super) const HEADER_WORDS: usize = 16;
 /// Most payload bytes of a close, ping or pong frame (RFC 6455 §5.5).
 pub const MAX_CONTROL_BYTES: usize = 125;
 
-const FIN: u8 = 0x80;
+pub(super) const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
+const RSV1: u8 = 0x40;
 const MASKED: u8 = 0x80;
 
 /// What a frame is for.
@@ -77,6 +80,9 @@ impl Opcode {
 pub struct FrameHeader {
     /// Whether this is the last fragment of its message.
     pub fin: bool,
+    /// RSV1: whether this is the first frame of a message compressed by permessage-deflate
+    /// ([RFC 7692 §6](https://www.rfc-editor.org/rfc/rfc7692#section-6)).
+    pub rsv1: bool,
     /// What the frame is for.
     pub opcode: Opcode,
     /// The masking key, if the payload is masked.
@@ -100,13 +106,31 @@ impl FrameHeader {
     /// [`ProtocolError::ControlTooLong`], [`ProtocolError::NonMinimalLength`],
     /// [`ProtocolError::LengthOverflow`].
     pub fn decode(input: &[u8], receiver: Role) -> Result<Option<(Self, usize)>, ProtocolError> {
+        Self::decode_extended(input, receiver, false)
+    }
+
+    /// [`decode`](Self::decode) where RSV1 may be set, since permessage-deflate was agreed on: on a text
+    /// or binary frame, and on no other ([RFC 7692 §6.1](https://www.rfc-editor.org/rfc/rfc7692#section-6.1)).
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode).
+    pub fn decode_extended(
+        input: &[u8],
+        receiver: Role,
+        allows_rsv1: bool,
+    ) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some((&first, input)) = input.split_first() else { return Ok(None) };
+        let bits = first & 0x0f;
+        let opcode = Opcode::from_bits(bits);
+        let starts = matches!(opcode, Some(Opcode::Text | Opcode::Binary));
+        let defined = if allows_rsv1 && starts { RSV1 } else { 0 };
         // RFC 6455 §5.2: MUST be 0 unless an extension is negotiated that defines them.
-        if first & RESERVED != 0 {
+        if first & RESERVED & !defined != 0 {
             return Err(ProtocolError::ReservedBits { bits: (first & RESERVED) >> 4 });
         }
-        let bits = first & 0x0f;
-        let opcode = Opcode::from_bits(bits).ok_or(ProtocolError::ReservedOpcode { opcode: bits })?;
+        let rsv1 = first & RSV1 != 0;
+        let opcode = opcode.ok_or(ProtocolError::ReservedOpcode { opcode: bits })?;
         let fin = first & FIN != 0;
         // RFC 6455 §5.5: control frames MUST NOT be fragmented.
         if opcode.is_control() && !fin {
@@ -157,7 +181,7 @@ impl FrameHeader {
         } else {
             (None, 0)
         };
-        Ok(Some((Self { fin, opcode, mask, len }, 2 + len_bytes + mask_bytes)))
+        Ok(Some((Self { fin, rsv1, opcode, mask, len }, 2 + len_bytes + mask_bytes)))
     }
 
     /// Writes the header in its shortest form.
@@ -166,29 +190,85 @@ impl FrameHeader {
     #[must_use]
     #[inline]
     pub fn encode(&self) -> EncodedHeader {
-        // As one number, the first byte lowest: a header that is put together byte by byte and then read
-        // by words waits for its own stores, which takes longer than all the rest of a small frame.
-        let first = if self.fin { FIN } else { 0 } | self.opcode.bits();
-        let masked = if self.mask.is_some() { MASKED } else { 0 };
-        let start = |second: u8| u128::from(u16::from_le_bytes([first, masked | second]));
-        // The key is put behind the length in any case, and counted only if there is one.
-        let key = u128::from(u32::from_le_bytes(self.mask.unwrap_or_default()));
-        let (number, len) = match (u8::try_from(self.len), u16::try_from(self.len)) {
-            (Ok(len @ 0..=125), _) => (start(len) | key << 16, 2),
-            (_, Ok(len)) => (start(126) | u128::from(len.swap_bytes()) << 16 | key << 32, 4),
-            _ => (start(127) | u128::from(self.len.swap_bytes()) << 16 | key << 80, 10),
-        };
-        EncodedHeader { bytes: number.to_le_bytes(), len: if self.mask.is_some() { len + 4 } else { len } }
+        let (number, len) = header_number(self.first_byte(), self.mask, self.len);
+        EncodedHeader { bytes: number.to_le_bytes(), len }
     }
+
+    /// FIN, RSV1 and the opcode.
+    #[inline]
+    pub(super) const fn first_byte(&self) -> u8 {
+        (if self.fin { FIN } else { 0 }) | (if self.rsv1 { RSV1 } else { 0 }) | self.opcode.bits()
+    }
+}
+
+/// A header as a number, its first byte lowest, and how many bytes of it count.
+///
+/// Never through memory: a header that is stored in smaller pieces than it is then loaded by waits for its
+/// own stores, which takes longer than all the rest of a small frame.
+#[inline]
+pub(super) fn header_number(first: u8, key: Option<[u8; 4]>, len: u64) -> (u128, usize) {
+    let masked = if key.is_some() { MASKED } else { 0 };
+    let start = |second: u8| u128::from(u16::from_le_bytes([first, masked | second]));
+    // The key is put behind the length in any case, and counted only if there is one.
+    let bits = u128::from(u32::from_le_bytes(key.unwrap_or_default()));
+    let (number, bytes) = match (u8::try_from(len), u16::try_from(len)) {
+        (Ok(len @ 0..=125), _) => (start(len) | bits << 16, 2),
+        (_, Ok(len)) => (start(126) | u128::from(len.swap_bytes()) << 16 | bits << 32, 4),
+        _ => (start(127) | u128::from(len.swap_bytes()) << 16 | bits << 80, 10),
+    };
+    (number, if key.is_some() { bytes + 4 } else { bytes })
+}
+
+/// The frame at the start of `bytes` if it is a message of its own, is complete, and keeps every rule: its
+/// masking key, and where its payload is.
+#[inline]
+pub(super) fn find_whole(
+    bytes: &[u8],
+    receiver: Role,
+    limit: u64,
+) -> Option<(MessageKind, Option<[u8; 4]>, Range<usize>)> {
+    let (&[first, second], rest) = bytes.split_first_chunk::<2>()?;
+    // FIN, no reserved bit, and one of the two opcodes.
+    let kind = match first {
+        0x81 => MessageKind::Text,
+        0x82 => MessageKind::Binary,
+        _ => return None,
+    };
+    let is_masked = second & 0x80 != 0;
+    if is_masked != (receiver == Role::Server) {
+        return None;
+    }
+    let (len, rest, head) = match second & 0x7f {
+        126 => {
+            let (bytes, rest) = rest.split_first_chunk::<2>()?;
+            let len = usize::from(u16::from_be_bytes(*bytes));
+            if len < 126 {
+                return None;
+            }
+            (len, rest, 4)
+        }
+        127 => return None,
+        len => (usize::from(len), rest, 2),
+    };
+    if len as u64 > limit {
+        return None;
+    }
+    let (key, rest, head) = if is_masked {
+        let (key, rest) = rest.split_first_chunk::<4>()?;
+        (Some(*key), rest, head + 4)
+    } else {
+        (None, rest, head)
+    };
+    (rest.len() >= len).then_some((kind, key, head..head + len))
 }
 
 /// The bytes of a header, kept without an allocation.
 #[derive(Clone, Copy, Debug)]
 pub struct EncodedHeader {
     /// Two more than the longest has, which makes two words.
-    pub(super) bytes: [u8; HEADER_WORDS],
+    bytes: [u8; HEADER_WORDS],
     /// Invariant: `2 <= len <= MAX_HEADER_BYTES` once made.
-    pub(super) len: usize,
+    len: usize,
 }
 
 impl EncodedHeader {
@@ -217,7 +297,9 @@ mod tests {
     fn every_first_two_bytes_are_judged_as_the_rfc_says() {
         for first in 0..=255_u8 {
             for second in 0..=255_u8 {
-                for receiver in [Role::Client, Role::Server] {
+                for (receiver, extended) in
+                    [(Role::Client, false), (Role::Server, false), (Role::Client, true), (Role::Server, true)]
+                {
                     // A length of 65,536 is minimal in 8 bytes, and its first two are not in 2.
                     let mut input = vec![first, second];
                     match second & 0x7f {
@@ -230,7 +312,9 @@ mod tests {
                         input.extend(KEY);
                     }
                     let control = first & 0x08 != 0;
-                    let expected = if first & 0x70 != 0 {
+                    // RFC 7692 §6.1 gives a meaning to RSV1 of the first frame of a message.
+                    let rsv1 = extended && matches!(first & 0x7f, 0x41 | 0x42);
+                    let expected = if first & 0x70 != 0 && !rsv1 {
                         Err(ProtocolError::ReservedBits { bits: first >> 4 & 7 })
                     } else if matches!(first & 0x0f, 3..=7 | 11..=15) {
                         Err(ProtocolError::ReservedOpcode { opcode: first & 0x0f })
@@ -251,17 +335,22 @@ mod tests {
                         };
                         let header = FrameHeader {
                             fin: first & 0x80 != 0,
+                            rsv1,
                             opcode: Opcode::from_bits(first & 0x0f).unwrap(),
                             mask: masked.then_some(KEY),
                             len,
                         };
                         Ok(Some((header, input.len())))
                     };
-                    assert_eq!(FrameHeader::decode(&input, receiver), expected, "{input:x?}");
+                    let decode = |input: &[u8]| FrameHeader::decode_extended(input, receiver, extended);
+                    assert_eq!(decode(&input), expected, "{input:x?}");
+                    if !extended {
+                        assert_eq!(FrameHeader::decode(&input, receiver), expected, "{input:x?}");
+                    }
                     if let Ok(Some((header, _))) = expected {
                         assert_eq!(header.encode().as_bytes(), input);
                         for cut in 0..input.len() {
-                            let partial = FrameHeader::decode(&input[..cut], receiver);
+                            let partial = decode(&input[..cut]);
                             assert_eq!(partial, Ok(None), "{input:x?} cut at {cut}");
                         }
                     }
@@ -280,7 +369,7 @@ mod tests {
         for len in lens {
             for (mask, receiver) in [(Some(KEY), Role::Server), (None, Role::Client)] {
                 for opcode in [Opcode::Continuation, Opcode::Text, Opcode::Binary] {
-                    let header = FrameHeader { fin: false, opcode, mask, len };
+                    let header = FrameHeader { fin: false, rsv1: false, opcode, mask, len };
                     let bytes = header.encode();
                     let used = bytes.as_bytes().len();
                     let decoded = FrameHeader::decode(bytes.as_bytes(), receiver);

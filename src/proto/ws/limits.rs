@@ -36,7 +36,7 @@ pub struct Limits {
     /// [`Connection::renew_control_allowance`](super::Connection::renew_control_allowance).
     ///
     /// Default `None`, no bound: the core has no clock, so a bound makes sense only where the
-    /// transport has a timer that renews the allowance. Memory is safe without it, as at most two
+    /// transport has a timer that renews the allowance. Memory is safe without it, as at most 17
     /// pongs are ever held.
     pub max_control_frames: Option<u64>,
     /// Bytes that may wait to be written before further messages are refused.

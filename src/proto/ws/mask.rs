@@ -3,7 +3,7 @@
 //! Not here: making the key. It must come from a cryptographic generator (RFC 6455 §10.3) and is
 //! an argument everywhere.
 
-use super::header::{EncodedHeader, HEADER_WORDS};
+use super::header::{HEADER_WORDS, header_number};
 
 /// XORs `data` in place with `key`, where `data` starts `offset` bytes into the payload.
 ///
@@ -40,18 +40,28 @@ pub fn mask(data: &mut [u8], key: [u8; 4], offset: usize) {
 /// [RFC 6455 §5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.3).
 #[inline]
 pub fn copy_masked(source: &[u8], target: &mut Vec<u8>, key: [u8; 4], offset: usize) {
-    append(&[0; HEADER_WORDS], 0, source, target, rotated(key, offset));
+    target.reserve(source.len());
+    let known = target.len();
+    // SAFETY: `reserve` has made room for as many bytes behind `known`, which belong to nobody else and
+    // do not overlap `source`; all of them are written.
+    #[allow(unsafe_code, reason = "see `kernel`")]
+    unsafe {
+        let to = target.as_mut_ptr().add(known);
+        kernel::xor(to, source.as_ptr(), source.len(), rotated(key, offset));
+        target.set_len(known + source.len());
+    }
 }
 
-/// Appends a frame to `target`: the bytes of `header` that count, and `payload` masked with `key`.
+/// Appends a frame to `target`: the header that begins with `first`, and `payload` masked with `key`.
 #[inline]
-pub(super) fn append_frame(header: &EncodedHeader, payload: &[u8], key: [u8; 4], target: &mut Vec<u8>) {
-    append(&header.bytes, header.len, payload, target, u32::from_le_bytes(key));
+pub(super) fn append_masked_frame(first: u8, key: [u8; 4], payload: &[u8], target: &mut Vec<u8>) {
+    let (head, head_len) = header_number(first, Some(key), payload.len() as u64);
+    append(head, head_len, payload, target, u32::from_le_bytes(key));
 }
 
-/// The first `head_len` bytes of `head`, then `source`, XORed with `key`.
+/// The lowest `head_len` bytes of `head`, then `source`, XORed with `key`.
 #[inline]
-fn append(head: &[u8; HEADER_WORDS], head_len: usize, source: &[u8], target: &mut Vec<u8>, key: u32) {
+fn append(head: u128, head_len: usize, source: &[u8], target: &mut Vec<u8>, key: u32) {
     let head_len = head_len.min(HEADER_WORDS);
     target.reserve(HEADER_WORDS + source.len());
     let known = target.len();
@@ -61,7 +71,7 @@ fn append(head: &[u8; HEADER_WORDS], head_len: usize, source: &[u8], target: &mu
     #[allow(unsafe_code, reason = "see `kernel`")]
     unsafe {
         let to = target.as_mut_ptr().add(known);
-        to.cast::<[u8; HEADER_WORDS]>().write(*head);
+        to.cast::<[u8; HEADER_WORDS]>().write(head.to_le_bytes());
         kernel::xor(to.add(head_len), source.as_ptr(), source.len(), key);
         target.set_len(known + head_len + source.len());
     }
@@ -98,6 +108,10 @@ mod kernel {
     /// From here on vectors pay; below, a word at a time does.
     const VECTOR_FROM: usize = 64;
 
+    /// From here on vectors of 64 bytes do.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    const WIDE_VECTOR_FROM: usize = 512;
+
     /// Puts `len` bytes of `from`, XORed with the bytes of `key` again and again, to `to`.
     ///
     /// # Safety
@@ -109,7 +123,15 @@ mod kernel {
         unsafe {
             match len {
                 VECTOR_FROM.. => vectors(to, from, len, key),
-                8.. => words(to, from, len, key),
+                16.. => words(to, from, len, key),
+                // Two that overlap, without a loop.
+                8.. => {
+                    let last = len - 8;
+                    let head = load(from) ^ doubled(key);
+                    let tail = load(from.add(last)) ^ doubled(turned(key, last));
+                    store(to, head);
+                    store(to.add(last), tail);
+                }
                 4.. => {
                     let last = len - 4;
                     let head = load_half(from) ^ key;
@@ -128,6 +150,20 @@ mod kernel {
 
     const fn doubled(key: u32) -> u64 {
         (key as u64) << 32 | key as u64
+    }
+
+    const fn quadrupled(key: u32) -> u128 {
+        (doubled(key) as u128) << 64 | doubled(key) as u128
+    }
+
+    unsafe fn load_pair(from: *const u8) -> u128 {
+        // SAFETY: the caller has sixteen bytes there; an array has no alignment.
+        u128::from_le_bytes(unsafe { from.cast::<[u8; 16]>().read() })
+    }
+
+    unsafe fn store_pair(to: *mut u8, pair: u128) {
+        // SAFETY: as above.
+        unsafe { to.cast::<[u8; 16]>().write(pair.to_le_bytes()) }
     }
 
     unsafe fn load_half(from: *const u8) -> u32 {
@@ -150,33 +186,38 @@ mod kernel {
         unsafe { to.cast::<[u8; 8]>().write(word.to_le_bytes()) }
     }
 
-    /// At least 8 bytes, a word at a time; the last word overlaps the one before.
+    /// At least 16 bytes, two words at a time; the last two overlap those before.
     ///
     /// # Safety
     ///
-    /// As [`xor`], and `len >= 8`.
+    /// As [`xor`], and `len >= 16`.
     #[inline]
     pub(super) unsafe fn words(to: *mut u8, from: *const u8, len: usize, key: u32) {
-        let last = len - 8;
+        let last = len - 16;
         // SAFETY: every access lies within `len` bytes, as `at < last` in the loop.
         unsafe {
-            let tail = load(from.add(last)) ^ doubled(turned(key, last));
-            let key = doubled(key);
+            let tail = load_pair(from.add(last)) ^ quadrupled(turned(key, last));
+            let key = quadrupled(key);
             let mut at = 0;
             while at < last {
-                store(to.add(at), load(from.add(at)) ^ key);
-                at += 8;
+                store_pair(to.add(at), load_pair(from.add(at)) ^ key);
+                at += 16;
             }
-            store(to.add(last), tail);
+            store_pair(to.add(last), tail);
         }
     }
 
     /// # Safety
     ///
     /// As [`xor`], and `len >= VECTOR_FROM`.
+    #[inline(never)]
     unsafe fn vectors(to: *mut u8, from: *const u8, len: usize, key: u32) {
         // SAFETY: as the caller says; each of them runs only where its instructions are.
         unsafe {
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            if len >= WIDE_VECTOR_FROM && std::arch::is_x86_feature_detected!("avx512f") {
+                return avx512(to, from, len, key);
+            }
             #[cfg(all(target_arch = "x86_64", not(miri)))]
             if std::arch::is_x86_feature_detected!("avx2") {
                 return avx2(to, from, len, key);
@@ -199,6 +240,16 @@ mod kernel {
             let last = $len - $bytes;
             let head = $xor($load($from), $wide($key));
             let tail = $xor($load($from.add(last)), $wide(turned($key, last)));
+            if $len <= 4 * $bytes {
+                // The second and the last but one fill what is between, and no loop is to be begun.
+                let second = $xor($load($from.add($bytes)), $wide($key));
+                let third = $xor($load($from.add(last - $bytes)), $wide(turned($key, last)));
+                $store($to, head);
+                $store($to.add($bytes), second);
+                $store($to.add(last - $bytes), third);
+                $store($to.add(last), tail);
+                return;
+            }
             let mut at = $to.addr().wrapping_neg() % $bytes;
             let key = $wide(turned($key, at));
             while at + 4 * $bytes <= last {
@@ -215,6 +266,32 @@ mod kernel {
             $store($to, head);
             $store($to.add(last), tail);
         }};
+    }
+
+    /// # Safety
+    ///
+    /// As [`vectors`], on a processor with AVX-512F.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[target_feature(enable = "avx512f")]
+    #[allow(clippy::cast_ptr_alignment, reason = "the unaligned forms of load and store")]
+    unsafe fn avx512(to: *mut u8, from: *const u8, len: usize, key: u32) {
+        use core::arch::x86_64::{
+            __m512i, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_si512, _mm512_xor_si512,
+        };
+        // SAFETY: every access lies within `len` bytes and none asks for alignment.
+        unsafe {
+            by_vectors!(
+                to,
+                from,
+                len,
+                key,
+                64,
+                |key: u32| _mm512_set1_epi32(key.cast_signed()),
+                |at: *const u8| _mm512_loadu_si512(at.cast::<__m512i>()),
+                |a, b| _mm512_xor_si512(a, b),
+                |at: *mut u8, vector| _mm512_storeu_si512(at.cast::<__m512i>(), vector)
+            );
+        }
     }
 
     /// # Safety

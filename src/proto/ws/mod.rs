@@ -89,7 +89,8 @@
 //!
 //! # Specification
 //!
-//! [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455). No extension is offered or accepted.
+//! [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455), and with the feature `deflate` the extension
+//! permessage-deflate of [RFC 7692](https://www.rfc-editor.org/rfc/rfc7692), where it is asked for.
 //!
 //! Not here: sockets, TLS, clocks, randomness, redirects, URLs, records, channels, sessions.
 
@@ -97,7 +98,9 @@ mod assembly;
 mod close;
 mod connection;
 mod decoder;
+mod deflate;
 mod encoder;
+mod frame;
 mod handshake;
 mod header;
 mod limits;
@@ -110,8 +113,11 @@ mod utf8;
 pub use assembly::{Incoming, MessageDecoder, MessageRef};
 pub use close::{CloseCode, CloseFrame, CloseReason, InvalidClose, MAX_REASON_BYTES};
 pub use connection::{Closed, Connection, Event, EventRef};
-pub use decoder::{Decoder, Frame, FrameRef};
+pub use decoder::Decoder;
+#[cfg(feature = "deflate")]
+pub use deflate::{Deflate, DeflateOptions};
 pub use encoder::{Control, Encoder, SendError, no_key};
+pub use frame::{Frame, FrameRef};
 pub use handshake::{
     Accepted, ClientHandshake, ClientRequest, HandshakeError, HeadLimits, Headers, InvalidHead,
     InvalidRequest, InvalidResponse, ProxyTunnel, Refusal, Request, RequestError, Response, ServerHandshake,

@@ -1,16 +1,23 @@
-//! What waits to be written: whole frames, and at most one pong that waits behind another.
+//! What waits to be written: whole frames, and at most one pong that waits behind others.
 //!
 //! Not here: making frames, and which may be sent when.
 
 use super::header::{MAX_CONTROL_BYTES, MAX_HEADER_BYTES};
+
+/// How many pongs may wait to be written before only the newest further one is kept.
+///
+/// Every ping of a burst is answered by it, which is what peers that count their pongs look for (Autobahn's
+/// 2.10 sends ten), and a peer that pings and does not read costs 2.4 kB.
+pub(super) const MAX_QUEUED_PONGS: u8 = 16;
 
 /// A buffer that one message made larger than this is given back once it is empty.
 const KEPT_OUTPUT: usize = 1 << 20;
 
 /// Frames in the order they are written.
 ///
-/// RFC 6455 §5.5.3: only the most recent ping need be answered. While a pong waits here, the newest
-/// other one is kept aside, so that a peer that pings and does not read costs two pongs of memory.
+/// RFC 6455 §5.5.3: only the most recent ping need be answered. While [`MAX_QUEUED_PONGS`] wait
+/// here, the newest further one is kept aside, so that a peer that pings and does not read costs
+/// one pong more than those.
 #[derive(Debug)]
 pub(super) struct Output {
     bytes: Vec<u8>,
@@ -20,8 +27,10 @@ pub(super) struct Output {
     written: u64,
     /// Where our close frame ends, counted as [`Output::queued`], until it is written.
     close_end: Option<u64>,
-    /// Where the pong that is queued ends, counted as [`Output::queued`], until it is written.
-    pong_end: Option<u64>,
+    /// Pongs queued since there was none. Invariant: `pongs <= MAX_QUEUED_PONGS`.
+    pongs: u8,
+    /// Where the last of them ends, counted as [`Output::queued`]. Once it is written there is none.
+    pong_end: u64,
     /// The pong kept aside. Invariant: `aside_len <= aside.len()`; 0 is none.
     aside: [u8; MAX_HEADER_BYTES + MAX_CONTROL_BYTES],
     aside_len: usize,
@@ -34,7 +43,8 @@ impl Output {
             start: 0,
             written: 0,
             close_end: None,
-            pong_end: None,
+            pongs: 0,
+            pong_end: 0,
             aside: [0; MAX_HEADER_BYTES + MAX_CONTROL_BYTES],
             aside_len: 0,
         }
@@ -57,13 +67,13 @@ impl Output {
         &mut self.bytes
     }
 
-    /// Appends a pong, or keeps it aside in place of an older one while another waits.
+    /// Appends a pong, or keeps it aside in place of an older one while too many wait.
     pub(super) fn push_pong(&mut self, frame: &[u8]) {
         for (slot, byte) in self.aside.iter_mut().zip(frame) {
             *slot = *byte;
         }
         self.aside_len = frame.len().min(self.aside.len());
-        if self.pong_end.is_none() {
+        if self.pongs < MAX_QUEUED_PONGS {
             self.flush_pong();
         }
     }
@@ -86,8 +96,8 @@ impl Output {
             }
         }
         let written = self.written + self.start as u64;
-        if self.pong_end.is_some_and(|end| end <= written) {
-            self.pong_end = None;
+        if self.pongs > 0 && self.pong_end <= written {
+            self.pongs = 0;
             self.flush_pong();
         }
         let closed = self.close_end.is_some_and(|end| end <= written);
@@ -114,7 +124,8 @@ impl Output {
         }
         self.writer();
         self.bytes.extend_from_slice(self.aside.get(..self.aside_len).unwrap_or_default());
-        self.pong_end = Some(self.queued());
+        self.pong_end = self.queued();
+        self.pongs += 1;
         self.aside_len = 0;
     }
 }

@@ -15,6 +15,11 @@ pub(super) fn is_utf8(text: &[u8]) -> bool {
     text.len() <= SHORT && text.is_ascii() || simdutf8::basic::from_utf8(text).is_ok()
 }
 
+/// A whole text, if it is UTF-8.
+pub(super) fn as_utf8(text: &[u8]) -> Option<&str> {
+    if text.len() <= SHORT { from_utf8(text).ok() } else { simdutf8::basic::from_utf8(text).ok() }
+}
+
 /// Bytes that no continuation can make valid UTF-8, or an end inside a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidUtf8;

@@ -54,7 +54,9 @@ pub(super) struct Written {
 
 impl<S: ByteStream> Open<S> {
     pub(super) fn new(stream: S, connection: Connection, preface: Vec<u8>) -> Self {
-        let connection = Box::new(connection);
+        let mut connection = Box::new(connection);
+        // The application hears of messages later: what came before a fault is answered before the fault is.
+        connection.set_pause_before_fault(true);
         Self {
             stream,
             connection,

@@ -125,7 +125,8 @@ fn push_close(bytes: &mut Vec<u8>, code: Option<u16>, reason: &str) {
         body.extend_from_slice(&code.to_be_bytes());
         body.extend_from_slice(reason.as_bytes());
     }
-    let header = FrameHeader { fin: true, opcode: Opcode::Close, mask: None, len: body.len() as u64 };
+    let header =
+        FrameHeader { fin: true, rsv1: false, opcode: Opcode::Close, mask: None, len: body.len() as u64 };
     bytes.extend_from_slice(header.encode().as_bytes());
     bytes.extend_from_slice(&body);
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use tidegate::proto::ws::{Limits, Request};
+use tidegate::proto::ws::Request;
 use tidegate::server::{AcceptOptions, accept};
 use tidegate::{Client, CloseOptions, Message, ReadyState, RecvLimits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -49,17 +49,16 @@ impl Peer {
     ) -> io::Result<Self> {
         let gate = Arc::new(Gate::default());
         let stream = Gated { stream, gate: gate.clone(), reads: 0 };
-        let mut limits = Limits::default();
-        limits.max_message_bytes = MAX_MESSAGE_BYTES;
-        limits.max_frame_bytes = MAX_MESSAGE_BYTES;
+        let mut options = AcceptOptions::default();
+        options.limits.max_message_bytes = MAX_MESSAGE_BYTES;
+        options.limits.max_frame_bytes = MAX_MESSAGE_BYTES;
         // What one turn of reading may bring: the end of one large message with others behind it,
         // or of the smallest messages more than the default allows.
-        let recv_limits = RecvLimits {
+        options.recv_limits = RecvLimits {
             max_queued_bytes: MAX_MESSAGE_BYTES + (64 << 20),
             max_queued_messages: 1 << 21,
             ..RecvLimits::default()
         };
-        let options = AcceptOptions { limits, recv_limits, ..AcceptOptions::default() };
         let client = accept(stream, request, subprotocol, options).map_err(io::Error::other)?;
         // Until the driver has run once the connection is not open, and closing would abort it
         // before the response is written.

@@ -1,14 +1,14 @@
 //! The checks that run nothing: format, lints, documentation, feature sets, layers, packaging.
 
 use super::Session;
-use crate::tools::{self, WASM_TARGET};
+use crate::tools::{self, NEON_TARGET, WASM_TARGET};
 use crate::{dist, process, size, tidy};
 
 /// The features of a build for the host.
-pub(super) const NATIVE: &str = "native,tls,futures-io,sim,json";
+pub(super) const NATIVE: &str = "native,tls,futures-io,sim,json,deflate";
 
 /// The features of a build for browsers, without those of the npm package.
-pub(super) const WEB: &str = "json";
+pub(super) const WEB: &str = "json,deflate";
 
 /// All checks on the sources.
 pub(super) fn run(session: &mut Session) {
@@ -31,9 +31,11 @@ pub(super) fn run(session: &mut Session) {
     cargo(session, "clippy, npm build", &[&npm[..], &deny].concat());
     documentation(session, "doc, host", &["--features", NATIVE]);
     documentation(session, "doc, wasm32", &["--features", WEB, "--target", WASM_TARGET]);
-    let core = ["check", "--package", "tidegate", "--no-default-features"];
+    // With the example that drives it.
+    let core = ["check", "--package", "tidegate", "--no-default-features", "--lib", "--examples"];
     cargo(session, "core alone, host", &core);
     cargo(session, "core alone, wasm32", &[&core[..], &["--target", WASM_TARGET]].concat());
+    cargo(session, "core alone, aarch64", &[&core[..], &["--target", NEON_TARGET]].concat());
     session.step("tidy", |_| tidy::run(None));
 }
 

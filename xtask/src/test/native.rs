@@ -1,4 +1,5 @@
-//! Tests on the host: unit, integration and documentation tests of the whole workspace.
+//! Tests on the host: unit, integration and documentation tests of the whole workspace, the examples, and the
+//! Autobahn test suite.
 
 use std::process::Command;
 
@@ -6,7 +7,9 @@ use anyhow::{Result, bail};
 
 use super::cargo::{self, Program};
 use super::checks::NATIVE;
-use super::{Session, Tally, output};
+use super::{Session, Tally, examples, output};
+use crate::autobahn::{self, Selection};
+use crate::behaviours::Record;
 use crate::place::Place;
 use crate::process::{self, End, Wait};
 
@@ -26,6 +29,17 @@ pub(super) fn run(session: &mut Session) {
     let mut documentation = session.cargo();
     documentation.args(["test", "--doc", "--package", "tidegate", "--features", NATIVE]);
     session.step("native tests: documentation", |tally| test(&mut documentation, "doc", tally));
+    session.step("native tests: examples", |_| examples::run());
+    let (name, cases) = if session.full {
+        ("native tests: Autobahn", Selection::Full)
+    } else {
+        ("native tests: Autobahn, quick", Selection::Quick)
+    };
+    session.step(name, |tally| {
+        autobahn::check(&cases, |name, passed| {
+            tally.records.push(Record { place: Place::Native.name().to_owned(), name, passed });
+        })
+    });
 }
 
 fn title(program: &Program) -> &str {

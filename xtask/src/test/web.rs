@@ -84,7 +84,26 @@ pub(super) fn run(session: &mut Session) -> Result<()> {
         }
     }
     if session.full {
+        vectors(session)?;
         shared_memory(session, &server)?;
+    }
+    Ok(())
+}
+
+/// The codec's tests where it is built with the vectors of wasm, which no build has that does not ask for
+/// them.
+fn vectors(session: &mut Session) -> Result<()> {
+    let mut build = session.cargo();
+    build
+        .args(["test", "--package", "tidegate", "--target", WASM_TARGET, "--no-default-features"])
+        .args(["--features", "deflate", "--test", "conformance"])
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Ctarget-feature=+simd128")
+        .env_remove("RUSTFLAGS")
+        .env("CARGO_TARGET_DIR", tools::target().join("simd128"));
+    let programs = session.step("web tests: build with vectors", |_| cargo::build(&mut build));
+    for program in programs.unwrap_or_default() {
+        let program = Program { name: format!("{}-simd128", program.name), ..program };
+        run_in(session, Place::Node, &program, None)?;
     }
     Ok(())
 }

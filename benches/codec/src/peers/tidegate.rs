@@ -1,6 +1,6 @@
 //! tidegate: `Decoder`, `Encoder` and `Connection`.
 
-use chacha20::ChaCha12Rng;
+use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
 use tidegate::proto::ws::{Connection, Decoder, Encoder, Event, Limits, MessageKind, Role, no_key};
 
@@ -124,13 +124,13 @@ impl NextKey for Fastrand {
 }
 
 /// Masking keys as tidegate's native transport draws them.
-pub(crate) struct Keys(ChaCha12Rng);
+pub(crate) struct Keys(ChaCha8Rng);
 
 impl Keys {
     pub(crate) fn new() -> Self {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).expect("the operating system has random numbers");
-        Self(ChaCha12Rng::from_seed(seed))
+        Self(ChaCha8Rng::from_seed(seed))
     }
 }
 

@@ -91,7 +91,7 @@ fn the_join_buffer_is_reused_when_small_and_returned_when_large() {
     for (len, kept) in [(1_000, true), (KEPT_BODY + 1, false)] {
         let header = |opcode, fin| {
             let len = len as u64;
-            super::super::header::FrameHeader { fin, opcode, mask: None, len }.encode()
+            super::super::header::FrameHeader { fin, rsv1: false, opcode, mask: None, len }.encode()
         };
         let payload = vec![0; len];
         let mut input = header(Opcode::Binary, false).as_bytes().to_vec();

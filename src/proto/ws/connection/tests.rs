@@ -157,14 +157,15 @@ fn nothing_is_read_after_a_close_frame() {
 }
 
 #[test]
-fn a_slow_reader_gets_the_newest_pong_and_costs_two() {
+fn a_slow_reader_gets_the_newest_pong_and_costs_a_few() {
     let (mut client, mut server) = pair();
     for i in 0..1_000_u32 {
         server.send_ping(&i.to_be_bytes(), no_key).unwrap();
         carry(&mut server, &mut client);
         assert_eq!(events(&mut client).len(), 1);
     }
-    assert_eq!(client.pending(), 2 + 4 + 4, "one pong");
+    let queued = usize::from(super::super::output::MAX_QUEUED_PONGS);
+    assert_eq!(client.pending(), queued * (2 + 4 + 4));
     let mut pongs = Vec::new();
     while client.pending() > 0 {
         server.receive(&client.output()[..1]);
@@ -172,7 +173,16 @@ fn a_slow_reader_gets_the_newest_pong_and_costs_two() {
         pongs.extend(events(&mut server));
     }
     let pong = |i: u32| Event::Pong(i.to_be_bytes().to_vec());
-    assert_eq!(pongs, [pong(0), pong(999)]);
+    let expected: Vec<Event> = (0..).take(queued).chain([999]).map(pong).collect();
+    assert_eq!(pongs, expected);
+    // With them the next burst has its places again.
+    for i in 0..2 {
+        server.send_ping(&[i], no_key).unwrap();
+    }
+    carry(&mut server, &mut client);
+    events(&mut client);
+    carry(&mut client, &mut server);
+    assert_eq!(events(&mut server), [Event::Pong(vec![0]), Event::Pong(vec![1])]);
 }
 
 #[test]
@@ -184,7 +194,8 @@ fn no_pong_follows_a_close_frame() {
     client.receive(b"\x89\x013");
     assert_eq!(events(&mut client), [Event::Ping(b"3".to_vec())]);
     carry(&mut client, &mut server);
-    assert_eq!(events(&mut server), [Event::Pong(b"1".to_vec()), Event::Close(None)]);
+    let pong = |payload: &[u8]| Event::Pong(payload.to_vec());
+    assert_eq!(events(&mut server), [pong(b"1"), pong(b"2"), Event::Close(None)]);
     assert_eq!(client.pending(), 0);
 }
 
@@ -242,4 +253,49 @@ fn consuming_more_than_there_is_is_harmless() {
     assert_eq!(client.pending(), 0);
     client.filled(usize::MAX);
     assert_eq!(client.poll_event(key), Ok(None));
+}
+
+#[test]
+fn what_came_before_a_fault_can_be_answered_if_the_connection_pauses() {
+    // A text, a continuation of nothing, a ping.
+    let input = b"\x81\x02hi\x80\x00\x89\x00";
+    let error = ProtocolError::UnexpectedContinuation;
+    for pause in [false, true] {
+        let mut client = Connection::new(Role::Client, Limits::default());
+        client.set_pause_before_fault(pause);
+        client.receive(input);
+        assert_eq!(client.poll_event(key), Ok(Some(Event::Message("hi".into()))));
+        assert!(!client.is_paused());
+        if pause {
+            assert_eq!(client.poll_event(key), Ok(None));
+            assert!(client.is_paused());
+        } else {
+            assert_eq!(client.poll_event(key), Err(error));
+        }
+        assert_eq!(client.send_text("hi", key).is_ok(), pause);
+        for _ in 0..2 {
+            assert_eq!(client.poll_event(key), Err(error));
+            assert!(!client.is_paused());
+        }
+        let mut server = Connection::new(Role::Server, Limits::default());
+        carry(&mut client, &mut server);
+        let close = CloseFrame::from(error);
+        let echo = pause.then(|| Event::Message("hi".into()));
+        let expected: Vec<Event> = echo.into_iter().chain([Event::Close(Some(close))]).collect();
+        assert_eq!(events(&mut server), expected);
+    }
+}
+
+#[test]
+fn a_close_during_the_pause_is_the_only_one() {
+    let mut client = Connection::new(Role::Client, Limits::default());
+    client.set_pause_before_fault(true);
+    client.receive(b"\x80\x00");
+    assert_eq!(client.poll_event(key), Ok(None));
+    client.send_close(None, key).unwrap();
+    assert_eq!(client.poll_event(key), Err(ProtocolError::UnexpectedContinuation));
+    let mut server = Connection::new(Role::Server, Limits::default());
+    carry(&mut client, &mut server);
+    assert_eq!(events(&mut server), [Event::Close(None)]);
+    assert!(client.should_end_transport());
 }

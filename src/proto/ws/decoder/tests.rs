@@ -4,7 +4,7 @@ use super::*;
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let opcode = Opcode::from_bits(first & 0x0f).unwrap();
     let len = payload.len() as u64;
-    let header = FrameHeader { fin: first & 0x80 != 0, opcode, mask: None, len };
+    let header = FrameHeader { fin: first & 0x80 != 0, rsv1: false, opcode, mask: None, len };
     [header.encode().as_bytes(), payload].concat()
 }
 

@@ -8,6 +8,8 @@ use super::head::{
     parse_response, push_field,
 };
 use super::{accept_key, encode_key};
+#[cfg(feature = "deflate")]
+use crate::proto::ws::deflate::{Deflate, DeflateOptions, Fault, accept};
 
 /// What a client asks for.
 ///
@@ -39,6 +41,8 @@ pub struct ClientRequest {
     target: String,
     subprotocols: Vec<String>,
     headers: Vec<(String, String)>,
+    #[cfg(feature = "deflate")]
+    deflate: Option<DeflateOptions>,
 }
 
 impl ClientRequest {
@@ -59,7 +63,26 @@ impl ClientRequest {
             return Err(InvalidRequest::Target);
         }
         let (host, target) = (host.to_owned(), target.to_owned());
-        Ok(Self { host, target, subprotocols: Vec::new(), headers: Vec::new() })
+        Ok(Self {
+            host,
+            target,
+            subprotocols: Vec::new(),
+            headers: Vec::new(),
+            #[cfg(feature = "deflate")]
+            deflate: None,
+        })
+    }
+
+    /// Offers permessage-deflate; the last call counts. What the server makes of it is in
+    /// [`Accepted::deflate`].
+    ///
+    /// # Specification
+    ///
+    /// [RFC 7692 §7.1](https://www.rfc-editor.org/rfc/rfc7692#section-7.1).
+    #[cfg(feature = "deflate")]
+    pub const fn deflate(&mut self, options: DeflateOptions) -> &mut Self {
+        self.deflate = Some(options);
+        self
     }
 
     /// Offers a subprotocol, after those already offered.
@@ -109,6 +132,10 @@ impl ClientRequest {
         if !self.subprotocols.is_empty() {
             push_field(&mut text, "Sec-WebSocket-Protocol", &self.subprotocols.join(", "));
         }
+        #[cfg(feature = "deflate")]
+        if let Some(options) = &self.deflate {
+            push_field(&mut text, "Sec-WebSocket-Extensions", &options.offer());
+        }
         for (name, value) in &self.headers {
             push_field(&mut text, name, value);
         }
@@ -156,6 +183,11 @@ impl core::error::Error for InvalidRequest {}
 pub struct Accepted {
     /// The subprotocol that the server chose; `None` only if none was offered.
     pub subprotocol: Option<String>,
+    /// What was agreed on of permessage-deflate, for
+    /// [`Connection::with_deflate`](crate::proto::ws::Connection::with_deflate); `None` if it was not
+    /// offered or the server declined.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<Deflate>,
     /// All fields of the response.
     pub headers: Headers,
     /// What came behind the response: the first bytes for
@@ -280,6 +312,8 @@ impl From<FieldFault> for HandshakeError {
 pub struct ClientHandshake {
     request: Vec<u8>,
     subprotocols: Vec<String>,
+    #[cfg(feature = "deflate")]
+    deflate: Option<DeflateOptions>,
     accept: String,
     limits: HeadLimits,
     reader: HeadReader,
@@ -300,6 +334,8 @@ impl ClientHandshake {
         Self {
             request: request.to_bytes(&key),
             subprotocols: request.subprotocols,
+            #[cfg(feature = "deflate")]
+            deflate: request.deflate,
             accept: accept_key(key.as_bytes()),
             limits,
             reader: HeadReader::new(limits.max_head_bytes),
@@ -359,9 +395,15 @@ impl ClientHandshake {
             let (status, reason, headers) = parse_response(&head)?;
             match status {
                 101 => {
-                    let subprotocol = self.judge(&headers)?;
-                    let rest = self.reader.take_rest();
-                    return Ok(Some(Accepted { subprotocol, headers, rest }));
+                    self.judge(&headers)?;
+                    let accepted = Accepted {
+                        #[cfg(feature = "deflate")]
+                        deflate: self.judge_extensions(&headers)?,
+                        subprotocol: self.judge_subprotocol(&headers)?,
+                        headers,
+                        rest: self.reader.take_rest(),
+                    };
+                    return Ok(Some(accepted));
                 }
                 100..=199 => {}
                 _ => {
@@ -381,7 +423,7 @@ impl ClientHandshake {
     }
 
     /// RFC 6455 §4.1, the six checks of the server's response.
-    fn judge(&self, headers: &Headers) -> Result<Option<String>, HandshakeError> {
+    fn judge(&self, headers: &Headers) -> Result<(), HandshakeError> {
         // Not a list here: the server switches to one protocol.
         if !headers.single("Upgrade")?.eq_ignore_ascii_case(b"websocket") {
             return Err(HandshakeError::InvalidHeader { name: "Upgrade" });
@@ -395,10 +437,30 @@ impl ClientHandshake {
         if headers.single("Sec-WebSocket-Accept")? != self.accept.as_bytes() {
             return Err(HandshakeError::WrongAccept);
         }
-        // None is offered by this version.
-        if headers.list("Sec-WebSocket-Extensions").next().is_some() {
+        // Without the feature none is ever offered.
+        if cfg!(not(feature = "deflate")) && headers.list("Sec-WebSocket-Extensions").next().is_some() {
             return Err(HandshakeError::UnofferedExtension);
         }
+        Ok(())
+    }
+
+    #[cfg(feature = "deflate")]
+    fn judge_extensions(&self, headers: &Headers) -> Result<Option<Deflate>, HandshakeError> {
+        let mut elements = headers.list("Sec-WebSocket-Extensions");
+        let Some(options) = &self.deflate else {
+            return if elements.next().is_some() {
+                Err(HandshakeError::UnofferedExtension)
+            } else {
+                Ok(None)
+            };
+        };
+        accept(options, elements).map_err(|fault| match fault {
+            Fault::Unoffered => HandshakeError::UnofferedExtension,
+            Fault::Invalid => HandshakeError::InvalidHeader { name: "Sec-WebSocket-Extensions" },
+        })
+    }
+
+    fn judge_subprotocol(&self, headers: &Headers) -> Result<Option<String>, HandshakeError> {
         let chosen = match headers.single("Sec-WebSocket-Protocol") {
             Ok(chosen) => chosen,
             Err(FieldFault::Missing(_)) if self.subprotocols.is_empty() => return Ok(None),

@@ -7,6 +7,8 @@ use super::head::{
     parse_request, push_field,
 };
 use super::{accept_key, is_key};
+#[cfg(feature = "deflate")]
+use crate::proto::ws::deflate::{Deflate, DeflateOptions, answer};
 
 /// A valid opening request; accept or reject it.
 ///
@@ -129,6 +131,30 @@ impl Request {
             headers.push(field("Sec-WebSocket-Protocol", chosen));
         }
         Ok(Response { status: 101, headers, body: Vec::new() })
+    }
+
+    /// [`accept`](Self::accept) that agrees on permessage-deflate if the client offers what this side can
+    /// keep: the first such offer.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    ///
+    /// # Specification
+    ///
+    /// [RFC 7692 §7.1](https://www.rfc-editor.org/rfc/rfc7692#section-7.1).
+    #[cfg(feature = "deflate")]
+    pub fn accept_with_deflate(
+        &self,
+        subprotocol: Option<&str>,
+        options: &DeflateOptions,
+    ) -> Result<(Response, Option<Deflate>), InvalidResponse> {
+        let mut response = self.accept(subprotocol)?;
+        let agreed = answer(options, self.headers.list("Sec-WebSocket-Extensions"));
+        if let Some(agreed) = &agreed {
+            response.headers.push(("Sec-WebSocket-Extensions".to_owned(), agreed.answer()));
+        }
+        Ok((response, agreed))
     }
 }
 
@@ -283,6 +309,12 @@ impl Response {
     /// All fields but `Content-Length`.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The value of a field of this response.
+    #[cfg(feature = "native")]
+    pub(crate) fn header_value(&self, name: &str) -> Option<&str> {
+        self.headers().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// The body, empty for 101.

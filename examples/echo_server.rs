@@ -1,0 +1,132 @@
+//! A WebSocket server that sends every message back as its own type.
+//!
+//! ```sh
+//! cargo run --release --features native,deflate --example echo_server -- 127.0.0.1:9002
+//! ```
+//!
+//! It prints where it listens, which tells the port when 0 was asked for, and serves until it is ended.
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tidegate::proto::ws::{HeadLimits, Request, ServerHandshake};
+use tidegate::server::{AcceptOptions, accept};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+
+/// Largest message that is taken, however many frames it comes in.
+const MAX_MESSAGE_BYTES: u64 = 16 << 20;
+
+/// How long a client may take for its request. One that never finishes it holds a socket for nothing.
+const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long to wait when the system has no socket left for a new client.
+const BREATH: Duration = Duration::from_millis(100);
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("echo_server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(address), None) = (arguments.next(), arguments.next()) else {
+        return Err("usage: echo_server HOST:PORT".into());
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener =
+            TcpListener::bind(&address).await.map_err(|error| format!("listening on {address}: {error}"))?;
+        println!("listening on ws://{}", listener.local_addr()?);
+        serve(listener).await;
+        Ok(())
+    })
+}
+
+/// Accepts connections for ever, each in a task of its own.
+pub async fn serve(listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                tokio::spawn(async move {
+                    // What one client does wrong ends its connection and nothing else.
+                    if let Err(error) = talk(stream).await {
+                        eprintln!("{peer}: {error}");
+                    }
+                });
+            }
+            // Too many open files, mostly: that passes when others have gone.
+            Err(error) => {
+                eprintln!("accepting: {error}");
+                sleep(BREATH).await;
+            }
+        }
+    }
+}
+
+/// Serves one client to its end.
+async fn talk(mut stream: TcpStream) -> Result<(), Failure> {
+    // A message is written whole; waiting for more to come would only delay it.
+    stream.set_nodelay(true)?;
+    let request = timeout(REQUEST_WITHIN, read_request(&mut stream)).await;
+    let Some(request) = request.map_err(|_| "no request within the time for one")?? else { return Ok(()) };
+    // Here is where a real server looks at `request.target` and, before it gives away anything private, at
+    // the field `Origin`.
+    let client = accept(stream, &request, None, options())?;
+    while let Some(message) = client.recv().await {
+        // Waits while the client does not read. What it goes on sending meanwhile is bounded too: by
+        // `AcceptOptions::recv_limits`, above which the connection closes.
+        if client.send(message).await.is_err() {
+            break; // closing: nothing more is taken
+        }
+    }
+    client.closed().await;
+    Ok(())
+}
+
+/// What a client may ask of this server.
+fn options() -> AcceptOptions {
+    let mut options = AcceptOptions::default();
+    options.limits.max_message_bytes = MAX_MESSAGE_BYTES;
+    options.limits.max_frame_bytes = MAX_MESSAGE_BYTES;
+    // Messages are compressed for a client that offers to.
+    #[cfg(feature = "deflate")]
+    {
+        options.deflate = Some(tidegate::proto::ws::DeflateOptions::default());
+    }
+    options
+}
+
+/// Reads the opening request. A bad one is answered as it deserves; then, and when the client has gone,
+/// there is none.
+async fn read_request(stream: &mut TcpStream) -> io::Result<Option<Request>> {
+    let mut handshake = ServerHandshake::new(HeadLimits::default());
+    let mut buffer = [0; 4096];
+    loop {
+        let n = stream.read(&mut buffer).await?;
+        if n == 0 {
+            return Ok(None);
+        }
+        match handshake.receive(buffer.get(..n).unwrap_or_default()) {
+            Ok(Some(request)) => return Ok(Some(request)),
+            Ok(None) => {}
+            Err(error) => {
+                stream.write_all(&error.response().to_bytes()).await?;
+                stream.shutdown().await?;
+                // What is still unread when a socket is dropped resets it, and the answer may be lost with it.
+                while stream.read(&mut buffer).await? > 0 {}
+                return Ok(None);
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The examples as programs: that they are built, say what they should, and end as they should. What is in
+//! them is tested by `tests/native`.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::checks::NATIVE;
+use crate::process::Captured;
+use crate::{listen, process, tools};
+
+/// How long the server may take to listen.
+const LISTENS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Builds and runs them.
+///
+/// # Errors
+///
+/// If one of them does not build, or does something else than it should.
+pub(super) fn run() -> Result<()> {
+    let features = ["--features", NATIVE];
+    process::run(tools::cargo().args(["build", "--quiet", "--workspace", "--examples"]).args(features))?;
+    let (_server, address) = listen::start(LISTENS_WITHIN, |address| {
+        let mut server = example("echo_server");
+        server.arg(address.to_string());
+        Ok(server)
+    })?;
+    let address = address.to_string();
+    let said = call("codec_over_std_tcp", &[&address, "caf\u{e9}"])?;
+    if !said.status.success() || said.stdout != "caf\u{e9}\n" {
+        bail!("codec_over_std_tcp said {:?} and {:?} ({})", said.stdout, said.stderr, said.status);
+    }
+    for (name, arguments) in [
+        ("echo_server", &[][..]),
+        ("echo_server", &["nowhere"]),
+        ("echo_server", &[&address]), // taken
+        ("autobahn_client", &[]),
+        ("autobahn_client", &["nowhere"]),
+        ("autobahn_client", &[&format!("ws://{address}"), "no name"]),
+        ("codec_over_std_tcp", &[]),
+        ("codec_over_std_tcp", &["nowhere"]),
+        ("codec_over_std_tcp", &[&address, "a text", "too much"]),
+    ] {
+        let said = call(name, arguments)?;
+        if said.status.code() != Some(1) || !said.stderr.starts_with(name) {
+            bail!("{name} {arguments:?} said {:?} ({})", said.stderr, said.status);
+        }
+    }
+    Ok(())
+}
+
+fn call(name: &str, arguments: &[&str]) -> Result<Captured> {
+    process::capture(example(name).args(arguments))
+}
+
+fn example(name: &str) -> Command {
+    let file: PathBuf =
+        ["debug", "examples", &format!("{name}{}", std::env::consts::EXE_SUFFIX)].iter().collect();
+    Command::new(tools::target().join(file))
+}
