@@ -72,6 +72,9 @@ mod transport;
 pub use client::*;
 #[cfg(feature = "client")]
 pub use proto::{Amount, CloseCause, Closed, Outcome, RecvLimits, SendLimits};
+/// The TLS library, in the version that [`TlsOptions::with_config`] takes.
+#[cfg(all(feature = "tls", not(all(target_family = "wasm", target_os = "unknown"))))]
+pub use tokio_rustls::rustls;
 #[cfg(feature = "client")]
 pub use transport::TransportError;
 
