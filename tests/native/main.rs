@@ -1,5 +1,5 @@
 //! The client over TCP: against tungstenite, and against tidegate's own server; and that server
-//! against tungstenite as client. No test sleeps.
+//! against tungstenite as client; and against the npm package ws in both roles. No test sleeps.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -10,12 +10,14 @@
 
 mod addresses;
 mod blocked;
+mod cancel;
 #[cfg(feature = "deflate")]
 mod compressed;
 mod examples;
 mod foreign;
 mod hostile;
 mod long;
+mod over;
 mod own;
 mod peer;
 mod proxy;
@@ -28,6 +30,7 @@ mod silent;
 mod suite;
 #[cfg(feature = "tls")]
 mod tls;
+mod ws;
 
 use core::time::Duration;
 
