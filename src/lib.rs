@@ -29,7 +29,9 @@
 //! | feature | adds |
 //! |---|---|
 //! | `client` (default) | the handles; in browsers the WebSocket of the page or worker |
-//! | `native` | [`connect`](ClientBuilder::connect) on the host, over TCP by tokio, and `server::accept` |
+//! | `native` | [`connect`](ClientBuilder::connect) on the host: TCP by tokio, HTTP proxies, streams of your own; and `server::accept` |
+//! | `tls` | `native`, and `wss:` on the host by rustls: `TlsOptions` |
+//! | `futures-io` | `native`, and streams with the traits of that crate besides tokio's |
 //! | `sim` | `sim::Sim`: servers in memory, links with rate and delay, virtual time |
 //! | `json` | `Client::typed`: values of your own types, by serde |
 //! | `js` | the exports of the npm package; nothing for Rust |
@@ -70,10 +72,13 @@ mod transport;
 pub use client::*;
 #[cfg(feature = "client")]
 pub use proto::{Amount, CloseCause, Closed, Outcome, RecvLimits, SendLimits};
+/// The TLS library, in the version that [`TlsOptions::with_config`] takes.
+#[cfg(all(feature = "tls", not(all(target_family = "wasm", target_os = "unknown"))))]
+pub use tokio_rustls::rustls;
 #[cfg(feature = "client")]
 pub use transport::TransportError;
 
-/// The README's Rust compiles.
-#[cfg(doctest)]
+/// The README's Rust compiles; a part of it is for the host.
+#[cfg(all(doctest, feature = "native"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -105,8 +105,9 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`]: the URL, a subprotocol or the overflow code is wrong (nothing was tried),
-    /// the server refused or failed, the deadline passed. It never hangs unless the deadline is off.
+    /// [`ConnectError`]: the URL, a subprotocol, the overflow code or on the host a header field or the
+    /// proxy's URL is wrong (nothing was tried), the server refused or failed, the deadline passed. It never
+    /// hangs unless the deadline is off.
     ///
     /// # Cancel safety
     ///

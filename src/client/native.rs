@@ -9,13 +9,14 @@ mod tls;
 
 use core::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 
 pub(super) use self::options::HostOptions;
 use self::proxy::Proxy;
 #[cfg(feature = "tls")]
 pub use self::tls::{TlsError, TlsOptions};
-use super::builder::ClientBuilder;
+use super::builder::{ClientBuilder, opened};
 use super::error::ConnectError;
 use super::{Client, UrlError, address};
 use crate::driver::task::{DriverTask, PollTransport};
@@ -57,6 +58,81 @@ pub(super) fn start(builder: &ClientBuilder) -> Result<Client, ConnectError> {
         Ok(Established { stream, accepted })
     });
     Ok(run(builder, &runtime, &url, connecting))
+}
+
+/// Begins to connect over `stream`.
+fn start_over<S: ByteStream + 'static>(
+    builder: &ClientBuilder,
+    mut stream: S,
+) -> Result<Client, ConnectError> {
+    builder.check()?;
+    let target = Target::of(builder)?;
+    let runtime = runtime()?;
+    let handshake = ClientHandshake::new(target.request, Keys::new().nonce(), HeadLimits::default());
+    let connecting = Box::pin(async move {
+        let accepted = greet(&mut stream, handshake).await?;
+        Ok(Established { stream, accepted })
+    });
+    Ok(run(builder, &runtime, &target.url, connecting))
+}
+
+/// Host only, feature `native`: over byte streams of the caller's own.
+impl ClientBuilder {
+    /// Opens the connection over `stream`, which leads to the server already: a Unix socket, a tunnel, TLS of
+    /// another library, an end of `tokio::io::duplex` in a test. Resolves when it is open.
+    ///
+    /// The URL tells host and path to ask for, and nothing is dialled: neither proxy nor TLS options count,
+    /// and `wss:` asks for no TLS, since that is the stream's. Reads and writes wait as the stream lets
+    /// them; what it buffers is flushed when nothing more is there to be read or written.
+    ///
+    /// Runs in the present tokio runtime, as [`connect`](Self::connect) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect). The stream is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let stream = tokio::net::TcpStream::connect("127.0.0.1:9001").await?;
+    /// let client = tidegate::Client::builder("ws://example.com/live").connect_over(stream).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn connect_over<S>(self, stream: S) -> Result<Client, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        opened(start_over(&self, stream)?).await
+    }
+
+    /// [`connect_over`](Self::connect_over) for a stream with the traits of `futures-io` 0.3, such as those of
+    /// async-std and smol. The connection itself still runs in the present tokio runtime, in which its timers
+    /// are.
+    ///
+    /// Feature `futures-io`.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect). The stream is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream.
+    #[cfg(feature = "futures-io")]
+    pub async fn connect_over_futures_io<S>(self, stream: S) -> Result<Client, ConnectError>
+    where
+        S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + Send + 'static,
+    {
+        use tokio_util::compat::FuturesAsyncReadCompatExt as _;
+
+        self.connect_over(stream.compat()).await
+    }
 }
 
 /// Who is to be connected to, and what is asked there.

@@ -63,7 +63,6 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     /// A read that a handle has asked for has ended.
     fn read_done(&self, key: u32, content: Option<Vec<u8>>);
     /// More is known about a failure than the close code says.
-    #[cfg(feature = "client")]
     fn failed(&self, error: crate::transport::TransportError);
     /// No message will be taken any more.
     fn stop_sending(&self);
@@ -165,7 +164,6 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 let bytes = content.and_then(|content| self.transport.take_bytes(content));
                 self.outlet.read_done(key, bytes);
             }
-            #[cfg(feature = "client")]
             TransportEvent::Failed(error) => self.outlet.failed(error),
             #[cfg(feature = "client")]
             TransportEvent::Closing { code, reason } => {

@@ -160,7 +160,6 @@ impl Outlet<HostTransport> for FacadeOutlet {
 
     fn read_done(&self, _: u32, _: Option<Vec<u8>>) {}
 
-    #[cfg(feature = "client")]
     fn failed(&self, _: crate::transport::TransportError) {}
 
     fn stop_sending(&self) {

@@ -1,7 +1,7 @@
 //! The server's side of a connection, on the same driver as the client's.
 //!
-//! Not here: listening, HTTP, static files, TLS. Whatever serves HTTP reads the request; what it
-//! has read is judged by [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
+//! Not here: listening, HTTP, static files, certificates. Any byte stream will do, such as the server's
+//! stream of `tokio-rustls` for `wss:`. Whatever serves HTTP reads the request; what it has read is judged by [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
 //! [`Request::new`](crate::proto::ws::Request::new) and then [`accept`]ed here.
 //!
 //! # Examples
@@ -201,4 +201,27 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     driver.pump();
     runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
     Ok(client)
+}
+
+/// [`accept`] on a stream with the traits of `futures-io` 0.3. The connection itself still runs in the present
+/// tokio runtime, in which its timers are.
+///
+/// Feature `futures-io`.
+///
+/// # Errors
+///
+/// As [`accept`].
+#[cfg(feature = "futures-io")]
+pub fn accept_futures_io<S>(
+    stream: S,
+    request: &Request,
+    subprotocol: Option<&str>,
+    options: AcceptOptions,
+) -> Result<Client, AcceptError>
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + Send + 'static,
+{
+    use tokio_util::compat::FuturesAsyncReadCompatExt as _;
+
+    accept(stream.compat(), request, subprotocol, options)
 }

@@ -19,6 +19,9 @@ use core::ops::Range;
 #[cfg(feature = "client")]
 pub use self::error::TransportError;
 use crate::proto::payload::{FetchId, Payload, Slot, Transmit};
+/// In the npm build nothing is ever known beyond the close event.
+#[cfg(not(feature = "client"))]
+pub(crate) use core::convert::Infallible as TransportError;
 
 /// What has arrived.
 #[derive(Debug)]
@@ -97,9 +100,7 @@ pub(crate) enum TransportEvent {
     Message(Incoming),
     /// The answer to [`Transport::fetch`]; `None` if it could not be read.
     Fetched { token: FetchToken, content: Option<Payload> },
-    /// Why the connection is about to be reported as closed, where more is known than a code. In the
-    /// npm build nothing ever is.
-    #[cfg(feature = "client")]
+    /// Why the connection is about to be reported as closed, where more is known than a code.
     Failed(TransportError),
     /// The peer has closed, or was found to break the protocol: no message is taken any more and
     /// none will come; what waits to be written and the end of the byte stream are still missing.

@@ -11,6 +11,9 @@ mod keys;
 mod open;
 mod outgoing;
 mod silence;
+#[cfg(all(test, feature = "tls"))]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
+mod tests;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 

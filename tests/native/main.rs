@@ -1,5 +1,5 @@
 //! The client over TCP: against tungstenite, and against tidegate's own server; and that server
-//! against tungstenite as client. No test sleeps.
+//! against tungstenite as client; and against the npm package ws in both roles. No test sleeps.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -10,6 +10,7 @@
 
 mod addresses;
 mod blocked;
+mod cancel;
 #[cfg(feature = "deflate")]
 mod compressed;
 mod differential;
@@ -18,6 +19,7 @@ mod foreign;
 mod hostile;
 mod keys;
 mod long;
+mod over;
 mod own;
 mod peer;
 mod proxy;
@@ -30,6 +32,7 @@ mod silent;
 mod suite;
 #[cfg(feature = "tls")]
 mod tls;
+mod ws;
 
 use core::time::Duration;
 

@@ -159,6 +159,10 @@ fn b02_wrong_urls_of_proxies_are_typed_errors() {
             let error = builder("ws://127.0.0.1:1/", url).connect().await.err();
             assert_eq!(error, Some(ConnectError::Proxy(expected)), "{url}");
         }
+        if !cfg!(feature = "tls") {
+            let error = builder("ws://127.0.0.1:1/", "https://127.0.0.1/").connect().await.err();
+            assert_eq!(error, Some(ConnectError::NoTls));
+        }
     });
 }
 

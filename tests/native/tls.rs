@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tidegate::server::{AcceptOptions, accept};
 use tidegate::{
     Client, ClientBuilder, CloseCause, ConnectError, Message, TlsError, TlsOptions, TransportError,
@@ -24,12 +24,26 @@ impl Issuer {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Another name than what it issues has, or OpenSSL takes each for its own issuer.
+        params.distinguished_name.push(DnType::CommonName, "issuer of the tests");
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
     /// Options that trust this issuer and nobody else.
     pub(crate) fn trusted(&self) -> TlsOptions {
         TlsOptions::with_only_roots([self.0.der()]).unwrap()
+    }
+
+    /// Its own certificate.
+    pub(crate) fn root_pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for this machine, and its key.
+    pub(crate) fn pem_for_this_machine(&self) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 
     /// A server whose certificate is for `name`, as `change` says.

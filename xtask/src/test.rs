@@ -155,6 +155,9 @@ impl Session {
 
 /// Fails early, and with exit code 2, if something is missing that a later step needs.
 fn find_tools(part: Option<Part>) -> Result<()> {
+    // The tests on the host have servers and clients in Node.
+    tools::node()?;
+    tools::npm()?;
     if part != Some(Part::Native) {
         tools::check_wasm_bindgen()?;
         tools::rust_target(tools::WASM_TARGET)?;

@@ -80,7 +80,8 @@ impl TlsOptions {
         Self::judged_by(verifier, provider)
     }
 
-    /// Uses a configuration of rustls 0.23: client certificates, key logs, verifiers of one's own.
+    /// Uses a configuration of [`rustls`](crate::rustls) 0.23: client certificates, key logs, verifiers of
+    /// one's own.
     pub fn with_config(config: impl Into<Arc<ClientConfig>>) -> Self {
         let mut config = config.into();
         if config.alpn_protocols != [HTTP] {

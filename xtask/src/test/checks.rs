@@ -5,7 +5,7 @@ use crate::tools::{self, NEON_TARGET, WASM_TARGET};
 use crate::{dist, process, size, tidy};
 
 /// The features of a build for the host.
-pub(super) const NATIVE: &str = "native,tls,sim,json,deflate";
+pub(super) const NATIVE: &str = "native,tls,futures-io,sim,json,deflate";
 
 /// The features of a build for browsers, without those of the npm package.
 pub(super) const WEB: &str = "json,deflate";
