@@ -1,23 +1,22 @@
-//! A client handle of ours on one side of a byte stream, and on the other a `Connection` of the opposite role
-//! that is driven by hand and judges what comes.
+//! A handle of ours on one side of a byte stream, a client's or a server's, and on the other a `Connection` of
+//! the opposite role that is driven by hand and judges what comes.
 //!
 //! The stream lies in memory: how much can be read or written, whether a flush gets through, and when
 //! everything breaks, is said by the input. Futures of the handle run as tasks and are dropped after some of
-//! their polls. There is one thread, and time moves only when the input says so.
+//! their polls. There is one thread, and time moves only when the input says so. Nothing depends on the keys
+//! and the nonce of a client, which are random as always.
 
+mod greeting;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidegate::proto::ws::{
-    ClientHandshake, ClientRequest, CloseCode, CloseFrame, Connection, Event, HeadLimits, Limits,
-    Message as Sent, Request, Role, ServerHandshake, State,
-};
-use tidegate::server::{AcceptOptions, accept};
+use tidegate::proto::ws::{CloseCode, CloseFrame, Connection, Event, Message as Sent, State};
 use tidegate::{Client, CloseCause, CloseOptions, Message, Outcome, SendError, Sender, Ticket};
 use tokio::task::JoinHandle;
 use tokio::time::Duration;
 
+use self::greeting::Open;
 use self::wire::Wire;
 use super::input::Input;
 
@@ -124,7 +123,18 @@ fn key(keys: &mut u32) -> [u8; 4] {
 pub fn transport(data: &[u8]) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
-    runtime.block_on(async { Play::new(data).run().await });
+    runtime.block_on(async {
+        if let Some(play) = Play::open(data).await {
+            play.run().await;
+        }
+    });
+}
+
+/// Lets every task run for a while.
+async fn turns(n: usize) {
+    for _ in 0..n {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// One input as it is carried out.
@@ -146,27 +156,13 @@ struct Play<'a> {
 }
 
 impl<'a> Play<'a> {
-    fn new(data: &'a [u8]) -> Self {
+    /// Opens the connection; `None` if it never was.
+    async fn open(data: &'a [u8]) -> Option<Self> {
         let mut input = Input::new(data);
-        let (choice, more) = (input.byte(), input.byte());
-        let mut options = AcceptOptions::default();
-        options.limits.max_output_bytes = [0, 1, 100, 1 << 20][usize::from(choice & 3)];
-        options.send_limits.max_queued_messages = [1, 3, 65_536][usize::from(choice >> 2 & 3) % 3];
-        if choice & 0x10 != 0 {
-            options.recv_limits.max_queued_messages = 2;
-        }
-        if choice & 0x20 != 0 {
-            options.close_within = None;
-        }
-        if choice & 0x40 != 0 {
-            options.ping_after = None;
-        }
-        options.fragment_bytes = [options.fragment_bytes, Some(7), Some(1_000), None][usize::from(more & 3)];
-        let (request, peer) = if more & 4 == 0 { plain() } else { compressing(&mut options) };
         let wire = Wire::default();
-        let client = accept(wire.stream(), &request, None, options).expect("it can be accepted");
+        let Open { client, peer, is_patient } = greeting::open(&mut input, &wire).await?;
         let watcher = tokio::spawn(client.closed());
-        Self {
+        Some(Self {
             input,
             wire,
             peer: Peer::new(peer),
@@ -175,13 +171,12 @@ impl<'a> Play<'a> {
             watcher,
             tasks: Vec::new(),
             closing: false,
-            is_patient: choice & 0x50 == 0x40,
+            is_patient,
             number: 0,
-        }
+        })
     }
 
     async fn run(mut self) {
-        // The response comes first, whatever it is cut into.
         for _ in 0..MOST_OPERATIONS {
             if self.input.is_empty() {
                 break;
@@ -253,7 +248,7 @@ impl<'a> Play<'a> {
                     task.abort();
                 }
             }
-            6 | 7 => self.turns(self.number % 4 + usize::from(operation >> 4)).await,
+            6 | 7 => turns(self.number % 4 + usize::from(operation >> 4)).await,
             8 => self.wire.let_read(self.input.length()),
             9 => self.wire.let_write(self.input.length()),
             10 => {
@@ -313,13 +308,6 @@ impl<'a> Play<'a> {
         }
         // Characters of one and of two bytes.
         bytes.into_iter().map(char::from).collect::<String>().into()
-    }
-
-    /// Lets every task run for a while.
-    async fn turns(&self, n: usize) {
-        for _ in 0..n {
-            tokio::task::yield_now().await;
-        }
     }
 
     /// Lets everything through, closes if nobody has, and compares the books.
@@ -400,52 +388,16 @@ impl<'a> Play<'a> {
     async fn settle(&mut self) {
         let mut quiet = 0;
         while quiet < 2 {
-            self.turns(TURNS).await;
+            turns(TURNS).await;
             let mut moved = self.peer.write(&self.wire, usize::MAX);
             moved |= self.peer.read(&self.wire, usize::MAX);
-            if self.wire.is_shut() {
-                // The server has ended the stream, and so does its client.
+            if self.wire.is_shut() || self.peer.connection.should_end_transport() {
+                // The transport has ended its direction, or it is for a server to do so.
                 self.wire.end_reading();
             }
             quiet = if moved { 0 } else { quiet + 1 };
         }
     }
-}
-
-/// A client's request as some HTTP server has read it, and the client.
-fn plain() -> (Request, Connection) {
-    let request = ClientRequest::new("example.com", "/").expect("a request");
-    (received(request), Connection::new(Role::Client, peer_limits()))
-}
-
-/// The same with permessage-deflate, to which `options` agree.
-#[cfg(feature = "deflate")]
-fn compressing(options: &mut AcceptOptions) -> (Request, Connection) {
-    let mut wanted = tidegate::proto::ws::DeflateOptions::default();
-    wanted.min_bytes = 0;
-    options.deflate = Some(wanted);
-    let mut request = ClientRequest::new("example.com", "/").expect("a request");
-    request.deflate(wanted);
-    let request = received(request);
-    let (_, agreed) = request.accept_with_deflate(None, &wanted).expect("nothing is chosen");
-    (request, Connection::with_deflate(Role::Client, peer_limits(), agreed.as_ref()))
-}
-
-#[cfg(not(feature = "deflate"))]
-fn compressing(_: &mut AcceptOptions) -> (Request, Connection) {
-    plain()
-}
-
-fn received(request: ClientRequest) -> Request {
-    let sent = ClientHandshake::new(request, [7; 16], HeadLimits::default());
-    let request = ServerHandshake::new(HeadLimits::default()).receive(sent.request());
-    request.expect("it is valid").expect("it is complete")
-}
-
-fn peer_limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.max_output_bytes = usize::MAX;
-    limits
 }
 
 fn content(message: &Message) -> Vec<u8> {

@@ -25,7 +25,7 @@ struct State {
     /// On the way from the transport, which may add `writable` more.
     outward: Vec<u8>,
     writable: usize,
-    /// How much of the response to the opening request is still to be taken off.
+    /// The head of the opening handshake was taken off.
     head_passed: bool,
     is_read_broken: bool,
     is_write_broken: bool,
@@ -75,6 +75,14 @@ impl Wire {
         }
         let n = n.min(state.outward.len());
         state.outward.drain(..n).collect()
+    }
+
+    /// Takes all that a client has written before it is open.
+    pub(super) fn take_head(&self) -> Vec<u8> {
+        let mut state = self.state();
+        // What it is answered is not read from this side.
+        state.head_passed = true;
+        core::mem::take(&mut state.outward)
     }
 
     pub(super) fn let_read(&self, n: usize) {
