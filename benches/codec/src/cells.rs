@@ -72,10 +72,19 @@ pub(crate) struct Cell {
 
 /// A cell that is ready to be measured.
 pub(crate) struct Ready {
+    cell: Cell,
+    wire: Wire,
+    made: Made,
     /// The libraries, with the part of them that is used where that is not obvious.
     pub(crate) names: Vec<&'static str>,
-    /// In the order of `names`.
-    pub(crate) subjects: Vec<Box<dyn Subject>>,
+}
+
+impl Ready {
+    /// Fresh subjects, in the order of the names, each with memory of its own.
+    pub(crate) fn subjects(&self) -> Vec<Box<dyn Subject>> {
+        let subjects = self.cell.subjects(&self.wire.moved(), &self.made);
+        subjects.into_iter().map(|(_, subject)| subject).collect()
+    }
 }
 
 impl Cell {
@@ -114,7 +123,7 @@ impl Cell {
             let equal = shown.iter().zip(expected.iter().cycle()).all(|(one, other)| one == other);
             assert!(whole && equal, "{name} gets {} wrong", self.name());
         }
-        Ready { names, subjects }
+        Ready { cell: self, wire, made, names }
     }
 
     fn subjects(self, wire: &Wire, made: &Made) -> Vec<(&'static str, Box<dyn Subject>)> {

@@ -2,6 +2,7 @@
 
 mod cells;
 mod echo;
+mod layout;
 mod measure;
 mod memory;
 mod peers;
@@ -78,8 +79,8 @@ fn codec(options: &Options) -> Result<(), String> {
     );
     let cells = Cell::all(&options.only);
     for (index, cell) in cells.iter().enumerate() {
-        let mut ready = cell.ready();
-        let figures = measure::rounds(&mut ready.subjects, options.rounds);
+        let ready = cell.ready();
+        let figures = measure::rounds(|| ready.subjects(), options.rounds);
         rows.push(Row::new(cell.what(), cell.bytes, &ready.names, figures));
         if cells.get(index + 1).is_none_or(|next| next.what() != cell.what()) {
             let table: Vec<_> = rows.iter().filter(|row| row.what == cell.what()).cloned().collect();

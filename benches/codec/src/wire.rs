@@ -47,6 +47,11 @@ impl Wire {
         }
         Self { payloads, bytes: bytes.into(), text }
     }
+
+    /// The same in memory of its own.
+    pub(crate) fn moved(&self) -> Self {
+        Self { bytes: self.bytes.to_vec().into(), ..self.clone() }
+    }
 }
 
 /// Appends one final frame.
