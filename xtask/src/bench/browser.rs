@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the npm package against a raw WebSocket in the same page.
+//! `cargo xtask bench browser`: the npm package against a raw WebSocket in the same page.
 //!
 //! The page in `tests/package/throughput` does the measuring: rounds in turn, so that both see the same
 //! machine, each behind the same shape of API. Its figures are printed and judge nothing: a ratio says
