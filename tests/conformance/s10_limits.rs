@@ -68,6 +68,22 @@ fn b61_the_message_limit_is_exact_across_fragments() {
 }
 
 #[test]
+fn b61_a_limit_of_no_fragments_or_no_bytes_is_kept_to_the_letter() {
+    for role in ROLES {
+        let mut none = Limits::default();
+        none.max_fragments = 0;
+        for payload in [&b""[..], b"x"] {
+            let outcome = run(role, none, [&frame(role, 0x82, payload)[..]]);
+            assert_eq!(outcome.error, Some(ProtocolError::TooManyFragments { limit: 0 }));
+        }
+        let outcome = run(role, limits(0, 0), [&frame(role, 0x82, b"")[..]]);
+        assert_eq!((outcome.error, outcome.events.len()), (None, 1), "nothing is not above 0");
+        let outcome = run(role, limits(0, 0), [&frame(role, 0x82, b"x")[..]]);
+        assert_eq!(outcome.error, Some(ProtocolError::FrameTooBig { len: 1, limit: 0 }));
+    }
+}
+
+#[test]
 fn b61_a_million_empty_fragments_are_refused() {
     for role in ROLES {
         let mut connection = Connection::new(role, Limits::default());

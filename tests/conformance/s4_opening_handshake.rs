@@ -206,6 +206,19 @@ fn b64_a_head_that_comes_byte_by_byte_is_searched_once() {
 }
 
 #[test]
+fn b64_nothing_of_a_head_is_parsed_before_its_end() {
+    // A parser that begins anew with each piece would refuse this at its first byte.
+    let mut server = ServerHandshake::new(HeadLimits::default());
+    let mut client = client(&[]);
+    for byte in [0; 1_000] {
+        assert_eq!(server.receive(&[byte]), Ok(None));
+        assert_eq!(client.receive(&[byte]), Ok(None));
+    }
+    assert_eq!(server.receive(b"\r\n\r\n"), Err(RequestError::Head(InvalidHead::Malformed)));
+    assert_eq!(client.receive(b"\r\n\r\n"), Err(HandshakeError::Head(InvalidHead::Malformed)));
+}
+
+#[test]
 fn b64_carriage_return_and_line_feed_are_refused_in_every_value() {
     for bad in ["a\r\nX: y", "a\rb", "a\nb", "a\0b"] {
         let slash = format!("/{bad}");

@@ -1,10 +1,11 @@
 //! Sections 5.5.2 and 5.5.3: ping and pong.
 
-use tidegate::proto::ws::{Connection, Event, Limits, MessageKind, Role};
+use tidegate::proto::error::ProtocolError;
+use tidegate::proto::ws::{CloseCode, CloseFrame, Connection, Event, Limits, MessageKind, Role, SendError};
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use crate::support::{frame, header, key, poll_all};
+use crate::support::{frame, header, key, poll_all, run};
 
 #[test]
 fn b66_a_ping_is_answered_while_a_long_message_is_received() {
@@ -75,4 +76,44 @@ fn an_unasked_pong_changes_nothing() {
     server.receive(&frame(Role::Server, 0x8a, b"unasked"));
     assert_eq!(poll_all(&mut server).0, [Event::Pong(b"unasked".to_vec())]);
     assert_eq!(server.pending(), 0);
+}
+
+#[test]
+fn b59_no_control_frame_above_125_bytes_is_sent() {
+    for role in [Role::Client, Role::Server] {
+        let mut connection = Connection::new(role, Limits::default());
+        for len in [126, 1_000, 70_000] {
+            let refused = Err(SendError::ControlTooLong { len });
+            assert_eq!(connection.send_ping(&vec![0; len], key), refused);
+            assert_eq!(connection.send_pong(&vec![0; len], key), refused);
+        }
+        // Two of them are the code.
+        assert!(CloseFrame::new(CloseCode::NORMAL, &"r".repeat(124)).is_err());
+        assert!(CloseFrame::new(CloseCode::NORMAL, &"\u{e9}".repeat(62)).is_err());
+        assert_eq!(connection.pending(), 0, "nothing was queued");
+        let mut peer = Connection::new(role.peer(), Limits::default());
+        connection.send_pong(&[7; 125], key).unwrap();
+        peer.receive(connection.output());
+        assert_eq!(poll_all(&mut peer), (vec![Event::Pong(vec![7; 125])], None));
+    }
+}
+
+#[test]
+fn b61_control_frames_beyond_their_allowance_fail_with_1009() {
+    let mut limits = Limits::default();
+    limits.max_control_frames = Some(10);
+    for role in [Role::Client, Role::Server] {
+        let five = [frame(role, 0x89, b"?"), frame(role, 0x8a, b"!")].concat().repeat(5);
+        let outcome = run(role, limits, [&five[..]]);
+        assert_eq!((outcome.events.len(), outcome.error), (10, None));
+        // Between the fragments of a message as well, which make no allowance.
+        let start = frame(role, 0x02, b"start");
+        let flood = [start, five, frame(role, 0x00, b"more"), frame(role, 0x89, b"one more")].concat();
+        for piece in [1, flood.len()] {
+            let outcome = run(role, limits, flood.chunks(piece));
+            let error = ProtocolError::TooManyControlFrames { limit: 10 };
+            assert_eq!((outcome.error, outcome.sent_code), (Some(error), Some(1009)));
+            assert_eq!(outcome.events.len(), 10, "and the pings before are told");
+        }
+    }
 }

@@ -108,6 +108,21 @@ fn b59_a_new_data_frame_inside_a_message_fails() {
 }
 
 #[test]
+fn b59_of_two_faults_in_a_header_the_first_is_told_however_much_has_come() {
+    // The order of frames shows in the first byte, the mask in the second, a long control frame there too.
+    for role in ROLES {
+        let wrong_mask = if role == Role::Server { 0x01 } else { 0x81 };
+        for first in [0x00, 0x80] {
+            assert_fails(role, &[first, wrong_mask], ProtocolError::UnexpectedContinuation, 1002);
+        }
+        for first in [0x01, 0x82] {
+            let input = [&frame(role, 0x02, b"start")[..], &[first, wrong_mask]].concat();
+            assert_fails(role, &input, ProtocolError::UnfinishedMessage, 1002);
+        }
+    }
+}
+
+#[test]
 fn messages_of_every_form_of_length_arrive() {
     for role in ROLES {
         for len in [0, 1, 125, 126, 127, 65_535, 65_536, 131_000, 300_000] {

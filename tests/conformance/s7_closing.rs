@@ -1,7 +1,7 @@
 //! Sections 5.5.1 and 7: the closing handshake, its codes and its ends.
 
 use tidegate::proto::error::ProtocolError;
-use tidegate::proto::ws::{CloseCode, CloseFrame, Connection, Event, Limits, Role, SendError};
+use tidegate::proto::ws::{CloseCode, CloseFrame, Connection, Event, InvalidClose, Limits, Role, SendError};
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -44,6 +44,15 @@ fn b65_a_reason_that_is_not_utf8_fails_with_1007() {
 }
 
 #[test]
+fn b65_codes_that_may_not_be_sent_cannot_be_sent_from_here_either() {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
+        let refused = CloseFrame::new(CloseCode::new(code), "");
+        assert_eq!(refused, Err(InvalidClose::Code { code }));
+        assert!(CloseFrame::for_browser(Some(CloseCode::new(code)), "").is_err());
+    }
+}
+
+#[test]
 fn b65_codes_that_may_be_sent_are_echoed() {
     let codes = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014];
     for role in ROLES {
@@ -63,7 +72,7 @@ fn b65_codes_that_may_be_sent_are_echoed() {
 }
 
 #[test]
-fn bytes_after_a_close_frame_are_ignored() {
+fn b11_bytes_after_a_close_frame_are_ignored() {
     for role in ROLES {
         let input = [
             frame(role, 0x82, b"before"),

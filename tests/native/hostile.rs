@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 
-use tidegate::proto::ws::{self, HandshakeError};
+use tidegate::proto::ws::{self, HandshakeError, HeadLimits, InvalidHead};
 use tidegate::server::AcceptOptions;
 use tidegate::{Client, CloseCause, ConnectError, Message, TransportError};
 
@@ -130,6 +130,81 @@ fn b59_broken_frames_fail_with_1002() {
     for frames in [&b"\x82\x83\x00\x00\x00\x00abc"[..], b"\xc1\x00", b"\x83\x00", b"\x80\x00", b"\x09\x00"] {
         let (closed, code) = close_code_for(frames);
         assert_eq!((closed.code, closed.was_clean, code), (1006, false, 1002));
+    }
+}
+
+#[test]
+fn b65_broken_close_frames_fail_with_1002_or_1007() {
+    for (frames, expected) in [
+        (&b"\x88\x01\x03"[..], 1002),    // half a code
+        (b"\x88\x02\x03\xed", 1002),     // 1005
+        (b"\x88\x02\x03\xee", 1002),     // 1006
+        (b"\x88\x02\x03\xf7", 1002),     // 1015
+        (b"\x88\x02\x03\xe7", 1002),     // 999
+        (b"\x88\x02\x0b\xb7", 1002),     // 2999
+        (b"\x88\x03\x03\xe8\xff", 1007), // a reason that is no text
+    ] {
+        let (closed, code) = close_code_for(frames);
+        assert_eq!((closed.code, closed.was_clean, code), (1006, false, expected), "{frames:x?}");
+    }
+}
+
+#[test]
+fn b11_nothing_that_follows_a_close_frame_is_delivered() {
+    block_on(async {
+        // Text, close 1000, text, and what is no frame at all.
+        let client = open(&net(), "/raw?hex=81036f6e65880203e88104616674657affffff").await;
+        assert_eq!(client.recv().await, text("one"));
+        assert_eq!(client.recv().await, None);
+        let closed = client.closed().await;
+        assert_eq!((closed.code, closed.was_clean), (1000, true));
+        assert_eq!(client.failure(), None);
+    });
+}
+
+#[test]
+fn b64_a_head_without_an_end_is_refused_at_its_limit() {
+    block_on(async {
+        let (tell, told) = std::sync::mpsc::channel();
+        let port = serve_once(move |mut stream| {
+            read_head(&mut stream);
+            let line = format!("X: {}\r\n", "y".repeat(997));
+            let lines = core::iter::repeat_n(line, 100_000);
+            // Written until the client has had enough; a system may take some megabytes before.
+            let written = lines.take_while(|line| stream.write_all(line.as_bytes()).is_ok());
+            tell.send(written.count()).unwrap();
+        });
+        let connecting = tidegate::Client::builder(format!("ws://127.0.0.1:{port}/")).connect();
+        let error = source(connecting.await.expect_err("it must fail"));
+        let limit = HeadLimits::default().max_head_bytes;
+        let too_large = HandshakeError::Head(InvalidHead::TooLarge { limit });
+        assert_eq!(error, TransportError::Handshake(too_large));
+        assert!(told.recv().unwrap() < 100_000, "and the connection is let go of");
+    });
+}
+
+#[test]
+fn b64_no_line_gets_into_a_request_by_its_url() {
+    for path in ["/a\r\nX: y", "/a%0d%0aX:%20y", "/\u{e9}?q=\r\n\r\nGET / HTTP/1.1", "/a b\tc", "/\0"] {
+        let (tell, told) = std::sync::mpsc::channel();
+        let port = serve_once(move |mut stream| {
+            let head = read_head(&mut stream);
+            let answer = [accept(&head), b"\x88\x00".to_vec()].concat();
+            tell.send(head).unwrap();
+            say_and_listen(stream, &answer);
+        });
+        block_on(async {
+            let url = format!("ws://127.0.0.1:{port}{path}");
+            let client = tidegate::Client::builder(url).connect().await.unwrap();
+            client.closed().await;
+        });
+        let head = told.recv().unwrap();
+        let lines: Vec<&str> = head.trim_end().split("\r\n").collect();
+        assert_eq!(lines.len(), 6, "{head}");
+        assert_eq!(lines[0].split(' ').count(), 3, "{head}");
+        let names: Vec<&str> = lines[1..].iter().map(|line| line.split(':').next().unwrap()).collect();
+        let expected = ["Host", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version"];
+        assert_eq!(names, expected, "{path:?}");
     }
 }
 

@@ -13,9 +13,11 @@ mod blocked;
 mod cancel;
 #[cfg(feature = "deflate")]
 mod compressed;
+mod differential;
 mod examples;
 mod foreign;
 mod hostile;
+mod keys;
 mod long;
 mod over;
 mod own;

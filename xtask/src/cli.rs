@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::test::{self, Options, Part};
-use crate::{autobahn, behaviours, bench, demo, dist, size, tidy};
+use crate::{autobahn, behaviours, bench, demo, dist, fuzz, size, tidy};
 
 /// Build, test and show tidegate.
 #[derive(Parser)]
@@ -35,6 +35,8 @@ enum Command {
     Autobahn(autobahn::Options),
     /// Measure the npm package against a raw WebSocket in both browsers, or the codec against other libraries
     Bench(bench::Choice),
+    /// Look for inputs that break a promise of the codec or the native transport
+    Fuzz(fuzz::Options),
     /// Build the npm package and its tarball under target/npm
     Dist(Table),
     /// Print what the npm package weighs in a web application, and fail above its bound
@@ -64,6 +66,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Test { part, full, table } => test::run(Options { part, full }, table.json.as_deref()),
         Command::Autobahn(options) => autobahn::run(&options),
         Command::Bench(choice) => bench::run(&choice),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Dist(table) => dist::run(table.json.as_deref()),
         Command::Size(table) => size::run(table.json.as_deref()),
         Command::Tidy(table) => tidy::run(table.json.as_deref()),

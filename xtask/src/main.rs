@@ -6,6 +6,7 @@ mod bench;
 mod cli;
 mod demo;
 mod dist;
+mod fuzz;
 mod hash;
 mod listen;
 mod place;

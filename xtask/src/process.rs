@@ -234,15 +234,31 @@ pub(crate) enum End {
     Overdue,
 }
 
-/// Runs `command`, prints its output line by line as it comes, and passes each line to `on_line`,
-/// which says how long the next one may take. `first` is the limit for the first line.
+/// [`lines`], and prints each line as it comes.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) fn tee(command: &mut Command, first: Wait, mut on_line: impl FnMut(&str) -> Wait) -> Result<End> {
+    lines(command, first, |line| {
+        println!("{line}");
+        on_line(line)
+    })
+}
+
+/// Runs `command` and passes each line of its output to `on_line` as it comes, which says how long the next
+/// one may take. `first` is the limit for the first line.
 ///
 /// Both output streams are read; their relative order is not kept.
 ///
 /// # Errors
 ///
 /// If it cannot be started.
-pub(crate) fn tee(command: &mut Command, first: Wait, mut on_line: impl FnMut(&str) -> Wait) -> Result<End> {
+pub(crate) fn lines(
+    command: &mut Command,
+    first: Wait,
+    mut on_line: impl FnMut(&str) -> Wait,
+) -> Result<End> {
     let mut job = Job::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let (sender, lines) = mpsc::channel();
     for stream in [
@@ -263,10 +279,7 @@ pub(crate) fn tee(command: &mut Command, first: Wait, mut on_line: impl FnMut(&s
             Wait::Until(limit) => lines.recv_timeout(limit.saturating_duration_since(Instant::now())),
         };
         match line {
-            Ok(line) => {
-                println!("{line}");
-                wait = on_line(&line);
-            }
+            Ok(line) => wait = on_line(&line),
             Err(mpsc::RecvTimeoutError::Timeout) => return Ok(End::Overdue),
             // Both streams are closed: the child has ended, or is about to.
             Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(End::Exited(job.wait()?)),

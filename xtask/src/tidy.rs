@@ -1,11 +1,13 @@
 //! `cargo xtask tidy`: rules of this repository that no compiler checks.
 //!
-//! The arrows between layers (`layers`), and a few rules about the text of files (`text`). Rust's own
-//! formatting and lints are rustfmt's and clippy's.
+//! The arrows between layers (`layers`), a few rules about the text of files (`text`), and that tests which a
+//! document names exist (`named`). Rust's own formatting and lints are rustfmt's and clippy's.
 
 mod layers;
+mod named;
 mod text;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,6 +44,7 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
     let root = tools::root();
     let files = files(&root)?;
     let mut findings = Vec::new();
+    let mut functions = HashSet::new();
     for file in &files {
         // Not text, or gone since the list was made: neither has lines to check.
         let Ok(text) = std::fs::read_to_string(root.join(file)) else { continue };
@@ -49,7 +52,12 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
         if file.starts_with("src/") && is(file, "rs") {
             findings.extend(layers::check(file, &text)?);
         }
+        if is(file, "rs") {
+            functions.extend(named::functions(&text).map(str::to_owned));
+        }
     }
+    let document = std::fs::read_to_string(root.join(named::DOCUMENT)).context(named::DOCUMENT)?;
+    findings.extend(named::check(&document, &functions));
     for finding in &findings {
         println!("{finding}");
     }

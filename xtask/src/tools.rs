@@ -1,8 +1,8 @@
 //! The programs that xtask needs besides cargo: found, installed where that is harmless, or asked for.
 //!
 //! Nothing is installed that a user would not expect: the wasm target and components by rustup,
-//! geckodriver and npm tools into a cache directory of tidegate's own, browsers only as root on Debian.
-//! Everything else ends with the exact command to type and exit code 2 ([`Missing`]).
+//! geckodriver, cargo-fuzz and npm tools into a cache directory of tidegate's own, browsers only as root on
+//! Debian. Everything else ends with the exact command to type and exit code 2 ([`Missing`]).
 
 pub(crate) mod browsers;
 pub(crate) mod npm;
@@ -23,6 +23,9 @@ pub(crate) const NEON_TARGET: &str = "aarch64-unknown-linux-gnu";
 
 /// The target of everything that runs in browsers.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// The driver of the fuzz targets, which is on crates.io only.
+const CARGO_FUZZ_VERSION: &str = "0.13.2";
 
 /// Something the user has to install; `main` turns it into exit code 2.
 #[derive(Debug)]
@@ -97,6 +100,35 @@ fn is_program(path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_program(path: &Path) -> bool {
     path.is_file()
+}
+
+/// The search path, with the programs that were compiled into [`cache`] before all others.
+///
+/// # Errors
+///
+/// As [`cache`].
+pub(crate) fn with_own_tools() -> Result<OsString> {
+    let own = cache()?.join("tools/bin");
+    let paths = env::var_os("PATH").unwrap_or_default();
+    Ok(env::join_paths([own].into_iter().chain(env::split_paths(&paths)))?)
+}
+
+/// Makes sure that cargo-fuzz is there, by compiling it into the cache if it is not.
+///
+/// # Errors
+///
+/// If it cannot be compiled.
+pub(crate) fn cargo_fuzz() -> Result<()> {
+    let root = cache()?.join("tools");
+    let program = format!("cargo-fuzz{}", env::consts::EXE_SUFFIX);
+    if root.join("bin").join(program).is_file() || on_path(&["cargo-fuzz"]).is_some() {
+        return Ok(());
+    }
+    println!("building cargo-fuzz {CARGO_FUZZ_VERSION} once, into {} (a minute or more)", root.display());
+    let mut install = cargo();
+    install.args(["install", "--quiet", "cargo-fuzz", "--version", CARGO_FUZZ_VERSION, "--locked", "--root"]);
+    // A target directory of its own: cargo makes a temporary one and removes it.
+    process::run(install.arg(&root).env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET"))
 }
 
 /// Makes sure that a target of the Rust compiler is there, by rustup if it is not.

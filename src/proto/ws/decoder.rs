@@ -5,7 +5,7 @@
 use core::ops::Range;
 
 use super::frame::{Frame, FrameRef};
-use super::header::{FrameHeader, Opcode, find_whole};
+use super::header::{FrameHeader, Opcode, decode_first, find_whole};
 use super::limits::Limits;
 use super::mask::{copy_masked, mask};
 use super::message::{Message, MessageKind, Role};
@@ -66,8 +66,8 @@ pub struct Decoder {
     message: Option<OpenMessage>,
     utf8: Utf8Validator,
     control_frames: u64,
-    /// Most bytes of a message in one frame, by all of `limits`.
-    whole_limit: u64,
+    /// A message in one frame has fewer bytes than this, by all of `limits`; 0 if there may be none.
+    whole_end: u64,
     /// The last read filled all the room there was, so more is probably waiting.
     eager: bool,
     failed: Option<ProtocolError>,
@@ -112,7 +112,7 @@ impl Decoder {
             receiver,
             limits,
             allows_rsv1: false,
-            whole_limit: if limits.max_fragments == 0 { 0 } else { least },
+            whole_end: if limits.max_fragments == 0 { 0 } else { least.saturating_add(1) },
             buffer: Vec::new(),
             start: 0,
             end: 0,
@@ -264,7 +264,7 @@ impl Decoder {
             return None;
         }
         let received = self.buffer.get(self.start..self.end)?;
-        let (kind, key, payload) = find_whole(received, self.receiver, self.whole_limit)?;
+        let (kind, key, payload) = find_whole(received, self.receiver, self.whole_end)?;
         Some((kind, key, self.start + payload.start..self.start + payload.end))
     }
 
@@ -299,7 +299,7 @@ impl Decoder {
     ) -> Result<Option<(Frame<'a>, usize)>, ProtocolError> {
         if self.message.is_none()
             && self.failed.is_none()
-            && let Some((kind, key, payload)) = find_whole(bytes, self.receiver, self.whole_limit)
+            && let Some((kind, key, payload)) = find_whole(bytes, self.receiver, self.whole_end)
         {
             let taken = payload.end;
             let payload = bytes.get_mut(payload).unwrap_or_default();
@@ -491,15 +491,15 @@ impl Decoder {
 
     /// The header at the start of `received`, with how many bytes it takes: checked in full, and counted.
     fn judge_header(&mut self, received: &[u8]) -> Result<Option<(OpenFrame, usize)>, ProtocolError> {
+        // Before anything that the second byte says, so that the verdict is the same whether or not that
+        // has come: the order of frames shows in the first.
+        let Some(&first) = received.first() else { return Ok(None) };
+        let (.., opcode) = decode_first(first, self.allows_rsv1)?;
+        self.check_sequence(opcode)?;
         let Some((header, used)) = FrameHeader::decode_extended(received, self.receiver, self.allows_rsv1)?
         else {
-            // The sequence of frames shows in the opcode alone.
-            if let Some(opcode) = received.first().and_then(|b| Opcode::from_bits(b & 0x0f)) {
-                self.check_sequence(opcode)?;
-            }
             return Ok(None);
         };
-        self.check_sequence(header.opcode)?;
         let text = self.admit(&header)?;
         // RFC 6455 lengths have 63 bits; what passed the limits may still be more than `usize`
         // or an allocation can hold where that has 32.

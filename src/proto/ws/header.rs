@@ -121,21 +121,7 @@ impl FrameHeader {
         allows_rsv1: bool,
     ) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some((&first, input)) = input.split_first() else { return Ok(None) };
-        let bits = first & 0x0f;
-        let opcode = Opcode::from_bits(bits);
-        let starts = matches!(opcode, Some(Opcode::Text | Opcode::Binary));
-        let defined = if allows_rsv1 && starts { RSV1 } else { 0 };
-        // RFC 6455 §5.2: MUST be 0 unless an extension is negotiated that defines them.
-        if first & RESERVED & !defined != 0 {
-            return Err(ProtocolError::ReservedBits { bits: (first & RESERVED) >> 4 });
-        }
-        let rsv1 = first & RSV1 != 0;
-        let opcode = opcode.ok_or(ProtocolError::ReservedOpcode { opcode: bits })?;
-        let fin = first & FIN != 0;
-        // RFC 6455 §5.5: control frames MUST NOT be fragmented.
-        if opcode.is_control() && !fin {
-            return Err(ProtocolError::FragmentedControl);
-        }
+        let (fin, rsv1, opcode) = decode_first(first, allows_rsv1)?;
 
         let Some((&second, input)) = input.split_first() else { return Ok(None) };
         // RFC 6455 §5.1: a server closes on an unmasked frame, a client on a masked one.
@@ -219,13 +205,13 @@ pub(super) fn header_number(first: u8, key: Option<[u8; 4]>, len: u64) -> (u128,
     (number, if key.is_some() { bytes + 4 } else { bytes })
 }
 
-/// The frame at the start of `bytes` if it is a message of its own, is complete, and keeps every rule: its
-/// masking key, and where its payload is.
+/// The frame at the start of `bytes` if it is a message of its own of fewer than `end` bytes, is complete,
+/// and keeps every rule: its masking key, and where its payload is.
 #[inline]
 pub(super) fn find_whole(
     bytes: &[u8],
     receiver: Role,
-    limit: u64,
+    end: u64,
 ) -> Option<(MessageKind, Option<[u8; 4]>, Range<usize>)> {
     let (&[first, second], rest) = bytes.split_first_chunk::<2>()?;
     // FIN, no reserved bit, and one of the two opcodes.
@@ -250,7 +236,7 @@ pub(super) fn find_whole(
         127 => return None,
         len => (usize::from(len), rest, 2),
     };
-    if len as u64 > limit {
+    if len as u64 >= end {
         return None;
     }
     let (key, rest, head) = if is_masked {
@@ -260,6 +246,25 @@ pub(super) fn find_whole(
         (None, rest, head)
     };
     (rest.len() >= len).then_some((kind, key, head..head + len))
+}
+
+/// What the first byte of a header says by itself: FIN, RSV1, the opcode.
+pub(super) fn decode_first(first: u8, allows_rsv1: bool) -> Result<(bool, bool, Opcode), ProtocolError> {
+    let bits = first & 0x0f;
+    let opcode = Opcode::from_bits(bits);
+    let starts = matches!(opcode, Some(Opcode::Text | Opcode::Binary));
+    let defined = if allows_rsv1 && starts { RSV1 } else { 0 };
+    // RFC 6455 §5.2: MUST be 0 unless an extension is negotiated that defines them.
+    if first & RESERVED & !defined != 0 {
+        return Err(ProtocolError::ReservedBits { bits: (first & RESERVED) >> 4 });
+    }
+    let opcode = opcode.ok_or(ProtocolError::ReservedOpcode { opcode: bits })?;
+    let fin = first & FIN != 0;
+    // RFC 6455 §5.5: control frames MUST NOT be fragmented.
+    if opcode.is_control() && !fin {
+        return Err(ProtocolError::FragmentedControl);
+    }
+    Ok((fin, first & RSV1 != 0, opcode))
 }
 
 /// The bytes of a header, kept without an allocation.

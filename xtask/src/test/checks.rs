@@ -13,6 +13,8 @@ pub(super) const WEB: &str = "json,deflate";
 /// All checks on the sources.
 pub(super) fn run(session: &mut Session) {
     cargo(session, "rustfmt", &["fmt", "--all", "--check"]);
+    // A workspace of its own, whose sources are for the most part those of `tests/fuzz`: linted there.
+    cargo(session, "rustfmt, fuzz", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]);
     let clippy = ["clippy", "--workspace", "--all-targets", "--features", NATIVE, "--", "-D", "warnings"];
     cargo(session, "clippy, host", &clippy);
     let wasm = ["clippy", "--package", "tidegate", "--all-targets", "--target", WASM_TARGET];

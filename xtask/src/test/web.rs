@@ -1,9 +1,10 @@
 //! wasm tests: built once, run in Node, Chromium and Firefox.
 //!
-//! The codec's conformance tests run in Node, where `usize` has 32 bits too; each test target whose name
-//! begins with `web` runs in a page and in a dedicated worker of both browsers, unless it chooses one of
-//! them itself by `wasm_bindgen_test_configure!`. Shared and service workers get the tests of what is said
-//! of all workers; a full run has all tests in shared workers, and once more with a memory that is shared.
+//! The codec's conformance tests and its fuzz targets run in Node, where `usize` has 32 bits too; each test
+//! target whose name begins with `web` runs in a page and in a dedicated worker of both browsers, unless it
+//! chooses one of them itself by `wasm_bindgen_test_configure!`. Shared and service workers get the tests of
+//! what is said of all workers; a full run has all tests in shared workers, and once more with a memory that
+//! is shared.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -59,7 +60,7 @@ pub(super) fn run(session: &mut Session) -> Result<()> {
         return Ok(());
     };
     let server = server::variable(server.address());
-    let mut build = build(session, &server, &["--test", "conformance"])?;
+    let mut build = build(session, &server, &["--test", "conformance", "--test", "fuzz"])?;
     let programs = session.step("web tests: build", |_| cargo::build(&mut build)).unwrap_or_default();
     let modes = programs.iter().map(|program| Ok((program, mode(&std::fs::read(&program.path)?))));
     let modes: Vec<(&Program, Mode)> = modes.collect::<Result<_>>().context("reading the test modules")?;

@@ -309,6 +309,25 @@ mod tests {
     }
 
     #[test]
+    fn b64_no_byte_of_a_head_is_searched_again_and_again() {
+        // Work is counted and not time: what lies before `searched` is not looked at.
+        for piece in [1, 2, 3, 7, 1_000] {
+            let input = b"GET / HTTP/1.1\r\nHost: a\r\n\r".repeat(1_000);
+            let mut reader = HeadReader::new(input.len());
+            let mut looked_at = 0;
+            for piece in input.chunks(piece) {
+                reader.receive(piece);
+                looked_at += reader.bytes.len() - reader.searched;
+                assert_eq!(reader.next_head(), Ok(None));
+            }
+            let most = input.len() + 3 * input.len().div_ceil(piece);
+            assert!(looked_at <= most, "{looked_at} bytes of {} in pieces of {piece}", input.len());
+            reader.receive(b"\n\r\n\r\n");
+            assert!(reader.next_head().is_err(), "one above the limit");
+        }
+    }
+
+    #[test]
     fn lists_may_be_spread_over_fields() {
         let fields = [("A", &b"x, ,y"[..]), ("b", b"1"), ("a", b",Z")];
         let headers: Headers = fields.into_iter().collect();
