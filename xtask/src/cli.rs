@@ -33,8 +33,8 @@ enum Command {
     },
     /// Run the Autobahn test suite against the client, the server, or both
     Autobahn(autobahn::Options),
-    /// Measure the npm package against a raw WebSocket in the same page, in both browsers
-    Bench(bench::Options),
+    /// Measure the npm package against a raw WebSocket in both browsers, or the codec against other libraries
+    Bench(bench::Choice),
     /// Look for inputs that break a promise of the codec or the native transport
     Fuzz(fuzz::Options),
     /// Build the npm package and its tarball under target/npm
@@ -65,11 +65,31 @@ pub(crate) fn run() -> Result<()> {
         Command::Demo(options) => demo::run(&options),
         Command::Test { part, full, table } => test::run(Options { part, full }, table.json.as_deref()),
         Command::Autobahn(options) => autobahn::run(&options),
-        Command::Bench(options) => bench::run(&options),
+        Command::Bench(choice) => bench::run(&choice),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Dist(table) => dist::run(table.json.as_deref()),
         Command::Size(table) => size::run(table.json.as_deref()),
         Command::Tidy(table) => tidy::run(table.json.as_deref()),
         Command::Behaviours(table) => behaviours::run(table.json.as_deref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_sound_and_bench_needs_no_word() {
+        Cli::command().debug_assert();
+        for line in
+            ["bench", "bench --rounds 3", "bench browser --rounds 3", "bench codec --only encode/16 --native"]
+        {
+            assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
+        }
+        for line in ["bench --rounds 3 codec", "bench codec --rounds 0", "bench echo --browser firefox"] {
+            assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_err(), "{line}");
+        }
     }
 }

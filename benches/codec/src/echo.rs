@@ -9,6 +9,7 @@ mod server;
 use std::net::TcpListener;
 use std::thread;
 
+use crate::layout;
 use crate::report::Row;
 use crate::wire::{Content, Wire, push_frame};
 use client::Load;
@@ -37,6 +38,7 @@ fn row(what: &str, pipelined: bool, bytes: usize, rounds: usize) -> Result<Row, 
     let mut figures = vec![Vec::with_capacity(rounds); Server::ALL.len()];
     // The first round is not counted.
     for round in 0..=rounds {
+        layout::set(round);
         for turn in 0..Server::ALL.len() {
             let index = (round + turn) % Server::ALL.len();
             let Some((&server, figures)) = Server::ALL.get(index).zip(figures.get_mut(index)) else {

@@ -2,9 +2,11 @@
 
 mod cells;
 mod echo;
+mod layout;
 mod measure;
 mod memory;
 mod peers;
+mod records;
 mod report;
 mod subject;
 mod wire;
@@ -78,9 +80,11 @@ fn codec(options: &Options) -> Result<(), String> {
     );
     let cells = Cell::all(&options.only);
     for (index, cell) in cells.iter().enumerate() {
-        let mut ready = cell.ready();
-        let figures = measure::rounds(&mut ready.subjects, options.rounds);
-        rows.push(Row::new(cell.what(), cell.bytes, &ready.names, figures));
+        let ready = cell.ready();
+        let figures = measure::rounds(|| ready.subjects(), options.rounds);
+        rows.push(
+            Row::new(cell.what(), cell.bytes, &ready.names, figures).with_shares(ready.shares.as_deref()),
+        );
         if cells.get(index + 1).is_none_or(|next| next.what() != cell.what()) {
             let table: Vec<_> = rows.iter().filter(|row| row.what == cell.what()).cloned().collect();
             report::print(&table);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
+use crate::layout;
 use crate::subject::Subject;
 
 /// What a sample takes at least, in nanoseconds of CPU time: some 10,000 times what the clock costs.
@@ -46,13 +47,22 @@ impl Quartiles {
     }
 }
 
-/// Nanoseconds per frame of each of `subjects`, round by round.
+/// Nanoseconds per frame of each of `fresh`'s subjects, round by round.
 ///
-/// All take their turn in every round, each round beginning with the next one. The round before the
-/// first is not counted; in it each subject finds how many passes its samples need.
-pub(crate) fn rounds(subjects: &mut [Box<dyn Subject>], rounds: usize) -> Vec<Vec<f64>> {
+/// All take their turn in every round, each round beginning with the next one. Every round has subjects
+/// of its own, which have done one pass when they are measured. The round before the first is not
+/// counted; in it each subject finds how many passes its samples need.
+pub(crate) fn rounds(mut fresh: impl FnMut() -> Vec<Box<dyn Subject>>, rounds: usize) -> Vec<Vec<f64>> {
     let clock = clock_cost();
-    let passes: Vec<usize> = subjects
+    let mut fresh = |round| {
+        layout::set(round);
+        let mut subjects = fresh();
+        for subject in &mut subjects {
+            sample(&mut **subject, 1, clock);
+        }
+        subjects
+    };
+    let passes: Vec<usize> = fresh(0)
         .iter_mut()
         .map(|subject| {
             let (mut passes, mut spent) = (0, 0.0);
@@ -63,8 +73,9 @@ pub(crate) fn rounds(subjects: &mut [Box<dyn Subject>], rounds: usize) -> Vec<Ve
             passes
         })
         .collect();
-    let mut figures = vec![Vec::with_capacity(rounds); subjects.len()];
+    let mut figures = vec![Vec::with_capacity(rounds); passes.len()];
     for round in 0..rounds {
+        let mut subjects = fresh(1 + round);
         for turn in 0..subjects.len() {
             let index = (round + turn) % subjects.len();
             let turn = subjects.get_mut(index).zip(figures.get_mut(index)).zip(passes.get(index));

@@ -36,6 +36,12 @@ impl Made {
         Self { payloads, times }
     }
 
+    /// All payloads of a wire, once, for what remembers those before: the same again would be found in
+    /// the window of deflate.
+    pub(crate) fn all(wire: &crate::wire::Wire) -> Self {
+        Self { payloads: wire.payloads.clone(), times: 1 }
+    }
+
     /// How often a pass goes through them; once if its output is to be compared.
     pub(crate) fn times<L: crate::subject::Look>(&self) -> usize {
         if L::KEEPS { 1 } else { self.times }

@@ -19,6 +19,9 @@ pub(crate) struct Figures {
     pub(crate) nanoseconds: Quartiles,
     /// The figures of which those are the quartiles, in the order of the rounds.
     pub(crate) rounds: Vec<f64>,
+    /// What is written in what is sent, where it is compressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) share: Option<f64>,
 }
 
 /// One line of a table.
@@ -47,6 +50,7 @@ impl Row {
                 name: (*name).to_owned(),
                 nanoseconds: Quartiles::of(&rounds),
                 rounds,
+                share: None,
             })
             .collect();
         let best = figures
@@ -63,6 +67,14 @@ impl Row {
         let best_peer = best.map(|best| best.name.clone()).unwrap_or_default();
         Self { what: what.to_owned(), bytes, figures, best_peer, ratio }
     }
+
+    /// Also with what share of its input each writes, in the order of the names.
+    pub(crate) fn with_shares(mut self, shares: Option<&[f64]>) -> Self {
+        for (figures, share) in self.figures.iter_mut().zip(shares.unwrap_or_default()) {
+            figures.share = Some(*share);
+        }
+        self
+    }
 }
 
 /// Prints the rows of one `what` as a table.
@@ -77,7 +89,8 @@ pub(crate) fn print(rows: &[Row]) {
         line.extend(row.figures.iter().map(|figures| {
             let Quartiles { q1, median, q3 } = figures.nanoseconds;
             let digits = usize::from(median < 100.0);
-            format!("{median:.digits$} ({q1:.digits$}–{q3:.digits$})")
+            let share = figures.share.map(|share| format!(" to {:.1} %", share * 100.0)).unwrap_or_default();
+            format!("{median:.digits$} ({q1:.digits$}–{q3:.digits$}){share}")
         }));
         line.push(row.ratio.map_or_else(
             || "–".to_owned(),

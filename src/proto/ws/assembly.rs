@@ -12,8 +12,9 @@ use super::message::{Message, MessageKind, Role};
 use super::utf8::as_utf8;
 use crate::proto::error::ProtocolError;
 
-/// A join buffer above this is given back after its message; below, it serves the next one.
-const KEPT_BODY: usize = 1 << 20;
+/// A join buffer above this is given back after its message; below, it serves the next one. Room for 1 MiB and
+/// a little to spare.
+pub(super) const KEPT_BODY: usize = 9 << 17;
 
 /// A whole message, lent or taken from the [`MessageDecoder`] that found it.
 ///

@@ -322,19 +322,34 @@ impl Encoder {
         mut next_key: impl FnMut() -> [u8; 4],
         out: &mut Vec<u8>,
     ) {
+        // The shortest way, for what most messages are.
+        if let (None, None, true) = (&self.open, &self.deflater, fin)
+            && self.fragment_bytes.is_none_or(|most| part.len() <= most.get())
+        {
+            return append(FIN | kind.opcode().bits(), self.key(&mut next_key), part, out);
+        }
+        self.write_in_full(kind, part, fin, &mut next_key, out);
+    }
+
+    /// Once for all generators of keys, so that the shortest way has room for its own.
+    #[inline(never)]
+    fn write_in_full(
+        &mut self,
+        kind: MessageKind,
+        part: &[u8],
+        fin: bool,
+        next_key: &mut dyn FnMut() -> [u8; 4],
+        out: &mut Vec<u8>,
+    ) {
         let compressed = match (&self.open, &self.deflater) {
-            // The shortest way, for what most messages are.
-            (None, None) if fin && self.fragment_bytes.is_none_or(|most| part.len() <= most.get()) => {
-                return append(FIN | kind.opcode().bits(), self.key(&mut next_key), part, out);
-            }
-            (None, None) => false,
             (Some(open), _) => open.compressed,
             (None, Some(deflater)) => deflater.wants(part.len(), fin),
+            (None, None) => false,
         };
         if compressed {
-            self.write_compressed(kind, part, fin, &mut next_key, out);
+            self.write_compressed(kind, part, fin, next_key, out);
         } else {
-            self.write_frames(kind, part, fin, &mut next_key, out);
+            self.write_frames(kind, part, fin, next_key, out);
         }
     }
 
@@ -343,7 +358,7 @@ impl Encoder {
         kind: MessageKind,
         part: &[u8],
         fin: bool,
-        next_key: &mut impl FnMut() -> [u8; 4],
+        next_key: &mut dyn FnMut() -> [u8; 4],
         out: &mut Vec<u8>,
     ) {
         if part.is_empty() && !fin {
@@ -356,13 +371,12 @@ impl Encoder {
         self.deflater = Some(deflater);
     }
 
-    #[inline]
     fn write_frames(
         &mut self,
         kind: MessageKind,
         mut part: &[u8],
         fin: bool,
-        next_key: &mut impl FnMut() -> [u8; 4],
+        next_key: &mut dyn FnMut() -> [u8; 4],
         out: &mut Vec<u8>,
     ) {
         let most = self.fragment_bytes.map_or(usize::MAX, NonZeroUsize::get);
@@ -386,7 +400,7 @@ impl Encoder {
         kind: MessageKind,
         len: u64,
         fin: bool,
-        next_key: &mut impl FnMut() -> [u8; 4],
+        next_key: &mut (impl FnMut() -> [u8; 4] + ?Sized),
     ) -> FrameHeader {
         let fresh = OpenMessage { kind, started: false, compressed: false };
         let OpenMessage { started, compressed, .. } = self.open.unwrap_or(fresh);
@@ -397,7 +411,7 @@ impl Encoder {
     }
 
     #[inline]
-    fn key(&self, next_key: &mut impl FnMut() -> [u8; 4]) -> Option<[u8; 4]> {
+    fn key(&self, next_key: &mut (impl FnMut() -> [u8; 4] + ?Sized)) -> Option<[u8; 4]> {
         match self.role {
             Role::Client => Some(next_key()),
             Role::Server => None,

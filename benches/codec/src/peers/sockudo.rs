@@ -5,11 +5,12 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use futures_util::Stream;
+use sockudo_ws::deflate::DeflateConfig;
 use sockudo_ws::frame::{FrameParser, encode_frame, encode_frame_header};
 use sockudo_ws::mask::{apply_mask, generate_mask};
-use sockudo_ws::protocol::Protocol;
+use sockudo_ws::protocol::{CompressedProtocol, Protocol};
 use sockudo_ws::utf8::validate_utf8;
-use sockudo_ws::{Config, Frame, Message, OpCode, Role, WebSocketStream};
+use sockudo_ws::{CompressedWebSocketStream, Config, Frame, Message, OpCode, Role, WebSocketStream};
 
 use super::{LIMIT, Made, OUTPUT};
 use crate::memory::{Memory, Source};
@@ -193,6 +194,107 @@ impl Pass for Whole {
             look.look(message.expect("the wire is valid").as_bytes());
         }
         self.frames
+    }
+}
+
+/// Level 6 and the largest windows, which are kept, are its defaults.
+fn deflate() -> DeflateConfig {
+    DeflateConfig { compression_threshold: 0, ..DeflateConfig::default() }
+}
+
+/// Messages that are compressed, owned, each in memory of its own.
+pub(crate) struct Inflating {
+    stream: CompressedWebSocketStream<Memory>,
+    frames: usize,
+}
+
+impl Inflating {
+    pub(crate) fn new(wire: &Wire) -> Self {
+        let stream = CompressedWebSocketStream::server(Memory::new(&wire.bytes), config(), deflate());
+        Self { stream, frames: wire.payloads.len() }
+    }
+}
+
+impl Pass for Inflating {
+    fn pass<L: Look>(&mut self, look: &mut L) -> usize {
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..self.frames {
+            let Poll::Ready(Some(message)) = Pin::new(&mut self.stream).poll_next(&mut context) else {
+                panic!("a wire without end has ended");
+            };
+            look.look(message.expect("the wire is valid").as_bytes());
+        }
+        self.frames
+    }
+}
+
+/// The same in a list that is reused.
+pub(crate) struct ProtocolInflating {
+    protocol: CompressedProtocol,
+    messages: Vec<Message>,
+    buffer: BytesMut,
+    source: Source,
+    frames: usize,
+}
+
+impl ProtocolInflating {
+    pub(crate) fn new(wire: &Wire) -> Self {
+        Self {
+            protocol: CompressedProtocol::server(LIMIT, LIMIT, deflate()),
+            messages: Vec::new(),
+            buffer: BytesMut::with_capacity(READ),
+            source: Source::new(&wire.bytes),
+            frames: wire.payloads.len(),
+        }
+    }
+}
+
+impl Pass for ProtocolInflating {
+    fn pass<L: Look>(&mut self, look: &mut L) -> usize {
+        let mut seen = 0;
+        // As in `ProtocolCopied`.
+        while seen < self.frames {
+            self.source.read_buf(&mut self.buffer);
+            let result = self.protocol.process_into(&mut self.buffer, &mut self.messages);
+            result.expect("the wire is valid");
+            self.messages.iter().for_each(|message| look.look(message.as_bytes()));
+            seen += self.messages.len();
+            self.messages.clear();
+        }
+        seen
+    }
+}
+
+/// Compressed frames of messages that are kept, as shared bytes, appended to a buffer.
+pub(crate) struct Deflating {
+    protocol: CompressedProtocol,
+    messages: Vec<Message>,
+    out: BytesMut,
+}
+
+impl Deflating {
+    pub(crate) fn new(role: tidegate::proto::ws::Role, made: Made) -> Self {
+        let protocol = match role {
+            tidegate::proto::ws::Role::Client => CompressedProtocol::client(LIMIT, LIMIT, deflate()),
+            tidegate::proto::ws::Role::Server => CompressedProtocol::server(LIMIT, LIMIT, deflate()),
+        };
+        let messages = made.payloads.into_iter().map(Message::binary).collect();
+        Self { protocol, messages, out: BytesMut::new() }
+    }
+}
+
+impl Pass for Deflating {
+    fn pass<L: Look>(&mut self, look: &mut L) -> usize {
+        for message in &self.messages {
+            self.protocol.encode_message(message, &mut self.out).expect("nothing is refused");
+            if self.out.len() >= OUTPUT {
+                look.look(&self.out);
+                self.out.clear();
+            }
+        }
+        look.look(&self.out);
+        self.out.clear();
+        self.messages.len()
     }
 }
 

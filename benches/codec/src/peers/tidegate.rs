@@ -2,7 +2,10 @@
 
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
-use tidegate::proto::ws::{Connection, Decoder, Encoder, Event, Limits, MessageKind, Role, no_key};
+use tidegate::proto::ws::{
+    ClientHandshake, ClientRequest, Connection, Decoder, Deflate, DeflateOptions, Encoder, Event, HeadLimits,
+    Limits, MessageKind, Role, ServerHandshake, no_key,
+};
 
 use super::{Made, OUTPUT};
 use crate::memory::Source;
@@ -74,6 +77,34 @@ impl Pass for Lent {
     }
 }
 
+/// permessage-deflate as the cells have it: level 6, the largest windows, which are kept, and no message
+/// too short.
+fn deflate() -> Deflate {
+    let mut options = DeflateOptions::default();
+    options.min_bytes = 0;
+    let mut request = ClientRequest::new("localhost", "/").expect("both are valid");
+    request.deflate(options);
+    let client = ClientHandshake::new(request, [7; 16], HeadLimits::default());
+    let mut server = ServerHandshake::new(HeadLimits::default());
+    let request = server.receive(client.request()).expect("the request is valid").expect("it is whole");
+    let (_, agreed) = request.accept_with_deflate(None, &options).expect("no subprotocol is chosen");
+    agreed.expect("it was offered")
+}
+
+/// `wire` with its payloads compressed, as a client sends them.
+///
+/// It can be read round and round as others can: what its first message refers to lies in itself.
+pub(crate) fn deflated(wire: Wire) -> Wire {
+    let mut encoder = Encoder::with_deflate(Role::Client, &deflate());
+    let mut keys = Keys::new();
+    let kind = if wire.text { MessageKind::Text } else { MessageKind::Binary };
+    let mut bytes = Vec::new();
+    for payload in &wire.payloads {
+        encoder.message(kind, payload, true, || keys.next(), &mut bytes).expect("no message is open");
+    }
+    Wire { bytes: bytes.into(), ..wire }
+}
+
 /// Owned messages out of a whole connection, driven as a transport drives it.
 pub(crate) struct Whole {
     connection: Connection,
@@ -83,7 +114,15 @@ pub(crate) struct Whole {
 
 impl Whole {
     pub(crate) fn new(wire: &Wire) -> Self {
-        let connection = Connection::new(Role::Server, Limits::default());
+        Self::of(Connection::new(Role::Server, Limits::default()), wire)
+    }
+
+    /// A connection that has agreed on permessage-deflate.
+    pub(crate) fn inflating(wire: &Wire) -> Self {
+        Self::of(Connection::with_deflate(Role::Server, Limits::default(), Some(&deflate())), wire)
+    }
+
+    fn of(connection: Connection, wire: &Wire) -> Self {
         Self { connection, source: Source::new(&wire.bytes), frames: wire.payloads.len() }
     }
 }
@@ -152,6 +191,11 @@ pub(crate) struct Kept<K> {
 impl<K> Kept<K> {
     pub(crate) const fn new(keys: K, made: Made) -> Self {
         Self { encoder: Encoder::new(Role::Client), keys, made, out: Vec::new() }
+    }
+
+    /// Compressed, as the endpoint in this role sends them.
+    pub(crate) fn deflating(role: Role, keys: K, made: Made) -> Self {
+        Self { encoder: Encoder::with_deflate(role, &deflate()), keys, made, out: Vec::new() }
     }
 }
 

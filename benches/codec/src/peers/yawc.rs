@@ -1,14 +1,16 @@
 //! yawc: its public `codec` for frames, its `WebSocket` for messages.
 
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::Sink;
 use tokio_util::codec::{Decoder as _, Encoder as _};
 use yawc::codec::{Decoder, Encoder};
-use yawc::{Frame, Options, Role, WebSocket};
+use yawc::{CompressionLevel, Frame, Options, Role, WebSocket};
 
 use super::{LIMIT, Made, OUTPUT};
-use crate::memory::{Memory, Source};
+use crate::memory::{Memory, Source, Written};
 use crate::subject::{Look, Pass};
 use crate::wire::{READ, Wire};
 
@@ -91,7 +93,24 @@ impl Pass for InPlace {
     }
 }
 
-/// Messages, owned; their payloads share the read buffer.
+/// As both sides have agreed on it: the largest windows, which are kept.
+const EXTENSIONS: &str = "permessage-deflate";
+
+fn options() -> Options {
+    Options::default()
+        .without_compression()
+        .with_utf8()
+        .with_limits(LIMIT, 2 * LIMIT)
+        .with_read_buffer_capacity(READ)
+        .with_write_buffer_capacity(OUTPUT)
+        .with_backpressure_boundary(OUTPUT)
+}
+
+fn deflating() -> Options {
+    options().with_compression_level(CompressionLevel::new(6)).with_compression_threshold(0)
+}
+
+/// Messages, owned; their payloads share the read buffer unless they are compressed.
 pub(crate) struct Whole {
     socket: WebSocket<Memory>,
     frames: usize,
@@ -99,13 +118,16 @@ pub(crate) struct Whole {
 
 impl Whole {
     pub(crate) fn new(wire: &Wire) -> Self {
-        let options = Options::default()
-            .without_compression()
-            .with_utf8()
-            .with_limits(LIMIT, 2 * LIMIT)
-            .with_read_buffer_capacity(READ);
-        let socket = WebSocket::from_stream(Memory::new(&wire.bytes), Role::Server, options);
+        let socket = WebSocket::from_stream(Memory::new(&wire.bytes), Role::Server, options());
         Self { socket: socket.expect("no extension is asked for"), frames: wire.payloads.len() }
+    }
+
+    /// A connection that has agreed on permessage-deflate.
+    pub(crate) fn inflating(wire: &Wire) -> Self {
+        let memory = Memory::new(&wire.bytes);
+        let socket =
+            WebSocket::from_stream_with_extensions(memory, Role::Server, Some(EXTENSIONS), deflating());
+        Self { socket: socket.expect("the extension is known"), frames: wire.payloads.len() }
     }
 }
 
@@ -153,5 +175,47 @@ impl Pass for Kept {
         look.look(&self.out);
         self.out.clear();
         times * self.payloads.len()
+    }
+}
+
+/// Compressed messages, as shared bytes, out of a whole connection; the compressor alone is not public.
+pub(crate) struct Deflating {
+    socket: WebSocket<Memory>,
+    written: Written,
+    payloads: Vec<Bytes>,
+}
+
+impl Deflating {
+    pub(crate) fn new(role: tidegate::proto::ws::Role, made: Made) -> Self {
+        let memory = Memory::sink();
+        let written = memory.written.clone();
+        let role = match role {
+            tidegate::proto::ws::Role::Client => Role::Client,
+            tidegate::proto::ws::Role::Server => Role::Server,
+        };
+        let socket = WebSocket::from_stream_with_extensions(memory, role, Some(EXTENSIONS), deflating());
+        let payloads = made.payloads.into_iter().map(Bytes::from).collect();
+        Self { socket: socket.expect("the extension is known"), written, payloads }
+    }
+}
+
+impl Pass for Deflating {
+    fn pass<L: Look>(&mut self, look: &mut L) -> usize {
+        let mut context = Context::from_waker(Waker::noop());
+        if L::KEEPS {
+            self.written.keep();
+        }
+        let mut socket = Pin::new(&mut self.socket);
+        for payload in &self.payloads {
+            let ready = socket.as_mut().poll_ready(&mut context);
+            assert!(matches!(ready, Poll::Ready(Ok(()))), "a sink takes everything");
+            socket.as_mut().start_send(Frame::binary(payload.clone())).expect("a sink takes everything");
+        }
+        let flushed = socket.poll_flush(&mut context);
+        assert!(matches!(flushed, Poll::Ready(Ok(()))), "a sink takes everything");
+        if L::KEEPS {
+            look.look(&self.written.take());
+        }
+        self.payloads.len()
     }
 }

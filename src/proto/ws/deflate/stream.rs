@@ -4,6 +4,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 
 use super::Deflate;
 use crate::proto::error::ProtocolError;
+use crate::proto::ws::assembly::KEPT_BODY;
 use crate::proto::ws::message::{MessageKind, Role};
 use crate::proto::ws::utf8::Utf8Validator;
 
@@ -12,6 +13,14 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// How much is inflated before it is looked at, at the least.
 const PIECE_BYTES: usize = 4 << 10;
+
+/// What is expected of a first message, in eighths of its compressed bytes: JSON becomes four times as long.
+const FIRST_EXPANSION: usize = 4 * 8;
+/// Bytes that do not compress, and the next message a little longer than this one.
+const LEAST_EXPANSION: usize = 8 + 2;
+/// A message that does expand further grows twofold from here, and one after it that does not has not
+/// reserved much.
+const MOST_EXPANSION: usize = 16 * 8;
 
 /// A buffer for compressed parts that one made larger than this is given back.
 const KEPT_PART: usize = 1 << 20;
@@ -27,6 +36,14 @@ pub(in super::super) struct Inflater {
     /// Most bytes of a message.
     limit: u64,
     utf8: Utf8Validator,
+    /// How many eighths of the compressed bytes the last message became, with a little to spare: for so
+    /// much the next one finds room at once. Invariant: `LEAST_EXPANSION <= expansion <= MOST_EXPANSION`.
+    expansion: usize,
+    /// Compressed bytes of this message so far.
+    received: usize,
+    /// Bytes that the last message became, with a little to spare: what a buffer that was kept would have.
+    /// Invariant: `last <= KEPT_BODY`.
+    last: usize,
 }
 
 impl Inflater {
@@ -34,7 +51,15 @@ impl Inflater {
     /// `limit` bytes are taken.
     pub(in super::super) fn new(receiver: Role, agreed: &Deflate, limit: u64) -> Self {
         let forgets = agreed.no_context_takeover(receiver.peer());
-        Self { stream: None, forgets, limit, utf8: Utf8Validator::new() }
+        Self {
+            stream: None,
+            forgets,
+            limit,
+            utf8: Utf8Validator::new(),
+            expansion: FIRST_EXPANSION,
+            received: 0,
+            last: 0,
+        }
     }
 
     /// Appends what `input`, the next bytes of a compressed message, stands for to `body`: never more
@@ -46,9 +71,14 @@ impl Inflater {
         fin: bool,
         body: &mut Vec<u8>,
     ) -> Result<(), ProtocolError> {
+        self.received = self.received.saturating_add(input.len());
         self.take(kind, input, body)?;
         if fin {
             self.take(kind, &TAIL, body)?;
+            let eighths = body.len().saturating_mul(8) / self.received.max(1);
+            self.expansion = eighths.saturating_add(2).clamp(LEAST_EXPANSION, MOST_EXPANSION);
+            self.received = 0;
+            self.last = (body.len() + body.len() / 16).min(KEPT_BODY);
             if self.forgets {
                 self.stream = None;
             }
@@ -67,9 +97,15 @@ impl Inflater {
         let stream = self.stream.get_or_insert_with(|| Decompress::new(false));
         loop {
             let known = body.len();
-            if known == body.capacity() {
-                let room = input.len().saturating_mul(2).max(known).max(PIECE_BYTES);
-                body.try_reserve_exact(room.min(most.saturating_sub(known))).map_err(|_| too_big)?;
+            // Before it is full: each call of zlib begins slowly, because it looks into its own copy of the
+            // window for what an earlier one has written.
+            let expected = input.len().saturating_mul(self.expansion) / 8;
+            if body.capacity() - known < expected.max(1) {
+                // Once all input was taken, only what a few bits stand for can come; else twice as much as
+                // there is keeps the copies of growing few.
+                let more = if input.is_empty() { 0 } else { known.max(self.last) };
+                let room = expected.max(more).max(PIECE_BYTES).min(most.saturating_sub(known));
+                body.try_reserve_exact(room).map_err(|_| too_big)?;
             }
             let before = stream.total_in();
             let status = stream.decompress_vec(input, body, FlushDecompress::None);
