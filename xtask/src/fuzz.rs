@@ -74,7 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if findings.is_empty() {
         return Ok(());
     }
-    bail!("{} findings: {}", findings.len(), findings.join(", "))
+    bail!("promises are broken by {}", findings.join(", "))
 }
 
 fn cells(row: &Row) -> [String; 5] {
