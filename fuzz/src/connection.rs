@@ -16,6 +16,9 @@ use super::input::Input;
 /// Most operations of one input.
 const MOST_OPERATIONS: usize = 600;
 
+/// Most frames that one side is asked to send, or a long message in single bytes takes all the time.
+const MOST_FRAMES: usize = 100_000;
+
 /// More than any header has.
 const HEADER: usize = 14;
 
@@ -28,6 +31,9 @@ struct End {
     limits: Limits,
     /// What the peer must see, in this order: messages that were finished, pings, pongs, a close.
     sent: Vec<Event>,
+    /// Bytes of a frame, and frames that may still be asked for.
+    fragment: usize,
+    frames_left: usize,
     /// Most bytes that a single call may have queued.
     largest: usize,
     /// The parts of the message that is being sent.
@@ -69,6 +75,8 @@ impl End {
             connection: Connection::new(role, limits),
             limits,
             sent: Vec::new(),
+            fragment: usize::MAX,
+            frames_left: MOST_FRAMES,
             largest: 0,
             open: None,
             seen: 0,
@@ -117,6 +125,17 @@ impl End {
 
     fn before(&self) -> (State, usize) {
         (self.connection.state(), self.connection.pending())
+    }
+
+    /// So long a message, or an empty one if that would be too many frames.
+    fn length(&mut self, wanted: usize) -> usize {
+        match self.frames_left.checked_sub(wanted / self.fragment) {
+            Some(left) => {
+                self.frames_left = left;
+                wanted
+            }
+            None => 0,
+        }
     }
 
     fn send_whole(&mut self, message: Message) {
@@ -292,8 +311,14 @@ pub fn connection(data: &[u8]) {
         let (end, peer) = if operation & 1 == 0 { (client, server) } else { (server, client) };
         number += 1;
         match operation >> 1 & 15 {
-            0 => end.send_whole(Message::Text(text(number, input.length().min(10_000)))),
-            1 => end.send_whole(Message::Binary(pattern(number, input.length()))),
+            0 => {
+                let len = end.length(input.length().min(10_000));
+                end.send_whole(Message::Text(text(number, len)));
+            }
+            1 => {
+                let len = end.length(input.length());
+                end.send_whole(Message::Binary(pattern(number, len)));
+            }
             2 => {
                 let (kind, bytes) = (input.flag(), input.run());
                 let kind = if kind { MessageKind::Text } else { MessageKind::Binary };
@@ -301,7 +326,8 @@ pub fn connection(data: &[u8]) {
             }
             3 => {
                 let kind = end.open.as_ref().map_or(MessageKind::Binary, |(kind, _)| *kind);
-                let content = text(number, input.length().min(10_000));
+                let len = end.length(input.length().min(10_000));
+                let content = text(number, len);
                 end.send_part(kind, content.as_bytes(), operation >= 0x80);
             }
             4 | 5 => {
@@ -312,7 +338,11 @@ pub fn connection(data: &[u8]) {
                 payload.extend(pattern(number, input.small() % 125));
                 end.send_control(payload, is_ping);
             }
-            6 => end.connection.set_fragment_bytes(NonZeroUsize::new(input.small())),
+            6 => {
+                let bytes = NonZeroUsize::new(input.small());
+                end.fragment = bytes.map_or(usize::MAX, NonZeroUsize::get);
+                end.connection.set_fragment_bytes(bytes);
+            }
             7 => {
                 let code = u16::from(input.byte()) << 8 | u16::from(input.byte());
                 let close = CloseFrame::new(CloseCode::new(code), "over").ok();

@@ -31,7 +31,7 @@ pub fn handshake(data: &[u8]) {
     }
     match choice & 3 {
         0 => server_hears(input.rest(), cuts, limits),
-        1 => client_hears(input.rest(), cuts, limits, choice & 4 != 0),
+        1 => client_hears(input.rest(), cuts, limits, [choice & 4 != 0, choice & 8 != 0]),
         2 => both_agree(&mut input, cuts),
         _ => refused(&mut input, cuts, limits),
     }
@@ -90,6 +90,13 @@ fn server_hears(bytes: &[u8], cuts: Cuts, limits: HeadLimits) {
             for name in &request.subprotocols {
                 written(&request.accept(Some(name)).expect("it was offered"));
             }
+            #[cfg(feature = "deflate")]
+            {
+                let options = tidegate::proto::ws::DeflateOptions::default();
+                let (response, agreed) = request.accept_with_deflate(None, &options).expect("likewise");
+                written(&response);
+                check_windows(agreed.as_ref());
+            }
         }
         // What is said to a client that cannot speak is understood by one that can.
         Err(error) => {
@@ -111,11 +118,17 @@ fn client(subprotocols: &[String]) -> ClientHandshake {
     ClientHandshake::new(request, NONCE, HeadLimits::default())
 }
 
-fn client_hears(bytes: &[u8], cuts: Cuts, limits: HeadLimits, offers: bool) {
+/// `offers`: subprotocols, permessage-deflate.
+fn client_hears(bytes: &[u8], cuts: Cuts, limits: HeadLimits, offers: [bool; 2]) {
+    let [offers, compresses] = offers;
     let start = || {
         let mut request = ClientRequest::new("example.com", "/").expect("a request");
         if offers {
             request.subprotocol("a").and_then(|request| request.subprotocol("b")).expect("tokens");
+        }
+        #[cfg(feature = "deflate")]
+        if compresses {
+            request.deflate(tidegate::proto::ws::DeflateOptions::default());
         }
         ClientHandshake::new(request, NONCE, limits)
     };
@@ -127,6 +140,10 @@ fn client_hears(bytes: &[u8], cuts: Cuts, limits: HeadLimits, offers: bool) {
             assert_eq!(accepted.subprotocol.is_some(), offers, "as a browser: one of those offered");
             assert!(bytes.ends_with(&accepted.rest));
             assert!(bytes.len() - accepted.rest.len() <= limits.max_head_bytes);
+            let has_extensions = accepted.headers.all("Sec-WebSocket-Extensions").any(is_list);
+            assert!(compresses || !has_extensions, "nothing was offered");
+            #[cfg(feature = "deflate")]
+            check_windows(accepted.deflate.as_ref());
         }
         Err(HandshakeError::Refused(refusal) | HandshakeError::Version { refusal, .. }) => {
             assert!(refusal.body.len() <= limits.max_body_bytes);
@@ -134,6 +151,15 @@ fn client_hears(bytes: &[u8], cuts: Cuts, limits: HeadLimits, offers: bool) {
         }
         Err(HandshakeError::Truncated) => assert!(bytes.len() <= limits.max_head_bytes),
         Err(_) => {}
+    }
+}
+
+/// RFC 7692 section 7.1.2: windows of 8 to 15 bits, and nothing else can be agreed on.
+#[cfg(feature = "deflate")]
+fn check_windows(agreed: Option<&tidegate::proto::ws::Deflate>) {
+    use tidegate::proto::ws::Role;
+    for role in [Role::Client, Role::Server] {
+        assert!(agreed.is_none_or(|agreed| (8..=15).contains(&agreed.max_window_bits(role))));
     }
 }
 
@@ -275,6 +301,11 @@ fn written(response: &Response) -> Vec<u8> {
         parsed.headers.iter().map(|field| (field.name.to_owned(), field.value.to_vec())).collect();
     assert_eq!(seen, expected);
     bytes
+}
+
+/// Whether a list has an element.
+fn is_list(value: &[u8]) -> bool {
+    value.iter().any(|byte| !b", \t".contains(byte))
 }
 
 /// RFC 9110 section 5.6.2, as a list of what is not in it.

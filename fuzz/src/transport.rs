@@ -72,8 +72,8 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(connection: Connection) -> Self {
-        Self { connection, sent: Vec::new(), received: Vec::new(), closed: false, keys: 1 }
+    fn new(connection: Connection, sent: Vec<Vec<u8>>) -> Self {
+        Self { connection, sent, received: Vec::new(), closed: false, keys: 1 }
     }
 
     fn send(&mut self, bytes: Vec<u8>) {
@@ -160,12 +160,12 @@ impl<'a> Play<'a> {
     async fn open(data: &'a [u8]) -> Option<Self> {
         let mut input = Input::new(data);
         let wire = Wire::default();
-        let Open { client, peer, is_patient } = greeting::open(&mut input, &wire).await?;
+        let Open { client, peer, early, is_patient } = greeting::open(&mut input, &wire).await?;
         let watcher = tokio::spawn(client.closed());
         Some(Self {
             input,
             wire,
-            peer: Peer::new(peer),
+            peer: Peer::new(peer, early),
             book: Book::default(),
             client: Some(client),
             watcher,

@@ -21,6 +21,8 @@ pub(super) struct Open {
     pub(super) client: Client,
     /// The far end, in the other role.
     pub(super) peer: Connection,
+    /// What the far end has sent already, with its half of the handshake.
+    pub(super) early: Vec<Vec<u8>>,
     /// It never closes of itself: neither when nobody takes what has come, nor when nothing comes.
     pub(super) is_patient: bool,
 }
@@ -29,9 +31,13 @@ pub(super) struct Open {
 struct Settings {
     options: AcceptOptions,
     compresses: bool,
-    is_client: bool,
+    role: Role,
+    /// The far end sends a message in the same breath as its half of the handshake.
+    is_early: bool,
     is_patient: bool,
 }
+
+const EARLY: &[u8] = b"early";
 
 impl Settings {
     fn new(input: &mut Input<'_>) -> Self {
@@ -52,7 +58,8 @@ impl Settings {
         Self {
             options,
             compresses: more & 4 != 0,
-            is_client: more & 8 != 0,
+            role: if more & 8 == 0 { Role::Server } else { Role::Client },
+            is_early: more & 16 != 0,
             is_patient: choice & 0x50 == 0x40,
         }
     }
@@ -61,9 +68,12 @@ impl Settings {
 /// Opens a connection as `input` has it. `None` if it was never open, as it should be then.
 pub(super) async fn open(input: &mut Input<'_>, wire: &Wire) -> Option<Open> {
     let settings = Settings::new(input);
-    let (client, peer) =
-        if settings.is_client { connected(input, wire, &settings).await? } else { accepted(wire, &settings) };
-    Some(Open { client, peer, is_patient: settings.is_patient })
+    let (client, peer) = match settings.role {
+        Role::Client => connected(input, wire, &settings).await?,
+        Role::Server => accepted(wire, &settings),
+    };
+    let early = if settings.is_early { vec![EARLY.to_vec()] } else { Vec::new() };
+    Some(Open { client, peer, early, is_patient: settings.is_patient })
 }
 
 /// A server's handle; its client has sent a request and waits for the answer.
@@ -78,9 +88,13 @@ fn accepted(wire: &Wire, settings: &Settings) -> (Client, Connection) {
         request.deflate(wanted());
     }
     let sent = ClientHandshake::new(request, [7; 16], HeadLimits::default());
-    let request = ServerHandshake::new(HeadLimits::default()).receive(sent.request());
-    let request = request.expect("it is valid").expect("it is complete");
-    let peer = answer(&request, Role::Client).1;
+    let read = |bytes: &[u8]| {
+        let request = ServerHandshake::new(HeadLimits::default()).receive(bytes);
+        request.expect("it is valid").expect("it is complete")
+    };
+    let (_, mut peer) = answer(&read(sent.request()), Role::Client);
+    // A client should wait for the answer, but need not.
+    let request = read(&[sent.request(), &early(&mut peer, settings)].concat());
     (accept(wire.stream(), &request, None, options).expect("it can be accepted"), peer)
 }
 
@@ -97,7 +111,8 @@ async fn connected(input: &mut Input<'_>, wire: &Wire, settings: &Settings) -> O
     #[cfg(feature = "deflate")]
     let builder = builder.deflate(settings.compresses.then(wanted));
     let connecting = tokio::spawn(builder.connect_over(wire.stream()));
-    let mut server = Server { handshake: Some(ServerHandshake::new(HeadLimits::default())), open: None };
+    let handshake = Some(ServerHandshake::new(HeadLimits::default()));
+    let mut server = Server { handshake, open: None, settings };
     // Something was said that may keep it from opening.
     let mut is_disturbed = false;
     for _ in 0..MOST_STEPS {
@@ -135,7 +150,7 @@ async fn connected(input: &mut Input<'_>, wire: &Wire, settings: &Settings) -> O
 /// Lets the rest of the handshake through.
 async fn finish(
     wire: &Wire,
-    mut server: Server,
+    mut server: Server<'_>,
     connecting: JoinHandle<Result<Client, ConnectError>>,
     is_disturbed: bool,
 ) -> Option<(Client, Connection)> {
@@ -173,22 +188,33 @@ async fn finish(
 }
 
 /// The far end of a client that connects.
-struct Server {
+struct Server<'a> {
     handshake: Option<ServerHandshake>,
     open: Option<Connection>,
+    settings: &'a Settings,
 }
 
-impl Server {
+impl Server<'_> {
     /// Takes what the client has written so far, and answers a request once it is complete.
     fn read(&mut self, wire: &Wire) {
         let Some(handshake) = &mut self.handshake else { return };
         let request = handshake.receive(&wire.take_head()).expect("a client of ours sends a valid request");
         let Some(request) = request else { return };
         assert!(request.rest.is_empty(), "nothing is sent before the answer");
-        let (response, connection) = answer(&request, Role::Server);
-        wire.put(&response);
+        let (response, mut connection) = answer(&request, Role::Server);
+        wire.put(&[response, early(&mut connection, self.settings)].concat());
         (self.handshake, self.open) = (None, Some(connection));
     }
+}
+
+/// The first frame of a side that says something at once.
+fn early(connection: &mut Connection, settings: &Settings) -> Vec<u8> {
+    if settings.is_early {
+        connection.send_binary(EARLY, || [1, 2, 3, 4]).expect("it is open");
+    }
+    let bytes = connection.output().to_vec();
+    connection.consume(bytes.len());
+    bytes
 }
 
 /// How a request is accepted, and the connection that the side in `role` has then.
