@@ -32,6 +32,7 @@
 //! | `native` | [`connect`](ClientBuilder::connect) on the host: TCP by tokio, HTTP proxies, streams of your own; and `server::accept` |
 //! | `tls` | `native`, and `wss:` on the host by rustls: `TlsOptions` |
 //! | `futures-io` | `native`, and streams with the traits of that crate besides tokio's |
+//! | `deflate` | permessage-deflate in the codec, and on the host where a connection asks for it: `DeflateOptions` |
 //! | `sim` | `sim::Sim`: servers in memory, links with rate and delay, virtual time |
 //! | `json` | `Client::typed`: values of your own types, by serde |
 //! | `js` | the exports of the npm package; nothing for Rust |

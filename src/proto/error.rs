@@ -59,7 +59,10 @@ pub enum ProtocolError {
     InvalidCloseReason,
     /// A text message that is not UTF-8.
     InvalidUtf8,
-    /// A compressed message that is not what RFC 7692 §7.2 makes of any bytes.
+    /// The bytes of a compressed message cannot be inflated.
+    ///
+    /// A message that breaks off inside a block is not noticed as such: what it inflates to up to there is
+    /// the message, and the next one is read as the rest of the block.
     InvalidCompression,
     /// A frame that declares more bytes than the limit; nothing was allocated for it.
     FrameTooBig {

@@ -1,7 +1,8 @@
 //! The server's side of a connection, on the same driver as the client's.
 //!
 //! Not here: listening, HTTP, static files, certificates. Any byte stream will do, such as the server's
-//! stream of `tokio-rustls` for `wss:`. Whatever serves HTTP reads the request; what it has read is judged by [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
+//! stream of `tokio-rustls` for `wss:`. Whatever serves HTTP reads the request; what it has read is judged
+//! by [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
 //! [`Request::new`](crate::proto::ws::Request::new) and then [`accept`]ed here.
 //!
 //! # Examples
@@ -97,7 +98,7 @@ pub struct AcceptOptions {
     /// never does. Default 20 s.
     pub ping_after: Option<Duration>,
     /// Compresses messages if the client offers to, as these options say; `None` never does. Default `None`:
-    /// it costs up to 420 KiB of memory for each connection, and the time to compress, and the length of a
+    /// it costs 420 KiB of memory for each connection that uses it, up to 2 MiB more after large messages, and the time to compress, and the length of a
     /// compressed message tells something of its content to whoever can see it and add to it.
     #[cfg(feature = "deflate")]
     pub deflate: Option<DeflateOptions>,

@@ -2,8 +2,8 @@
 
 use tidegate::proto::ws::{
     ClientHandshake, ClientRequest, Connection, Event, HandshakeError, HeadLimits, InvalidHead,
-    InvalidRequest, InvalidResponse, Limits, Refusal, Request, RequestError, Response, Role, ServerHandshake,
-    accept_key,
+    InvalidRequest, InvalidResponse, Limits, ProxyTunnel, Refusal, Request, RequestError, Response, Role,
+    ServerHandshake, accept_key,
 };
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -393,4 +393,20 @@ fn a_server_accepts_only_what_was_offered() {
     assert_eq!(request.accept(None).unwrap().status(), 101);
     assert_eq!(Response::refuse(101, ""), Err(InvalidResponse::Status));
     assert_eq!(Response::refuse(600, ""), Err(InvalidResponse::Status));
+}
+
+#[test]
+fn b64_no_secret_shows_in_debug_output() {
+    let mut request = ClientRequest::new("localhost", "/live?token=hunter2").unwrap();
+    request.header("Authorization", "Bearer hunter2").unwrap();
+    let shown = format!("{request:?}");
+    assert!(shown.contains("Authorization") && shown.contains("/live"), "{shown}");
+    let handshake = ClientHandshake::new(request, [7; 16], HeadLimits::default());
+    let tunnel = ProxyTunnel::new("localhost:443", Some(("user", "hunter2")), HeadLimits::default()).unwrap();
+    // As text, in base64, and as numbers.
+    for shown in [shown, format!("{handshake:?}"), format!("{tunnel:?}")] {
+        for secret in ["hunter2", "aHVudGVyMg", "dXNlcjpodW50ZXIy", "104, 117, 110", "100, 88, 78"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
 }

@@ -128,7 +128,7 @@ impl Decoder {
     /// Takes RSV1 on the first frame of a message as the mark of a compressed one (RFC 7692 §6).
     ///
     /// Whoever sets this inflates: payloads of such messages are given out as they came, and what a text
-    /// becomes is not checked here. Their declared lengths may exceed [`Limits`] by an eighth, which is
+    /// becomes is not checked here. Their declared lengths may exceed [`Limits`] by a seventh, which is
     /// what deflate can add to bytes that do not compress; what they inflate to is the caller's to
     /// limit. [`MessageDecoder`](super::MessageDecoder) does all of this.
     pub const fn allow_rsv1(&mut self) {

@@ -17,13 +17,13 @@
 #[non_exhaustive]
 pub struct Limits {
     /// Most payload bytes of one message, all its fragments together; of a compressed one those that
-    /// it inflates to, counted while it is inflated. On the wire it may have an eighth more, which is
-    /// what deflate can make of bytes that do not compress.
+    /// it inflates to, counted while it is inflated. On the wire it may have a seventh more, which is
+    /// what deflate can make of bytes that do not compress, and 64 bytes.
     ///
     /// Default 64 MiB: what the common Rust and Node servers accept, and a small multiple of it
     /// still fits beside an application into the 4 GiB of a wasm32 or the 2 GiB of a small host.
     pub max_message_bytes: u64,
-    /// Most payload bytes of one frame, with an eighth more if it is compressed.
+    /// Most payload bytes of one frame, with as much more if it is compressed.
     ///
     /// Default 64 MiB, the same as for a message, because Firefox and most servers send a message
     /// of any size as one frame.

@@ -7,6 +7,9 @@ use crate::{dist, process, size, tidy};
 /// The features of a build for the host.
 pub(super) const NATIVE: &str = "native,tls,futures-io,sim,json,deflate";
 
+/// Features that are built without the others too: each has to do without what those bring.
+const ALONE: [&str; 7] = ["native", "tls", "futures-io", "sim", "json", "deflate", "native,deflate"];
+
 /// The features of a build for browsers, without those of the npm package.
 pub(super) const WEB: &str = "json,deflate";
 
@@ -34,9 +37,19 @@ pub(super) fn run(session: &mut Session) {
     documentation(session, "doc, host", &["--features", NATIVE]);
     documentation(session, "doc, wasm32", &["--features", WEB, "--target", WASM_TARGET]);
     // With the example that drives it.
-    let core = ["check", "--package", "tidegate", "--no-default-features", "--lib", "--examples"];
-    cargo(session, "core alone, host", &core);
-    cargo(session, "core alone, wasm32", &[&core[..], &["--target", WASM_TARGET]].concat());
+    for features in ALONE {
+        let name = format!("clippy, host, {features} alone");
+        cargo(
+            session,
+            &name,
+            &["clippy", "--package", "tidegate", "--features", features, "--", "-D", "warnings"],
+        );
+    }
+    let core = ["check", "--package", "tidegate", "--no-default-features", "--lib"];
+    let examples = [&core[..], &["--examples"]].concat();
+    cargo(session, "core alone, host", &examples);
+    cargo(session, "core alone, wasm32", &[&examples[..], &["--target", WASM_TARGET]].concat());
+    // Without the examples, for which dependencies of the tests would be compiled from C.
     cargo(session, "core alone, aarch64", &[&core[..], &["--target", NEON_TARGET]].concat());
     session.step("tidy", |_| tidy::run(None));
 }

@@ -106,6 +106,7 @@ impl DeflateOptions {
             min_bytes: self.min_bytes,
             server_no_context_takeover: parameters.server_no_context_takeover,
             client_no_context_takeover: parameters.client_no_context_takeover,
+            names_server_bits: parameters.server_max_window_bits.is_some(),
             server_max_window_bits: parameters.server_max_window_bits.unwrap_or(MOST_BITS),
             client_max_window_bits: parameters.client_max_window_bits.unwrap_or(MOST_BITS),
         }
@@ -119,6 +120,8 @@ pub struct Deflate {
     pub(super) min_bytes: usize,
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
+    /// The server's window stands in the answer, as it must if it stands in the offer, whatever it is.
+    names_server_bits: bool,
     /// Invariant: `8 <= bits <= MOST_BITS`, of both; the RFC allows no smaller one.
     server_max_window_bits: u8,
     client_max_window_bits: u8,
@@ -147,13 +150,12 @@ impl Deflate {
     pub(in super::super) fn answer(&self) -> String {
         let mut text = NAME.to_owned();
         push_flags(&mut text, self.server_no_context_takeover, self.client_no_context_takeover);
-        // RFC 7692 §7.1.2: what is not said is 15. Below that the client has said that it can.
-        for (parameter, bits) in
-            [(SERVER_BITS, self.server_max_window_bits), (CLIENT_BITS, self.client_max_window_bits)]
-        {
-            if bits < MOST_BITS {
-                push_bits(&mut text, parameter, bits);
-            }
+        if self.names_server_bits {
+            push_bits(&mut text, SERVER_BITS, self.server_max_window_bits);
+        }
+        // RFC 7692 §7.1.2.2: what is not said is 15. Below that the client has said that it can.
+        if self.client_max_window_bits < MOST_BITS {
+            push_bits(&mut text, CLIENT_BITS, self.client_max_window_bits);
         }
         text
     }
@@ -183,12 +185,15 @@ pub(in super::super) fn answer<'a>(
     let mut offered = offers.filter_map(|element| Parameters::parse(element, true).ok());
     offered.find_map(|mut parameters| {
         let own = options.bits(Role::Server);
-        // RFC 7692 §7.1.2.1: the same or a smaller value. zlib cannot keep to 8.
+        // RFC 7692 §7.1.2.1: if it is offered it is answered, with the same or a smaller value. zlib cannot
+        // keep to 8.
         let server = parameters.server_max_window_bits.map_or(own, |bits| bits.min(own));
         if server < LEAST_BITS_TO_DEFLATE {
             return None;
         }
-        parameters.server_max_window_bits = Some(server);
+        if server < MOST_BITS {
+            parameters.server_max_window_bits = Some(server);
+        }
         // RFC 7692 §7.1.2.2: only of a client that has offered it. Inflating takes any window, so
         // that less is asked for only if this side was told to.
         let most = options.bits(Role::Client);
@@ -330,7 +335,10 @@ mod tests {
                 "permessage-deflate; server_max_window_bits=12; server_no_context_takeover",
                 Some("permessage-deflate; server_no_context_takeover; server_max_window_bits=12"),
             ),
-            ("permessage-deflate ;\tserver_max_window_bits = 15", Some("permessage-deflate")),
+            (
+                "permessage-deflate ;\tserver_max_window_bits = 15",
+                Some("permessage-deflate; server_max_window_bits=15"),
+            ),
             // zlib cannot keep to 8, so that the next offer counts.
             ("permessage-deflate; server_max_window_bits=8", None),
             ("permessage-deflate; server_max_window_bits=8, permessage-deflate", Some("permessage-deflate")),

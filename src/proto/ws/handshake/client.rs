@@ -35,7 +35,7 @@ use crate::proto::ws::deflate::{Deflate, DeflateOptions, Fault, accept};
 /// assert_eq!(accepted.rest, b"\x81\x02hi"); // for `Connection::receive`
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ClientRequest {
     host: String,
     target: String,
@@ -43,6 +43,20 @@ pub struct ClientRequest {
     headers: Vec<(String, String)>,
     #[cfg(feature = "deflate")]
     deflate: Option<DeflateOptions>,
+}
+
+/// With the names of header fields and without their values, which may be tokens or cookies; and without
+/// the query, which may hold one.
+impl fmt::Debug for ClientRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("ClientRequest")
+            .field("host", &self.host)
+            .field("path", &self.target.split('?').next().unwrap_or_default())
+            .field("subprotocols", &self.subprotocols)
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClientRequest {
@@ -308,7 +322,6 @@ impl From<FieldFault> for HandshakeError {
 }
 
 /// A handshake under way: send [`ClientHandshake::request`], pass on what comes back.
-#[derive(Debug)]
 pub struct ClientHandshake {
     request: Vec<u8>,
     subprotocols: Vec<String>,
@@ -320,6 +333,16 @@ pub struct ClientHandshake {
     /// The response is a refusal and its body is being read.
     refusal: Option<(Refusal, BodyReader)>,
     failed: Option<HandshakeError>,
+}
+
+/// Without the request: see [`ClientRequest`]'s.
+impl fmt::Debug for ClientHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientHandshake")
+            .field("refused_status", &self.refused_status())
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClientHandshake {

@@ -31,7 +31,6 @@ use super::head::{HeadLimits, HeadReader, InvalidHead, parse_response, push_fiel
 /// // From now on the stream leads to example.com.
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct ProxyTunnel {
     request: Vec<u8>,
     limits: HeadLimits,
@@ -40,6 +39,13 @@ pub struct ProxyTunnel {
     refusal: Option<(Refusal, BodyReader)>,
     /// How it has ended.
     ended: Option<Result<(), TunnelError>>,
+}
+
+/// Without the request, in which there may be a password.
+impl fmt::Debug for ProxyTunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyTunnel").field("ended", &self.ended).finish_non_exhaustive()
+    }
 }
 
 impl ProxyTunnel {
