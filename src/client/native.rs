@@ -238,6 +238,7 @@ fn run<S: ByteStream + 'static>(
     connecting: Connecting<S>,
 ) -> Client {
     let (hub, deadline) = builder.hub(None, Duration::from_secs(15));
+    hub.wait_for_readers();
     let client = Client::new(&hub, url, builder.close.clone());
     let clock = HostClock::new();
     let transport = NativeTransport::connecting(connecting, builder.host.transport);

@@ -102,6 +102,8 @@ struct State {
     sinks: Waiters,
     tickets: Tickets,
     received: RecvQueue<Incoming>,
+    /// The transport can make the peer wait, so that readers are waited for.
+    waits_for_readers: bool,
     readers: Waiters,
     /// Those who wait for the connection to open or to close.
     watchers: Waiters,
@@ -139,6 +141,7 @@ impl Hub {
                 sinks: Waiters::default(),
                 tickets: Tickets::default(),
                 received: RecvQueue::new(receive),
+                waits_for_readers: false,
                 readers: Waiters::default(),
                 watchers: Waiters::default(),
                 flushers: Waiters::default(),
@@ -512,9 +515,15 @@ impl State {
         if core::mem::replace(&mut self.driver.1, true) { None } else { self.driver.0.clone() }
     }
 
-    /// The driver, if it waits for a reader: one has had its turn.
+    /// Whether the driver is to wait for a reader, where the queue `is_filled` enough for that.
+    fn awaits_reader(&self, is_filled: bool) -> bool {
+        is_filled && self.stage == Stage::Open && (self.waits_for_readers || !self.readers.is_empty())
+    }
+
+    /// The driver, if it waits for a reader and need not any more. A quarter of a bound is left when it
+    /// goes on, so that it does not wake for each message.
     fn resume(&mut self) -> Option<Waker> {
-        if self.attention != Attention::Paused {
+        if self.attention != Attention::Paused || self.awaits_reader(self.received.is_filled_by(4)) {
             return None;
         }
         self.attention = Attention::Here;

@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 
-/// How much may wait for the application: a plain `WebSocket` cannot be made to push back, so
+/// How much may wait for the application: the `WebSocket` of a browser cannot be made to push back, so
 /// what does not fit ends the connection, which then closes with `overflow_code`.
+///
+/// On the host the connection waits for its reader instead: nothing more is read from the stream while half
+/// of a bound is taken, so that the peer has to wait as well. Its pings and its close wait with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecvLimits {
     /// Largest sum of the sizes of waiting messages, in bytes. Default 64 MiB.
@@ -64,11 +67,13 @@ impl<M> RecvQueue<M> {
         Some(message)
     }
 
-    /// Whether half of either bound is taken.
+    /// Whether something waits, and the `part`th part of either bound is taken.
     #[must_use]
-    pub fn is_half_full(&self) -> bool {
-        self.bytes >= self.limits.max_queued_bytes / 2
-            || self.items.len() >= self.limits.max_queued_messages as usize / 2
+    pub fn is_filled_by(&self, part: u32) -> bool {
+        let part = part.max(1);
+        !self.items.is_empty()
+            && (self.bytes >= self.limits.max_queued_bytes / u64::from(part)
+                || self.items.len() >= (self.limits.max_queued_messages / part) as usize)
     }
 
     /// Whether nothing waits.

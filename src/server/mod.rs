@@ -181,6 +181,7 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let mut connection = Connection::with_deflate(Role::Server, options.limits, deflate.as_ref());
     connection.receive(&request.rest);
     let hub = Hub::new(options.send_limits, options.recv_limits, None);
+    hub.wait_for_readers();
     let close = CloseOptions::default().within(options.close_within);
     let deadlines = [None, close.deadline()];
     let client = Client::new(&hub, &request.target, close);

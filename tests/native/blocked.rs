@@ -10,7 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tidegate::proto::ws::{HeadLimits, ServerHandshake};
 use tidegate::server::{AcceptOptions, accept as accept_stream};
 use tidegate::{
-    Client, ClientBuilder, CloseCause, CloseOptions, Closed, Message, SendLimits, TransportError,
+    Client, ClientBuilder, CloseCause, CloseOptions, Closed, Message, RecvLimits, SendLimits, TransportError,
 };
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
@@ -221,4 +221,34 @@ fn b28_many_that_wait_for_room_take_their_turns() {
             sent.expect("it is open");
         }
     });
+}
+
+#[test]
+fn b16_a_reader_that_is_slower_than_its_peer_makes_it_wait() {
+    let messages = 20_000;
+    for queued in [1, 64] {
+        block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("ws://{}/", listener.local_addr().unwrap());
+            let server = tokio::spawn(async move {
+                let mut stream = listener.accept().await.unwrap().0;
+                let request = read_request(&mut stream).await.unwrap();
+                let server = accept_stream(stream, &request, None, AcceptOptions::default()).unwrap();
+                for n in 0..messages {
+                    server.send(n.to_string()).await.unwrap();
+                }
+                server.close(1000, "").await.unwrap()
+            });
+            let limits = RecvLimits { max_queued_messages: queued, ..RecvLimits::default() };
+            let client = Client::builder(url).recv_limits(limits).connect().await.unwrap();
+            for n in 0..messages {
+                // Not one that waits: others have their turns between what it takes.
+                tokio::task::yield_now().await;
+                assert_eq!(client.recv().await, Some(Message::from(n.to_string())), "{:?}", client.failure());
+            }
+            assert_eq!(client.recv().await, None);
+            assert_eq!(client.closed().await.code, 1000);
+            assert_eq!(server.await.unwrap().cause, CloseCause::Local);
+        });
+    }
 }

@@ -5,19 +5,22 @@ use crate::proto::{Closed, Done, Outcome};
 use crate::transport::{Incoming, Opened, TransportError};
 
 impl Hub {
-    /// Whether a reader has been woken and has not had its turn yet, with the queue half full: filling
-    /// it up meanwhile would blame a reader that is only waiting for its thread. From now on the driver
-    /// is woken when that changes.
-    ///
-    /// A reader that does not wait is no reason to stop: what it leaves lying overflows, as in a browser.
+    /// Whether the queue is half full and its reader is to be waited for: because it has been woken and only
+    /// waits for its turn, or because the peer can be made to wait with it. From now on the driver is woken
+    /// when that changes.
     pub(crate) fn reader_is_due(&self) -> bool {
         let mut state = self.lock();
-        let due = state.received.is_half_full() && !state.readers.is_empty() && !state.received.is_empty();
         if state.attention != Attention::Gone {
-            let paused = due && state.stage == Stage::Open;
+            let paused = state.awaits_reader(state.received.is_filled_by(2));
             state.attention = if paused { Attention::Paused } else { Attention::Here };
         }
         state.attention == Attention::Paused
+    }
+
+    /// The transport can make the peer wait: the queue never overflows.
+    #[cfg(all(feature = "native", not(target_family = "wasm")))]
+    pub(crate) fn wait_for_readers(&self) {
+        self.lock().waits_for_readers = true;
     }
 
     #[cfg(any(
@@ -100,7 +103,7 @@ impl Hub {
             if let Err(incoming) = state.received.push(incoming, bytes) {
                 return Err((incoming, state.received.limits().overflow_code));
             }
-            let is_half_full = state.received.is_half_full();
+            let is_half_full = state.received.is_filled_by(2);
             let (first, others) = state.readers.first_and_others();
             (first, others, is_half_full)
         };
