@@ -318,19 +318,28 @@ impl<'a> Play<'a> {
         self.wire.stall_flush(false);
         self.settle().await;
         let was_closed = self.watcher.is_finished();
-        if let (false, Some(client)) = (self.closing || was_closed, &self.client) {
+        if !(self.closing || was_closed || self.client.is_none()) {
             // Nobody has closed: all that was sent has arrived, in both directions.
             let mut left = 0;
-            while let Ok(message) = client.try_recv() {
-                self.book.note(Some(message));
-                left += 1;
+            loop {
+                let before = left;
+                while let Some(Ok(message)) = self.client.as_ref().map(Client::try_recv) {
+                    self.book.note(Some(message));
+                    left += 1;
+                }
+                if left == before {
+                    break;
+                }
+                // While the queue was full nothing was read.
+                self.settle().await;
             }
             let readers = self.tasks.iter().any(|task| !task.is_finished());
             assert!(left == 0 || !readers || self.is_any_sending(), "a reader was not woken");
             if self.peer.connection.state() == State::Open && !was_broken {
                 let received = self.book.with(|pages| pages.received.clone());
                 assert!(received == self.peer.sent, "all that the peer has sent was received");
-                assert_eq!(client.ready_state(), tidegate::ReadyState::Open);
+                let state = self.client.as_ref().map(Client::ready_state);
+                assert_eq!(state, Some(tidegate::ReadyState::Open));
             }
             self.close(0);
             self.settle().await;

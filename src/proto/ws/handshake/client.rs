@@ -4,8 +4,8 @@ use core::fmt;
 
 use super::body::BodyReader;
 use super::head::{
-    FieldFault, HeadLimits, HeadReader, Headers, InvalidHead, is_field_value, is_reserved_field, is_token,
-    parse_response, push_field,
+    FieldFault, HeadLimits, HeadOf, HeadReader, Headers, InvalidHead, is_field_value, is_reserved_field,
+    is_token, parse_response, push_field,
 };
 use super::{accept_key, encode_key};
 #[cfg(feature = "deflate")]
@@ -361,7 +361,7 @@ impl ClientHandshake {
             deflate: request.deflate,
             accept: accept_key(key.as_bytes()),
             limits,
-            reader: HeadReader::new(limits.max_head_bytes),
+            reader: HeadReader::new(HeadOf::Response, limits.max_head_bytes),
             refusal: None,
             failed: None,
         }

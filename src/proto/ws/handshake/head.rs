@@ -125,9 +125,48 @@ impl fmt::Display for InvalidHead {
 
 impl core::error::Error for InvalidHead {}
 
+/// How many bytes of a head are looked at when more of it has come, to tell whether it is one.
+const FIRST_LOOK: usize = 64;
+
+/// Whose head is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeadOf {
+    /// A client's.
+    Request,
+    /// A server's, or a proxy's.
+    Response,
+}
+
+impl HeadOf {
+    /// Whether a head may begin so. Whoever speaks another protocol, such as TLS or SSH, is refused by its
+    /// first bytes: it may say no more until it hears something, or never end a line.
+    fn may_begin(self, bytes: &[u8]) -> bool {
+        const PROTOCOL: &[u8] = b"HTTP/";
+        // Longer methods are registered nowhere.
+        const LONGEST_METHOD: usize = 32;
+        match self {
+            Self::Response => {
+                let len = bytes.len().min(PROTOCOL.len());
+                bytes.get(..len) == PROTOCOL.get(..len)
+            }
+            Self::Request => {
+                // RFC 9112 §2.2: an empty line before the request is ignored.
+                let start = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(bytes.len());
+                let rest = bytes.get(start..).unwrap_or_default();
+                let method = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
+                let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+                (method > 0 || rest.is_empty())
+                    && method <= LONGEST_METHOD
+                    && rest.iter().take(method).all(is_token)
+            }
+        }
+    }
+}
+
 /// Collects bytes until a head is complete.
 #[derive(Debug)]
 pub(super) struct HeadReader {
+    of: HeadOf,
     bytes: Vec<u8>,
     /// No end of a head begins below this. Invariant: `searched <= bytes.len()`.
     searched: usize,
@@ -137,8 +176,8 @@ pub(super) struct HeadReader {
 }
 
 impl HeadReader {
-    pub(super) const fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), searched: 0, left: limit, limit }
+    pub(super) const fn new(of: HeadOf, limit: usize) -> Self {
+        Self { of, bytes: Vec::new(), searched: 0, left: limit, limit }
     }
 
     /// Takes more bytes; a head that is complete is then found by [`HeadReader::next_head`].
@@ -152,6 +191,9 @@ impl HeadReader {
     /// is complete: a peer that sends byte by byte costs no more than one that does not.
     pub(super) fn next_head(&mut self) -> Result<Option<Vec<u8>>, InvalidHead> {
         const END: &[u8] = b"\r\n\r\n";
+        if !self.of.may_begin(self.bytes.get(..FIRST_LOOK).unwrap_or(&self.bytes)) {
+            return Err(InvalidHead::Malformed);
+        }
         let fresh = self.bytes.get(self.searched..).unwrap_or_default();
         let Some(at) = fresh.windows(END.len()).position(|window| window == END) else {
             if self.bytes.len() > self.left {
@@ -263,7 +305,7 @@ mod tests {
     fn the_end_of_a_head_is_found_at_every_cut() {
         let input = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 x\r\na: b\r\n\r\nrest";
         for cut in 0..=input.len() {
-            let mut reader = HeadReader::new(1_000);
+            let mut reader = HeadReader::new(HeadOf::Response, 1_000);
             let mut heads = Vec::new();
             for piece in [&input[..cut], &input[cut..]] {
                 reader.receive(piece);
@@ -280,16 +322,37 @@ mod tests {
     #[test]
     fn the_limit_is_exact_and_holds_over_several_heads() {
         let head = b"GET / HTTP/1.1\r\n\r\n";
-        let mut reader = HeadReader::new(2 * head.len());
+        let mut reader = HeadReader::new(HeadOf::Request, 2 * head.len());
         reader.receive(&head.repeat(3));
         assert!(reader.next_head().unwrap().is_some());
         assert!(reader.next_head().unwrap().is_some());
         assert_eq!(reader.next_head(), Err(InvalidHead::TooLarge { limit: 36 }));
-        let mut endless = HeadReader::new(4);
+        let mut endless = HeadReader::new(HeadOf::Request, 4);
         endless.receive(b"GET ");
         assert_eq!(endless.next_head(), Ok(None));
         endless.receive(b"/");
         assert_eq!(endless.next_head(), Err(InvalidHead::TooLarge { limit: 4 }));
+    }
+
+    #[test]
+    fn b64_another_protocol_is_refused_by_its_first_bytes() {
+        let next = |of, bytes: &[u8]| {
+            let mut reader = HeadReader::new(of, 1_000);
+            reader.receive(bytes);
+            reader.next_head()
+        };
+        for wrong in [&b"\x16\x03\x01"[..], b"SSH-2.0", b"\0", b" ", b"H\r", b"http/1.1", b"\x81\x05Hello"] {
+            assert_eq!(next(HeadOf::Response, wrong), Err(InvalidHead::Malformed), "{wrong:x?}");
+        }
+        for start in [&b""[..], b"H", b"HTTP/", b"HTTP/1.1 101"] {
+            assert_eq!(next(HeadOf::Response, start), Ok(None), "{start:x?}");
+        }
+        for wrong in [&b"\x16\x03\x01"[..], b"\0", b" ", b"G\x01", b"GET\t", b"\r\n\x16", &[b'A'; 33]] {
+            assert_eq!(next(HeadOf::Request, wrong), Err(InvalidHead::Malformed), "{wrong:x?}");
+        }
+        for start in [&b""[..], b"G", b"\r\n", b"\r\nGET", b"GET /\x01", b"M-SEARCH "] {
+            assert_eq!(next(HeadOf::Request, start), Ok(None), "{start:x?}");
+        }
     }
 
     #[test]
@@ -313,7 +376,7 @@ mod tests {
         // Work is counted and not time: what lies before `searched` is not looked at.
         for piece in [1, 2, 3, 7, 1_000] {
             let input = b"GET / HTTP/1.1\r\nHost: a\r\n\r".repeat(1_000);
-            let mut reader = HeadReader::new(input.len());
+            let mut reader = HeadReader::new(HeadOf::Request, input.len());
             let mut looked_at = 0;
             for piece in input.chunks(piece) {
                 reader.receive(piece);

@@ -3,8 +3,8 @@
 use core::fmt;
 
 use super::head::{
-    FieldFault, HeadLimits, HeadReader, Headers, InvalidHead, is_field_value, is_reserved_field, is_token,
-    parse_request, push_field,
+    FieldFault, HeadLimits, HeadOf, HeadReader, Headers, InvalidHead, is_field_value, is_reserved_field,
+    is_token, parse_request, push_field,
 };
 use super::{accept_key, is_key};
 #[cfg(feature = "deflate")]
@@ -390,7 +390,7 @@ impl ServerHandshake {
     /// Waits for a request.
     #[must_use]
     pub const fn new(limits: HeadLimits) -> Self {
-        Self { reader: HeadReader::new(limits.max_head_bytes), failed: None }
+        Self { reader: HeadReader::new(HeadOf::Request, limits.max_head_bytes), failed: None }
     }
 
     /// Takes received bytes; `None` if the request is not complete.

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::body::BodyReader;
 use super::client::{InvalidRequest, Refusal};
-use super::head::{HeadLimits, HeadReader, InvalidHead, parse_response, push_field};
+use super::head::{HeadLimits, HeadOf, HeadReader, InvalidHead, parse_response, push_field};
 
 /// A tunnel being asked for: send [`ProxyTunnel::request`], pass on what comes back.
 ///
@@ -82,7 +82,7 @@ impl ProxyTunnel {
             push_field(&mut text, "Proxy-Authorization", &format!("Basic {credentials}"));
         }
         text += "\r\n";
-        let reader = HeadReader::new(limits.max_head_bytes);
+        let reader = HeadReader::new(HeadOf::Response, limits.max_head_bytes);
         Ok(Self { request: text.into_bytes(), limits, reader, refusal: None, ended: None })
     }
 
