@@ -81,7 +81,7 @@ impl fmt::Display for ConnectError {
             Self::Proxy(error) => error.fmt(f),
             Self::OverflowCode(error) => write!(f, "overflow code: {error}"),
             Self::Forbidden { message } => write!(f, "the host does not allow this connection: {message}"),
-            Self::Failed { source: Some(_), .. } => f.write_str("the connection failed before it was open"),
+            Self::Failed { source: Some(source), .. } => source.fmt(f),
             Self::Failed { closed, .. } => {
                 write!(f, "the connection failed before it was open (close code {})", closed.code)
             }
@@ -103,7 +103,7 @@ impl core::error::Error for ConnectError {
             Self::Url(error) => error.source(),
             Self::Subprotocol(error) => error.source(),
             Self::Proxy(error) => error.source(),
-            Self::Failed { source: Some(source), .. } => Some(source),
+            Self::Failed { source: Some(source), .. } => source.source(),
             _ => None,
         }
     }

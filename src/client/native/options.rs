@@ -55,7 +55,7 @@ impl ClientBuilder {
     ///     Ok(client) => println!("open: {client:?}"),
     ///     // What the server wants instead, if it has refused.
     ///     Err(error) => match error.refusal() {
-    ///         Some(refusal) => println!("{} {:?}", refusal.status, refusal.headers.value("WWW-Authenticate")),
+    ///         Some(refusal) => println!("{} {:?}", refusal.status, refusal.headers.text("WWW-Authenticate")),
     ///         None => return Err(error),
     ///     },
     /// }

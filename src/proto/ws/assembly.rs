@@ -108,6 +108,11 @@ impl MessageDecoder {
         self.frames.filled(n);
     }
 
+    /// Takes a copy of received bytes: see [`Decoder::receive`].
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.frames.receive(bytes);
+    }
+
     /// The next message or control frame, or `None` if more bytes are needed.
     ///
     /// # Errors

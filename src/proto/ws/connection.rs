@@ -233,16 +233,9 @@ impl Connection {
     }
 
     /// Takes a copy of received bytes, such as those that came with the opening handshake.
-    pub fn receive(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && self.is_receiving() {
-            let spare = self.incoming.spare();
-            let n = spare.len().min(bytes.len());
-            let (now, later) = bytes.split_at_checked(n).unwrap_or((bytes, &[]));
-            if let Some(room) = spare.get_mut(..now.len()) {
-                room.copy_from_slice(now);
-            }
-            self.incoming.filled(n);
-            bytes = later;
+    pub fn receive(&mut self, bytes: &[u8]) {
+        if self.is_receiving() {
+            self.incoming.receive(bytes);
         }
     }
 
@@ -532,12 +525,7 @@ impl Connection {
     }
 
     fn queue_close(&mut self, close: Option<&CloseFrame>, next_key: &mut impl FnMut() -> [u8; 4]) {
-        let mut body = Vec::new();
-        if let Some(close) = close {
-            close.encode(&mut body);
-        }
-        // Its body has at most 125 bytes, which `CloseReason` sees to.
-        let _ = self.encoder.control(Control::Close, &body, next_key, self.output.writer());
+        self.encoder.close(close, next_key, self.output.writer());
         self.output.mark_close();
     }
 

@@ -188,6 +188,21 @@ impl Decoder {
         self.eager = n >= room;
     }
 
+    /// Takes a copy of received bytes, such as those that came with the opening handshake. Where they can be
+    /// read into [`spare`](Self::spare), the copy is saved.
+    pub fn receive(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let spare = self.spare();
+            let n = spare.len().min(bytes.len());
+            let (now, later) = bytes.split_at_checked(n).unwrap_or((bytes, &[]));
+            if let Some(room) = spare.get_mut(..now.len()) {
+                room.copy_from_slice(now);
+            }
+            self.filled(n);
+            bytes = later;
+        }
+    }
+
     /// The next complete frame, or `None` if more bytes are needed.
     ///
     /// # Errors

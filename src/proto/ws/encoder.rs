@@ -5,6 +5,7 @@
 use core::fmt;
 use core::num::NonZeroUsize;
 
+use super::close::CloseFrame;
 use super::deflate::Deflater;
 use super::header::{FIN, FrameHeader, HEADER_WORDS, MAX_CONTROL_BYTES, Opcode, header_number};
 use super::mask::{append_masked_frame, mask};
@@ -37,6 +38,8 @@ pub enum SendError {
         /// The length in bytes.
         len: usize,
     },
+    /// The body of a close frame is none, which a peer would have to refuse.
+    InvalidClose,
 }
 
 impl fmt::Display for SendError {
@@ -48,6 +51,7 @@ impl fmt::Display for SendError {
             }
             Self::InvalidUtf8 => f.write_str("text is not valid utf-8"),
             Self::UnfinishedMessage { .. } => f.write_str("another message is unfinished"),
+            Self::InvalidClose => f.write_str("body of the close frame is invalid"),
             Self::ControlTooLong { len } => {
                 write!(f, "control frame of {len} bytes, at most {MAX_CONTROL_BYTES} may be sent")
             }
@@ -160,7 +164,7 @@ impl Encoder {
 
     /// The header of the next frame, for a caller that writes the payload itself.
     ///
-    /// A client masks those `len` bytes with [`FrameHeader::mask`] and draws a new header for the
+    /// A client masks those `len` bytes with the key in [`FrameHeader::mask`], by [`mask()`](super::mask()), and draws a new header for the
     /// next ones. The payload is not seen: that a text is UTF-8 is the caller's word.
     ///
     /// # Errors
@@ -255,7 +259,8 @@ impl Encoder {
     ///
     /// # Errors
     ///
-    /// [`SendError::ControlTooLong`] above 125 bytes.
+    /// [`SendError::ControlTooLong`] above 125 bytes; [`SendError::InvalidClose`] for a body that no
+    /// [`CloseFrame`] has.
     pub fn control(
         &self,
         control: Control,
@@ -266,6 +271,9 @@ impl Encoder {
         if payload.len() > MAX_CONTROL_BYTES {
             return Err(SendError::ControlTooLong { len: payload.len() });
         }
+        if control == Control::Close && CloseFrame::decode(payload).is_err() {
+            return Err(SendError::InvalidClose);
+        }
         let opcode = match control {
             Control::Close => Opcode::Close,
             Control::Ping => Opcode::Ping,
@@ -274,6 +282,21 @@ impl Encoder {
         let key = self.key(&mut next_key);
         append(FIN | opcode.bits(), key, payload, out);
         Ok(())
+    }
+
+    /// Appends a close frame to `out`; `None` has no code, which the peer sees as 1005. Nothing may follow
+    /// it, which is for the caller to keep.
+    ///
+    /// # Specification
+    ///
+    /// [RFC 6455 §5.5.1](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1).
+    pub fn close(&self, close: Option<&CloseFrame>, next_key: impl FnMut() -> [u8; 4], out: &mut Vec<u8>) {
+        let mut body = Vec::new();
+        if let Some(close) = close {
+            close.encode(&mut body);
+        }
+        // What a `CloseFrame` holds has at most 125 bytes and is valid.
+        let _ = self.control(Control::Close, &body, next_key, out);
     }
 
     #[inline]

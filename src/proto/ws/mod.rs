@@ -16,7 +16,7 @@
 //!   another policy, frames instead of messages, or payloads written from where they lie.
 //! - [`FrameHeader`], [`mask()`], [`Utf8Validator`], [`CloseFrame`] are the parts of those.
 //!
-//! A peer's fault is a [`ProtocolError`](crate::proto::error::ProtocolError) and final; a caller's
+//! A peer's fault is a [`ProtocolError`] and final; a caller's
 //! fault ([`SendError`], [`InvalidClose`], [`InvalidRequest`], [`InvalidResponse`]) changes nothing.
 //! No input of either makes anything here panic. What a peer may cost is set by [`Limits`] and
 //! [`HeadLimits`].
@@ -110,6 +110,7 @@ mod output;
 mod state;
 mod utf8;
 
+pub use crate::proto::error::ProtocolError;
 pub use assembly::{Incoming, MessageDecoder, MessageRef};
 pub use close::{CloseCode, CloseFrame, CloseReason, InvalidClose, MAX_REASON_BYTES};
 pub use connection::{Closed, Connection, Event, EventRef};

@@ -29,8 +29,21 @@ impl Default for HeadLimits {
 const MAX_FIELDS: usize = 128;
 
 /// The header fields of a request or response, in the order they came in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, Vec<u8>)>);
+
+/// As text, without the values that may be secrets.
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SECRET: [&str; 4] = ["Authorization", "Cookie", "Proxy-Authorization", "Set-Cookie"];
+        f.debug_map()
+            .entries(self.iter().map(|(name, value)| {
+                let is_secret = SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+                (name, if is_secret { "..".into() } else { String::from_utf8_lossy(value) })
+            }))
+            .finish()
+    }
+}
 
 impl Headers {
     /// The value of the only field of this name, in any case; `None` if there is none or several.
@@ -39,6 +52,20 @@ impl Headers {
         let mut all = self.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
         let (_, value) = all.next()?;
         if all.next().is_some() { None } else { Some(value) }
+    }
+
+    /// [`value`](Self::value) as text; `None` also if it is not UTF-8.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate::proto::ws::Headers;
+    /// let headers: Headers = [("Location", &b"wss://example.com/"[..])].into_iter().collect();
+    /// assert_eq!(headers.text("location"), Some("wss://example.com/"));
+    /// ```
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        core::str::from_utf8(self.value(name)?).ok()
     }
 
     /// The values of all fields of this name, in any case.

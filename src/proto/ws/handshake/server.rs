@@ -291,9 +291,13 @@ impl Response {
     /// # Errors
     ///
     /// [`InvalidResponse::Header`] under the same rules as
-    /// [`ClientRequest::header`](super::ClientRequest::header).
+    /// [`ClientRequest::header`](super::ClientRequest::header); a refusal may have `Upgrade` and
+    /// `Sec-WebSocket-Version`.
     pub fn header(&mut self, name: &str, value: &str) -> Result<&mut Self, InvalidResponse> {
-        if !is_token(name) || is_reserved_field(name) || !is_field_value(value) {
+        // What a refusal may say of other protocols and versions (RFC 9110 §15.5.22, RFC 6455 §4.4).
+        const OF_REFUSALS: [&str; 2] = ["Upgrade", "Sec-WebSocket-Version"];
+        let is_free = self.status != 101 && OF_REFUSALS.iter().any(|free| name.eq_ignore_ascii_case(free));
+        if !is_token(name) || (is_reserved_field(name) && !is_free) || !is_field_value(value) {
             return Err(InvalidResponse::Header);
         }
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -329,15 +333,25 @@ impl Response {
         // RFC 9112 §4: a client ignores the phrase; these are for people who read a trace.
         let phrase = match self.status {
             101 => "Switching Protocols",
-            200..=299 => "OK",
-            300..=399 => "Redirect",
+            301 => "Moved Permanently",
+            302 => "Found",
+            303 => "See Other",
+            307 => "Temporary Redirect",
+            308 => "Permanent Redirect",
+            400 => "Bad Request",
             401 => "Unauthorized",
             403 => "Forbidden",
             404 => "Not Found",
+            405 => "Method Not Allowed",
             426 => "Upgrade Required",
+            429 => "Too Many Requests",
+            431 => "Request Header Fields Too Large",
+            500 => "Internal Server Error",
+            502 => "Bad Gateway",
             503 => "Service Unavailable",
-            500..=599 => "Server Error",
-            _ => "Refused",
+            505 => "HTTP Version Not Supported",
+            // RFC 9112 §4: it may be empty.
+            _ => "",
         };
         let mut text = format!("HTTP/1.1 {} {phrase}\r\n", self.status);
         for (name, value) in &self.headers {
