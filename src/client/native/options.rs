@@ -91,6 +91,9 @@ impl ClientBuilder {
     /// One message that is larger than [`recv_limits`](Self::recv_limits) allows is still taken when nothing
     /// else waits; this bound is what keeps it out.
     ///
+    /// Of [`max_output_bytes`](Limits::max_output_bytes) at most 64 KiB are used: what waits longer does so
+    /// in the send queue, where it can be cancelled and is known to be unsent.
+    ///
     /// Host only: a browser takes what it has memory for.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.host.transport.limits = limits;
