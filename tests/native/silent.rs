@@ -124,6 +124,24 @@ fn after_a_sleep_of_the_machine_the_peer_has_time_to_answer() {
 }
 
 #[test]
+fn after_a_sleep_between_the_ping_and_its_answer_the_peer_has_time_again() {
+    in_virtual_time(async {
+        let (server, mut peer) = pair(AcceptOptions::default()).await;
+        assert_eq!(peer.event().await, Event::Ping(Vec::new()));
+        advance(Duration::from_secs(3600)).await;
+        assert_eq!(peer.event().await, Event::Ping(Vec::new()));
+        advance(AFTER / 2).await;
+        peer.say(|_| ()).await;
+        assert!(timeout(AFTER, server.closed()).await.is_err());
+        assert_eq!(server.failure(), None);
+        // Without an answer it has that time once, and no more.
+        let start = Instant::now();
+        server.closed().await;
+        assert!(start.elapsed() <= 2 * AFTER, "{:?}", start.elapsed());
+    });
+}
+
+#[test]
 fn nobody_is_pinged_where_that_is_switched_off() {
     in_virtual_time(async {
         let (server, mut peer) = pair(with(|options| options.ping_after = None)).await;
