@@ -5,6 +5,7 @@
 //!
 //! Not here: which streams are dialled, redirects, retries, queues of the application.
 
+mod arrived;
 pub(crate) mod dial;
 mod greet;
 mod keys;
@@ -22,11 +23,11 @@ use core::ops::Range;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::collections::VecDeque;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use self::arrived::Arrived;
 pub(crate) use self::greet::{greet, tunnel};
 pub(crate) use self::keys::Keys;
 use self::open::{Bounds, Open, Written};
@@ -42,10 +43,6 @@ const OUTPUT_BYTES: usize = 64 << 10;
 
 /// How many reads are made before what was read is looked at and other tasks get their turn.
 const READS_AT_ONCE: usize = 16;
-
-/// How many messages are taken out of what was read, likewise: of the smallest ones a single read
-/// brings more than the receive queue has places for.
-const EVENTS_AT_ONCE: usize = 4_096;
 
 /// A stream of bytes in both directions.
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -97,7 +94,7 @@ pub(crate) struct NativeTransport<S> {
 struct Inner<S> {
     stage: Stage<S>,
     keys: Keys,
-    events: VecDeque<TransportEvent>,
+    events: Arrived,
     opened: Opened,
     bounds: Bounds,
     limits: Limits,
@@ -137,7 +134,7 @@ impl<S: ByteStream> NativeTransport<S> {
         let transport = Self::new(Stage::Open(Open::new(stream, connection, response)), options);
         let mut inner = transport.inner.borrow_mut();
         inner.opened = opened;
-        inner.events.push_back(TransportEvent::Opened);
+        inner.events.push(TransportEvent::Opened);
         drop(inner);
         transport
     }
@@ -146,7 +143,7 @@ impl<S: ByteStream> NativeTransport<S> {
         let inner = Inner {
             stage,
             keys: Keys::new(),
-            events: VecDeque::new(),
+            events: Arrived::default(),
             opened: Opened::default(),
             bounds: Bounds {
                 output_bytes: options.limits.max_output_bytes.clamp(1, OUTPUT_BYTES),
@@ -233,7 +230,7 @@ impl<S: ByteStream> Inner<S> {
                 let extensions = header(&accepted.headers, "Sec-WebSocket-Extensions");
                 let protocol = accepted.subprotocol.unwrap_or_default();
                 self.opened = Opened { protocol, extensions };
-                self.events.push_back(TransportEvent::Opened);
+                self.events.push(TransportEvent::Opened);
                 self.stage = Stage::Open(Open::new(stream, connection, Vec::new()));
             }
         }
@@ -246,10 +243,10 @@ impl<S: ByteStream> Inner<S> {
         }
         // Whoever does not listen cannot say that nothing was said.
         let mut alive = !reads;
-        let mut moved = reads && self.take_events(EVENTS_AT_ONCE);
+        let mut moved = reads && self.take_events();
         let mut much = false;
         for read in 1..=if reads { READS_AT_ONCE } else { 0 } {
-            if self.events.len() >= EVENTS_AT_ONCE || self.is_paused() {
+            if self.events.is_much() || self.is_paused() {
                 much = true;
                 break;
             }
@@ -265,7 +262,7 @@ impl<S: ByteStream> Inner<S> {
                 }
                 Ok(Some(_)) => {
                     alive = true;
-                    moved |= self.take_events(EVENTS_AT_ONCE);
+                    moved |= self.take_events();
                 }
                 Ok(None) => {
                     much = false;
@@ -323,11 +320,8 @@ impl<S: ByteStream> Inner<S> {
         matches!(&self.stage, Stage::Open(open) if open.connection.is_paused())
     }
 
-    /// Nothing more will be read.
+    /// Nothing more will be read. What was read before has been taken, or there would have been no read.
     fn stream_ended(&mut self, cx: &mut Context<'_>, error: Option<TransportError>) -> Moved {
-        // Twice, if the first time ends before a fault.
-        self.take_events(usize::MAX);
-        self.take_events(usize::MAX);
         // A close frame that came with the end of the stream is still answered, and so is the end itself,
         // as far as that takes no waiting.
         if let Stage::Open(open) = &mut self.stage
@@ -339,11 +333,11 @@ impl<S: ByteStream> Inner<S> {
         Moved::Something
     }
 
-    /// Takes what the codec has made of the bytes until `most` wait. Returns whether there was
-    /// something.
-    fn take_events(&mut self, most: usize) -> bool {
+    /// Takes what the codec makes of the bytes until much waits, or until nothing more can be made of them.
+    /// Returns whether there was something.
+    fn take_events(&mut self) -> bool {
         let mut any = false;
-        while self.events.len() < most {
+        while !self.events.is_much() {
             let Stage::Open(Open { connection, .. }) = &mut self.stage else { return any };
             let keys = &mut self.keys;
             let event = match connection.poll_event(|| keys.next()) {
@@ -354,8 +348,8 @@ impl<S: ByteStream> Inner<S> {
                 Err(error) => {
                     self.ending = true;
                     let failed = TransportError::Protocol { message: error.to_string() };
-                    self.events.push_back(TransportEvent::Failed(failed));
-                    self.events.push_back(TransportEvent::Closing { code: 1006, reason: String::new() });
+                    self.events.push(TransportEvent::Failed(failed));
+                    self.events.push(TransportEvent::Closing { code: 1006, reason: String::new() });
                     return true;
                 }
             };
@@ -368,13 +362,13 @@ impl<S: ByteStream> Inner<S> {
                     let (code, reason) = close.map_or((1005, String::new()), |close| {
                         (close.code().get(), close.reason().as_str().into())
                     });
-                    self.events.push_back(TransportEvent::Closing { code, reason });
+                    self.events.push(TransportEvent::Closing { code, reason });
                     continue;
                 }
                 // Pings are answered by the codec; a pong answers none of ours.
                 Event::Ping(_) | Event::Pong(_) => continue,
             };
-            self.events.push_back(TransportEvent::Message(Incoming::Message(payload)));
+            self.events.push(TransportEvent::Message(Incoming::Message(payload)));
         }
         any
     }
@@ -382,16 +376,18 @@ impl<S: ByteStream> Inner<S> {
     /// A connection that was never open.
     fn fail(&mut self, error: TransportError) {
         self.stage = Stage::Over;
-        self.events.push_back(TransportEvent::Failed(error));
-        self.events.push_back(TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false });
+        self.events.push(TransportEvent::Failed(error));
+        self.events.push(TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false });
     }
 
     /// An open connection has ended. After both close frames nothing is wrong, however it did.
     fn end(&mut self, error: Option<TransportError>) {
         if let Stage::Open(Open { mut connection, .. }) = core::mem::replace(&mut self.stage, Stage::Over) {
             let closed = connection.transport_ended();
-            self.events.extend(error.filter(|_| !closed.was_clean).map(TransportEvent::Failed));
-            self.events.push_back(TransportEvent::Closed {
+            if let Some(error) = error.filter(|_| !closed.was_clean) {
+                self.events.push(TransportEvent::Failed(error));
+            }
+            self.events.push(TransportEvent::Closed {
                 code: closed.code.get(),
                 reason: closed.reason.as_str().into(),
                 was_clean: closed.was_clean,
@@ -440,7 +436,7 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
     fn fetch(&self, _: Slot, _: Range<u64>, token: FetchToken) {
         // There are no host values on the host.
         let event = TransportEvent::Fetched { token, content: None };
-        self.inner.borrow_mut().events.push_back(event);
+        self.inner.borrow_mut().events.push(event);
     }
 
     fn release(&self, _: Slot) {}
@@ -454,7 +450,7 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
     }
 
     fn next_event(&self) -> Option<TransportEvent> {
-        self.inner.borrow_mut().events.pop_front()
+        self.inner.borrow_mut().events.pop()
     }
 }
 
