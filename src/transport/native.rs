@@ -44,6 +44,9 @@ const OUTPUT_BYTES: usize = 64 << 10;
 /// How many reads are made before what was read is looked at and other tasks get their turn.
 const READS_AT_ONCE: usize = 16;
 
+/// For how long [`Limits::max_control_frames`] allows so many.
+const CONTROL_PERIOD: Duration = Duration::from_secs(1);
+
 /// A stream of bytes in both directions.
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
@@ -102,6 +105,8 @@ struct Inner<S> {
     ping_after: Option<Duration>,
     /// Watches for it, once the connection is open.
     silence: Option<Silence>,
+    /// When another [`Limits::max_control_frames`] are allowed, if one has come since they were last.
+    renews_at: Option<Timestamp>,
     /// The driver has been told that there is no room.
     room_refused: bool,
     /// The peer's close frame has come, or it broke the protocol: nothing more is received.
@@ -152,6 +157,7 @@ impl<S: ByteStream> NativeTransport<S> {
             limits: options.limits,
             ping_after: options.ping_after,
             silence: None,
+            renews_at: None,
             room_refused: false,
             ending: false,
         };
@@ -241,9 +247,16 @@ impl<S: ByteStream> Inner<S> {
         if self.silence.is_none() {
             self.silence = self.ping_after.map(|after| Silence::new(after, now));
         }
+        if let Stage::Open(open) = &mut self.stage
+            && self.renews_at.is_some_and(|at| at <= now)
+        {
+            // Only reading uses the allowance up, so that no timer has to wake for it.
+            open.connection.renew_control_allowance();
+            self.renews_at = None;
+        }
         // Whoever does not listen cannot say that nothing was said.
         let mut alive = !reads;
-        let mut moved = reads && self.take_events();
+        let mut moved = reads && self.take_events(now);
         let mut much = false;
         for read in 1..=if reads { READS_AT_ONCE } else { 0 } {
             if self.events.is_much() || self.is_paused() {
@@ -262,7 +275,7 @@ impl<S: ByteStream> Inner<S> {
                 }
                 Ok(Some(_)) => {
                     alive = true;
-                    moved |= self.take_events();
+                    moved |= self.take_events(now);
                 }
                 Ok(None) => {
                     much = false;
@@ -335,7 +348,7 @@ impl<S: ByteStream> Inner<S> {
 
     /// Takes what the codec makes of the bytes until much waits, or until nothing more can be made of them.
     /// Returns whether there was something.
-    fn take_events(&mut self) -> bool {
+    fn take_events(&mut self, now: Timestamp) -> bool {
         let mut any = false;
         while !self.events.is_much() {
             let Stage::Open(Open { connection, .. }) = &mut self.stage else { return any };
@@ -366,7 +379,10 @@ impl<S: ByteStream> Inner<S> {
                     continue;
                 }
                 // Pings are answered by the codec; a pong answers none of ours.
-                Event::Ping(_) | Event::Pong(_) => continue,
+                Event::Ping(_) | Event::Pong(_) => {
+                    self.renews_at.get_or_insert_with(|| now.saturating_add(CONTROL_PERIOD));
+                    continue;
+                }
             };
             self.events.push(TransportEvent::Message(Incoming::Message(payload)));
         }

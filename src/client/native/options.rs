@@ -91,7 +91,8 @@ impl ClientBuilder {
     /// One message that is larger than [`recv_limits`](Self::recv_limits) allows is still taken when nothing
     /// else waits; this bound is what keeps it out.
     ///
-    /// Of [`max_output_bytes`](Limits::max_output_bytes) at most 64 KiB are used: what waits longer does so
+    /// [`max_control_frames`](Limits::max_control_frames) is per second here, and counts pongs that answer the
+    /// pings of [`ping_after`](Self::ping_after), too. Of [`max_output_bytes`](Limits::max_output_bytes) at most 64 KiB are used: what waits longer does so
     /// in the send queue, where it can be cancelled and is known to be unsent.
     ///
     /// Host only: a browser takes what it has memory for.
