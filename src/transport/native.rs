@@ -30,7 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use self::arrived::Arrived;
 pub(crate) use self::greet::{greet, tunnel};
 pub(crate) use self::keys::Keys;
-use self::open::{Bounds, Open, Written};
+use self::open::{Bounds, Broken, Open, Written};
 use self::silence::{Silence, Verdict};
 use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Payload, Slot, Transmit};
@@ -167,17 +167,23 @@ impl<S: ByteStream> NativeTransport<S> {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub(crate) fn due(&self) -> Option<Timestamp> {
         let inner = self.inner.borrow();
-        match inner.stage {
+        match &inner.stage {
+            Stage::Open(Open { broken: Some(broken), .. }) => broken.due(),
             Stage::Open(_) => inner.silence.as_ref().map(Silence::due),
             _ => None,
         }
     }
 
-    /// Looks whether the peer has been silent for too long.
+    /// Looks whether the peer has been silent for too long. All else that has its time is looked at by
+    /// [`poll_io`](Self::poll_io), which comes next.
     pub(crate) fn handle_timeout(&self, now: Timestamp) {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         let (Stage::Open(open), Some(silence)) = (&mut inner.stage, &mut inner.silence) else { return };
+        if open.broken.is_some() {
+            // It cannot be asked.
+            return;
+        }
         match silence.look(now) {
             Verdict::Wait => {}
             Verdict::Ask => {
@@ -288,11 +294,20 @@ impl<S: ByteStream> Inner<S> {
             }
         }
         let Stage::Open(open) = &mut self.stage else { return Moved::Something };
+        if let Some(broken) = &mut open.broken {
+            if !reads {
+                broken.pause();
+            } else if broken.read(now, !much) || self.ending {
+                self.end(None);
+                return Moved::Something;
+            }
+            return if much { Moved::Much } else { moved.into() };
+        }
         open.feed(self.bounds, &mut self.keys);
         let Written { all, unblocked } = match open.write(cx) {
             Ok(written) => written,
             Err(error) => {
-                self.end(Some(broken(&error)));
+                open.broken = Some(Broken::new(broken(&error)));
                 return Moved::Something;
             }
         };
@@ -320,7 +335,7 @@ impl<S: ByteStream> Inner<S> {
                 }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
                 Poll::Ready(Err(error)) => {
-                    self.end(Some(broken(&error)));
+                    open.broken = Some(Broken::new(broken(&error)));
                     return Moved::Something;
                 }
             }
@@ -338,6 +353,7 @@ impl<S: ByteStream> Inner<S> {
         // A close frame that came with the end of the stream is still answered, and so is the end itself,
         // as far as that takes no waiting.
         if let Stage::Open(open) = &mut self.stage
+            && open.broken.is_none()
             && open.write(cx).is_ok_and(|written| written.all)
         {
             let _ = open.shut_down(cx);
@@ -396,11 +412,14 @@ impl<S: ByteStream> Inner<S> {
         self.events.push(TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false });
     }
 
-    /// An open connection has ended. After both close frames nothing is wrong, however it did.
+    /// An open connection has ended. After both close frames nothing is wrong, however it did; a fault of
+    /// the peer was told when it was found; and what made it impossible to write came before `error`.
     fn end(&mut self, error: Option<TransportError>) {
-        if let Stage::Open(Open { mut connection, .. }) = core::mem::replace(&mut self.stage, Stage::Over) {
+        if let Stage::Open(open) = core::mem::replace(&mut self.stage, Stage::Over) {
+            let Open { mut connection, broken, .. } = open;
             let closed = connection.transport_ended();
-            if let Some(error) = error.filter(|_| !closed.was_clean) {
+            let error = broken.map(|broken| broken.error).or(error);
+            if let Some(error) = error.filter(|_| !closed.was_clean && closed.error.is_none()) {
                 self.events.push(TransportEvent::Failed(error));
             }
             self.events.push(TransportEvent::Closed {

@@ -4,6 +4,7 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::io;
 
 use tokio::io::ReadBuf;
@@ -13,6 +14,16 @@ use super::keys::Keys;
 use super::outgoing::Outgoing;
 use crate::proto::payload::Payload;
 use crate::proto::ws::{CloseFrame, Connection, MessageKind};
+use crate::time::Timestamp;
+use crate::transport::TransportError;
+
+/// How long after a failed write it is waited for what the peer has sent before: the system may tell of it
+/// later than of the failure.
+const READ_ON: Duration = Duration::from_secs(1);
+
+/// How long it is read on then from a peer that always has something: what was on its way is bounded, by the
+/// buffers of two systems, and has come by then.
+const READ_ON_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How much is given to the codec at once.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +49,38 @@ pub(super) struct Open<S> {
     blocked: bool,
     /// Something was written that the stream may keep until it is flushed.
     needs_flush: bool,
+    /// Nothing can be written any more, and nothing more is tried.
+    pub(super) broken: Option<Broken>,
+}
+
+/// A stream that has failed to write, of which what the peer has sent is still read: its close frame may be
+/// among it.
+pub(super) struct Broken {
+    pub(super) error: TransportError,
+    /// Since when it is read on; `None` while whoever receives is not ready for more.
+    since: Option<Timestamp>,
+}
+
+impl Broken {
+    pub(super) const fn new(error: TransportError) -> Self {
+        Self { error, since: None }
+    }
+
+    /// When it is over if nothing more comes.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.since.map(|since| since.saturating_add(READ_ON))
+    }
+
+    /// Whether it is over, now that it was read until nothing was there (`drained`) or for a while.
+    pub(super) fn read(&mut self, now: Timestamp, drained: bool) -> bool {
+        let since = *self.since.get_or_insert(now);
+        now.saturating_since(since) >= if drained { READ_ON } else { READ_ON_AT_MOST }
+    }
+
+    /// It is not read for now, and nobody can say that nothing was there.
+    pub(super) const fn pause(&mut self) {
+        self.since = None;
+    }
 }
 
 /// A close frame to be sent, with or without a body.
@@ -65,12 +108,13 @@ impl<S: ByteStream> Open<S> {
             closing: None,
             blocked: false,
             needs_flush: false,
+            broken: None,
         }
     }
 
     /// Whether a message is taken now.
     pub(super) fn has_room(&self, bounds: Bounds) -> bool {
-        !self.is_within_message() && self.connection.pending() < bounds.output_bytes
+        self.broken.is_none() && !self.is_within_message() && self.connection.pending() < bounds.output_bytes
     }
 
     /// Whether a part of a message is out and another is not.
@@ -80,7 +124,7 @@ impl<S: ByteStream> Open<S> {
 
     /// Takes a message, if it can be sent.
     pub(super) fn send(&mut self, payload: Payload, last: bool, bounds: Bounds, keys: &mut Keys) -> bool {
-        if self.is_within_message() {
+        if self.broken.is_some() || self.is_within_message() {
             return false;
         }
         let connection = &mut self.connection;
