@@ -304,6 +304,7 @@ impl<S: ByteStream> Inner<S> {
             return if much { Moved::Much } else { moved.into() };
         }
         open.feed(self.bounds, &mut self.keys);
+        much |= open.is_compressing(self.bounds);
         let Written { all, unblocked } = match open.write(cx) {
             Ok(written) => written,
             Err(error) => {
