@@ -34,7 +34,9 @@ use self::open::{Bounds, Broken, Open, Written};
 use self::silence::{Silence, Verdict};
 use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Payload, Slot, Transmit};
-use crate::proto::ws::{Accepted, CloseCode, CloseFrame, Connection, Event, Headers, Limits, Message, Role};
+use crate::proto::ws::{
+    Accepted, CloseCode, CloseFrame, Connection, Event, Headers, Limits, Message, Role, State,
+};
 use crate::time::Timestamp;
 
 /// Most bytes that may wait to be written before the queue has to wait. Small, because a pong and a
@@ -46,6 +48,11 @@ const READS_AT_ONCE: usize = 16;
 
 /// For how long [`Limits::max_control_frames`] allows so many.
 const CONTROL_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long what a peer still sends is read and discarded once it was told of its fault and the stream was
+/// ended. A socket that is dropped with something unread resets the connection, and the reset may overtake the
+/// close frame. It costs no memory, and no more time than messages would.
+const DISCARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// A stream of bytes in both directions.
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -118,6 +125,9 @@ enum Stage<S> {
     Connecting(Connecting<S>),
     /// Frames go both ways.
     Open(Open<S>),
+    /// The peer was told of its fault, and our half of the stream is ended; what comes until the peer ends its
+    /// half, or until the given moment, is discarded.
+    Discarding(Open<S>, Timestamp),
     /// Over.
     Over,
 }
@@ -170,6 +180,7 @@ impl<S: ByteStream> NativeTransport<S> {
         match &inner.stage {
             Stage::Open(Open { broken: Some(broken), .. }) => broken.due(),
             Stage::Open(_) => inner.silence.as_ref().map(Silence::due),
+            Stage::Discarding(_, until) => Some(*until),
             _ => None,
         }
     }
@@ -206,6 +217,7 @@ impl<S: ByteStream> NativeTransport<S> {
         let moved = match &mut inner.stage {
             Stage::Connecting(_) => inner.poll_connecting(cx).into(),
             Stage::Open(_) => inner.poll_open(cx, reads, now),
+            Stage::Discarding(..) => inner.poll_discarding(cx, now),
             Stage::Over => Moved::Nothing,
         };
         match moved {
@@ -223,7 +235,8 @@ impl<S: ByteStream> Inner<S> {
         match self.stage {
             Stage::Connecting(_) => 0,
             Stage::Open(_) => 1,
-            Stage::Over => 2,
+            Stage::Discarding(..) => 2,
+            Stage::Over => 3,
         }
     }
 
@@ -331,7 +344,7 @@ impl<S: ByteStream> Inner<S> {
         if all && (over || much || !moved) {
             match open.flush(cx) {
                 Poll::Ready(Ok(())) if over && open.shut_down(cx).is_ready() => {
-                    self.end(None);
+                    self.shut_down(now);
                     return Moved::Something;
                 }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
@@ -342,6 +355,36 @@ impl<S: ByteStream> Inner<S> {
             }
         }
         if much { Moved::Much } else { moved.into() }
+    }
+
+    /// Our half of the stream is ended.
+    fn shut_down(&mut self, now: Timestamp) {
+        match core::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Open(open) if open.connection.state() == State::Failed => {
+                self.stage = Stage::Discarding(open, now.saturating_add(DISCARD_WITHIN));
+            }
+            // Behind its close frame a peer sends nothing.
+            stage => {
+                self.stage = stage;
+                self.end(None);
+            }
+        }
+    }
+
+    fn poll_discarding(&mut self, cx: &mut Context<'_>, now: Timestamp) -> Moved {
+        for _ in 0..READS_AT_ONCE {
+            let Stage::Discarding(open, until) = &mut self.stage else { return Moved::Nothing };
+            // The codec takes nothing more.
+            match open.read(cx) {
+                Ok(Some(1..)) if now < *until => {}
+                Ok(None) if now < *until => return Moved::Nothing,
+                _ => {
+                    self.end(None);
+                    return Moved::Something;
+                }
+            }
+        }
+        Moved::Much
     }
 
     /// A fault of the peer is to be reported by the next look at what has come.
@@ -416,7 +459,8 @@ impl<S: ByteStream> Inner<S> {
     /// An open connection has ended. After both close frames nothing is wrong, however it did; a fault of
     /// the peer was told when it was found; and what made it impossible to write came before `error`.
     fn end(&mut self, error: Option<TransportError>) {
-        if let Stage::Open(open) = core::mem::replace(&mut self.stage, Stage::Over) {
+        let stage = core::mem::replace(&mut self.stage, Stage::Over);
+        if let Stage::Open(open) | Stage::Discarding(open, _) = stage {
             let Open { mut connection, broken, .. } = open;
             let closed = connection.transport_ended();
             let error = broken.map(|broken| broken.error).or(error);

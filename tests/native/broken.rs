@@ -1,4 +1,5 @@
-//! Streams that cannot be written to any more: what the peer has sent before still comes out.
+//! Streams that cannot be written to any more: what the peer has sent before still comes out. And peers
+//! that go on sending when the connection has failed: they hear why.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -7,14 +8,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tidegate::proto::ws::{CloseCode, CloseFrame, Connection, Limits, Role, no_key};
+use tidegate::proto::ws::{CloseCode, CloseFrame, Connection, Event, Limits, Role, no_key};
 use tidegate::server::{AcceptOptions, accept};
-use tidegate::{Client, CloseCause, TransportError};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
+use tidegate::{Client, CloseCause, ReadyState, TransportError};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
 use tokio::time::{Instant, advance, timeout};
 
 use crate::in_virtual_time;
-use crate::peer::{STREAM_BYTES, request, with};
+use crate::peer::{STREAM_BYTES, pair, request, with};
 use crate::suite::{poll_once, text};
 
 /// A stream that takes nothing from some moment on. What comes is as it was.
@@ -151,6 +152,52 @@ fn b58_a_stream_that_only_cannot_be_written_to_ends_whether_more_comes_or_not() 
             assert_eq!(received > 0, is_endless);
             let took = start.elapsed();
             assert!((seconds..=seconds + 1).contains(&took.as_secs()), "{took:?}");
+        }
+    });
+}
+
+#[test]
+fn b58_a_peer_that_goes_on_sending_after_its_fault_hears_of_it() {
+    in_virtual_time(async {
+        let options = with(|options| options.limits.max_message_bytes = 1000);
+        let (server, mut peer) = pair(options).await;
+        // A header that says 100 MiB, and of those more than any buffer holds.
+        peer.stream.write_all(b"\x82\xff\0\0\0\0\x06\x40\0\0\0\0\0\0").await.unwrap();
+        peer.stream.write_all(&vec![0; 100 * STREAM_BYTES]).await.unwrap();
+        let Event::Close(Some(close)) = peer.event().await else { panic!("no close frame") };
+        assert_eq!(close.code(), CloseCode::TOO_BIG);
+        assert_eq!(peer.stream.read(&mut [0; 16]).await.unwrap(), 0);
+        let start = Instant::now();
+        drop(peer);
+        assert_eq!(server.closed().await.code, 1006);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert!(matches!(server.failure(), Some(TransportError::Protocol { .. })), "{:?}", server.failure());
+    });
+}
+
+#[test]
+fn b58_a_peer_that_never_ends_after_its_fault_is_left_in_time() {
+    in_virtual_time(async {
+        for (close_within, expected) in [(None, 1000), (Some(Duration::from_millis(200)), 200)] {
+            let (server, mut peer) = pair(with(|options| options.close_within = close_within)).await;
+            let start = Instant::now();
+            peer.stream.write_all(b"\xc1\x80\0\0\0\0").await.unwrap();
+            assert_eq!(server.closed().await.code, 1006);
+            let took = start.elapsed();
+            assert!(took.abs_diff(Duration::from_millis(expected)) < Duration::from_millis(3), "{took:?}");
+            // And so is one that always has something to say.
+            let options = with(|options| options.close_within = close_within);
+            let (stream, mut theirs) = tokio::io::duplex(STREAM_BYTES);
+            let server = accept(stream, &request(), None, options).unwrap();
+            let sending =
+                tokio::spawn(async move { while theirs.write_all(b"\xc1\x80\0\0\0\0").await.is_ok() {} });
+            let start = Instant::now();
+            while server.ready_state() != ReadyState::Closed {
+                advance(Duration::from_millis(50)).await;
+            }
+            sending.await.unwrap();
+            let took = start.elapsed();
+            assert!(took <= Duration::from_millis(expected + 200), "{took:?}");
         }
     });
 }
