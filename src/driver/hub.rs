@@ -90,8 +90,7 @@ pub(crate) struct Hub {
 struct State {
     stage: Stage,
     commands: Vec<Command>,
-    /// The driver's task, and whether it was woken and has not taken the commands since.
-    driver: (Option<Waker>, bool),
+    driver: DriverWaker,
     limits: SendLimits,
     queued_messages: u32,
     queued_bytes: u64,
@@ -123,6 +122,15 @@ struct State {
     lost: bool,
 }
 
+/// How the driver is woken.
+#[derive(Debug, Default)]
+struct DriverWaker {
+    /// Its task's; none before that is polled, nor for a driver without a task.
+    waker: Option<Waker>,
+    /// It was woken and has not taken the commands since.
+    is_woken: bool,
+}
+
 impl Hub {
     /// A hub for one connection with one user.
     pub(crate) fn new(send: SendLimits, receive: RecvLimits, kick: Option<fn(&Self)>) -> Arc<Self> {
@@ -133,7 +141,7 @@ impl Hub {
             state: Mutex::new(State {
                 stage: Stage::Connecting,
                 commands: Vec::new(),
-                driver: (None, false),
+                driver: DriverWaker::default(),
                 limits: send,
                 queued_messages: 0,
                 queued_bytes: 0,
@@ -512,7 +520,7 @@ impl State {
 
     /// The driver, unless it was woken already.
     fn driver_to_wake(&mut self) -> Option<Waker> {
-        if core::mem::replace(&mut self.driver.1, true) { None } else { self.driver.0.clone() }
+        if core::mem::replace(&mut self.driver.is_woken, true) { None } else { self.driver.waker.clone() }
     }
 
     /// Whether the driver is to wait for a reader, where the queue `is_filled` enough for that.
@@ -527,7 +535,7 @@ impl State {
             return None;
         }
         self.attention = Attention::Here;
-        self.driver.0.clone()
+        self.driver.waker.clone()
     }
 
     fn count_value(&mut self, incoming: Option<&Incoming>) {

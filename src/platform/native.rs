@@ -53,6 +53,7 @@ impl PollTimer for HostTimer {
         }
         polled
     }
+
     /// A waker that is used at once would do for other tasks, but not for the future in `block_on`: a
     /// runtime of one thread polls that one only after dozens of tasks, or when none is left. What
     /// tokio's own yield leaves is woken then too.

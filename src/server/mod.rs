@@ -82,6 +82,10 @@ use crate::transport::native::{NativeTransport, Options as TransportOptions};
 #[non_exhaustive]
 pub struct AcceptOptions {
     /// What the peer may send. Default [`Limits::default`].
+    /// [`max_control_frames`](Limits::max_control_frames) is per second here, and counts pongs that answer
+    /// the pings of [`ping_after`](Self::ping_after), too. Of
+    /// [`max_output_bytes`](Limits::max_output_bytes) at most 64 KiB are used: what waits longer does so in
+    /// the send queue.
     pub limits: Limits,
     /// Bounds of the send queue. Default [`SendLimits::default`].
     pub send_limits: SendLimits,

@@ -68,12 +68,13 @@ pub(crate) struct Opened {
     pub(crate) extensions: String,
 }
 
+/// What became of polling a transport.
 #[cfg(any(
     all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))),
     feature = "sim"
 ))]
-/// What became of polling a transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "each transport uses its own part of the vocabulary")]
 pub(crate) enum Moved {
     /// Nothing that the driver should see; the waker is registered.
     Nothing,

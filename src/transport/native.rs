@@ -5,6 +5,7 @@
 //!
 //! Not here: which streams are dialled, redirects, retries, queues of the application.
 
+mod arrived;
 pub(crate) mod dial;
 mod greet;
 mod keys;
@@ -22,18 +23,20 @@ use core::ops::Range;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::collections::VecDeque;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use self::arrived::Arrived;
 pub(crate) use self::greet::{greet, tunnel};
 pub(crate) use self::keys::Keys;
-use self::open::{Bounds, Open, Written};
+use self::open::{Bounds, Broken, Open, Written};
 use self::silence::{Silence, Verdict};
 use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Payload, Slot, Transmit};
-use crate::proto::ws::{Accepted, CloseCode, CloseFrame, Connection, Event, Headers, Limits, Message, Role};
+use crate::proto::ws::{
+    Accepted, CloseCode, CloseFrame, Connection, Event, Headers, Limits, Message, Role, State,
+};
 use crate::time::Timestamp;
 
 /// Most bytes that may wait to be written before the queue has to wait. Small, because a pong and a
@@ -43,9 +46,13 @@ const OUTPUT_BYTES: usize = 64 << 10;
 /// How many reads are made before what was read is looked at and other tasks get their turn.
 const READS_AT_ONCE: usize = 16;
 
-/// How many messages are taken out of what was read, likewise: of the smallest ones a single read
-/// brings more than the receive queue has places for.
-const EVENTS_AT_ONCE: usize = 4_096;
+/// For how long [`Limits::max_control_frames`] allows so many.
+const CONTROL_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long what a peer still sends is read and discarded once it was told of its fault and the stream was
+/// ended. A socket that is dropped with something unread resets the connection, and the reset may overtake the
+/// close frame. It costs no memory, and no more time than messages would.
+const DISCARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// A stream of bytes in both directions.
 pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -97,7 +104,7 @@ pub(crate) struct NativeTransport<S> {
 struct Inner<S> {
     stage: Stage<S>,
     keys: Keys,
-    events: VecDeque<TransportEvent>,
+    events: Arrived,
     opened: Opened,
     bounds: Bounds,
     limits: Limits,
@@ -105,6 +112,8 @@ struct Inner<S> {
     ping_after: Option<Duration>,
     /// Watches for it, once the connection is open.
     silence: Option<Silence>,
+    /// When another [`Limits::max_control_frames`] are allowed, if one has come since they were last.
+    renews_at: Option<Timestamp>,
     /// The driver has been told that there is no room.
     room_refused: bool,
     /// The peer's close frame has come, or it broke the protocol: nothing more is received.
@@ -116,6 +125,9 @@ enum Stage<S> {
     Connecting(Connecting<S>),
     /// Frames go both ways.
     Open(Open<S>),
+    /// The peer was told of its fault, and our half of the stream is ended; what comes until the peer ends its
+    /// half, or until the given moment, is discarded.
+    Discarding(Open<S>, Timestamp),
     /// Over.
     Over,
 }
@@ -137,7 +149,7 @@ impl<S: ByteStream> NativeTransport<S> {
         let transport = Self::new(Stage::Open(Open::new(stream, connection, response)), options);
         let mut inner = transport.inner.borrow_mut();
         inner.opened = opened;
-        inner.events.push_back(TransportEvent::Opened);
+        inner.events.push(TransportEvent::Opened);
         drop(inner);
         transport
     }
@@ -146,7 +158,7 @@ impl<S: ByteStream> NativeTransport<S> {
         let inner = Inner {
             stage,
             keys: Keys::new(),
-            events: VecDeque::new(),
+            events: Arrived::default(),
             opened: Opened::default(),
             bounds: Bounds {
                 output_bytes: options.limits.max_output_bytes.clamp(1, OUTPUT_BYTES),
@@ -155,6 +167,7 @@ impl<S: ByteStream> NativeTransport<S> {
             limits: options.limits,
             ping_after: options.ping_after,
             silence: None,
+            renews_at: None,
             room_refused: false,
             ending: false,
         };
@@ -164,17 +177,24 @@ impl<S: ByteStream> NativeTransport<S> {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub(crate) fn due(&self) -> Option<Timestamp> {
         let inner = self.inner.borrow();
-        match inner.stage {
+        match &inner.stage {
+            Stage::Open(Open { broken: Some(broken), .. }) => broken.due(),
             Stage::Open(_) => inner.silence.as_ref().map(Silence::due),
+            Stage::Discarding(_, until) => Some(*until),
             _ => None,
         }
     }
 
-    /// Looks whether the peer has been silent for too long.
+    /// Looks whether the peer has been silent for too long. All else that has its time is looked at by
+    /// [`poll_io`](Self::poll_io), which comes next.
     pub(crate) fn handle_timeout(&self, now: Timestamp) {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         let (Stage::Open(open), Some(silence)) = (&mut inner.stage, &mut inner.silence) else { return };
+        if open.broken.is_some() {
+            // It cannot be asked.
+            return;
+        }
         match silence.look(now) {
             Verdict::Wait => {}
             Verdict::Ask => {
@@ -197,6 +217,7 @@ impl<S: ByteStream> NativeTransport<S> {
         let moved = match &mut inner.stage {
             Stage::Connecting(_) => inner.poll_connecting(cx).into(),
             Stage::Open(_) => inner.poll_open(cx, reads, now),
+            Stage::Discarding(..) => inner.poll_discarding(cx, now),
             Stage::Over => Moved::Nothing,
         };
         match moved {
@@ -214,7 +235,8 @@ impl<S: ByteStream> Inner<S> {
         match self.stage {
             Stage::Connecting(_) => 0,
             Stage::Open(_) => 1,
-            Stage::Over => 2,
+            Stage::Discarding(..) => 2,
+            Stage::Over => 3,
         }
     }
 
@@ -233,7 +255,7 @@ impl<S: ByteStream> Inner<S> {
                 let extensions = header(&accepted.headers, "Sec-WebSocket-Extensions");
                 let protocol = accepted.subprotocol.unwrap_or_default();
                 self.opened = Opened { protocol, extensions };
-                self.events.push_back(TransportEvent::Opened);
+                self.events.push(TransportEvent::Opened);
                 self.stage = Stage::Open(Open::new(stream, connection, Vec::new()));
             }
         }
@@ -244,12 +266,19 @@ impl<S: ByteStream> Inner<S> {
         if self.silence.is_none() {
             self.silence = self.ping_after.map(|after| Silence::new(after, now));
         }
+        if let Stage::Open(open) = &mut self.stage
+            && self.renews_at.is_some_and(|at| at <= now)
+        {
+            // Only reading uses the allowance up, so that no timer has to wake for it.
+            open.connection.renew_control_allowance();
+            self.renews_at = None;
+        }
         // Whoever does not listen cannot say that nothing was said.
         let mut alive = !reads;
-        let mut moved = reads && self.take_events(EVENTS_AT_ONCE);
+        let mut moved = reads && self.take_events(now);
         let mut much = false;
         for read in 1..=if reads { READS_AT_ONCE } else { 0 } {
-            if self.events.len() >= EVENTS_AT_ONCE || self.is_paused() {
+            if self.events.is_much() || self.is_paused() {
                 much = true;
                 break;
             }
@@ -265,7 +294,7 @@ impl<S: ByteStream> Inner<S> {
                 }
                 Ok(Some(_)) => {
                     alive = true;
-                    moved |= self.take_events(EVENTS_AT_ONCE);
+                    moved |= self.take_events(now);
                 }
                 Ok(None) => {
                     much = false;
@@ -278,11 +307,21 @@ impl<S: ByteStream> Inner<S> {
             }
         }
         let Stage::Open(open) = &mut self.stage else { return Moved::Something };
+        if let Some(broken) = &mut open.broken {
+            if !reads {
+                broken.pause();
+            } else if broken.read(now, !much) || self.ending {
+                self.end(None);
+                return Moved::Something;
+            }
+            return if much { Moved::Much } else { moved.into() };
+        }
         open.feed(self.bounds, &mut self.keys);
+        much |= open.is_compressing(self.bounds);
         let Written { all, unblocked } = match open.write(cx) {
             Ok(written) => written,
             Err(error) => {
-                self.end(Some(broken(&error)));
+                open.broken = Some(Broken::new(broken(&error)));
                 return Moved::Something;
             }
         };
@@ -305,12 +344,12 @@ impl<S: ByteStream> Inner<S> {
         if all && (over || much || !moved) {
             match open.flush(cx) {
                 Poll::Ready(Ok(())) if over && open.shut_down(cx).is_ready() => {
-                    self.end(None);
+                    self.shut_down(now);
                     return Moved::Something;
                 }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
                 Poll::Ready(Err(error)) => {
-                    self.end(Some(broken(&error)));
+                    open.broken = Some(Broken::new(broken(&error)));
                     return Moved::Something;
                 }
             }
@@ -318,19 +357,47 @@ impl<S: ByteStream> Inner<S> {
         if much { Moved::Much } else { moved.into() }
     }
 
+    /// Our half of the stream is ended.
+    fn shut_down(&mut self, now: Timestamp) {
+        match core::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Open(open) if open.connection.state() == State::Failed => {
+                self.stage = Stage::Discarding(open, now.saturating_add(DISCARD_WITHIN));
+            }
+            // Behind its close frame a peer sends nothing.
+            stage => {
+                self.stage = stage;
+                self.end(None);
+            }
+        }
+    }
+
+    fn poll_discarding(&mut self, cx: &mut Context<'_>, now: Timestamp) -> Moved {
+        for _ in 0..READS_AT_ONCE {
+            let Stage::Discarding(open, until) = &mut self.stage else { return Moved::Nothing };
+            // The codec takes nothing more.
+            match open.read(cx) {
+                Ok(Some(1..)) if now < *until => {}
+                Ok(None) if now < *until => return Moved::Nothing,
+                _ => {
+                    self.end(None);
+                    return Moved::Something;
+                }
+            }
+        }
+        Moved::Much
+    }
+
     /// A fault of the peer is to be reported by the next look at what has come.
     fn is_paused(&self) -> bool {
         matches!(&self.stage, Stage::Open(open) if open.connection.is_paused())
     }
 
-    /// Nothing more will be read.
+    /// Nothing more will be read. What was read before has been taken, or there would have been no read.
     fn stream_ended(&mut self, cx: &mut Context<'_>, error: Option<TransportError>) -> Moved {
-        // Twice, if the first time ends before a fault.
-        self.take_events(usize::MAX);
-        self.take_events(usize::MAX);
         // A close frame that came with the end of the stream is still answered, and so is the end itself,
         // as far as that takes no waiting.
         if let Stage::Open(open) = &mut self.stage
+            && open.broken.is_none()
             && open.write(cx).is_ok_and(|written| written.all)
         {
             let _ = open.shut_down(cx);
@@ -339,11 +406,11 @@ impl<S: ByteStream> Inner<S> {
         Moved::Something
     }
 
-    /// Takes what the codec has made of the bytes until `most` wait. Returns whether there was
-    /// something.
-    fn take_events(&mut self, most: usize) -> bool {
+    /// Takes what the codec makes of the bytes until much waits, or until nothing more can be made of them.
+    /// Returns whether there was something.
+    fn take_events(&mut self, now: Timestamp) -> bool {
         let mut any = false;
-        while self.events.len() < most {
+        while !self.events.is_much() {
             let Stage::Open(Open { connection, .. }) = &mut self.stage else { return any };
             let keys = &mut self.keys;
             let event = match connection.poll_event(|| keys.next()) {
@@ -354,8 +421,8 @@ impl<S: ByteStream> Inner<S> {
                 Err(error) => {
                     self.ending = true;
                     let failed = TransportError::Protocol { message: error.to_string() };
-                    self.events.push_back(TransportEvent::Failed(failed));
-                    self.events.push_back(TransportEvent::Closing { code: 1006, reason: String::new() });
+                    self.events.push(TransportEvent::Failed(failed));
+                    self.events.push(TransportEvent::Closing { code: 1006, reason: String::new() });
                     return true;
                 }
             };
@@ -368,13 +435,16 @@ impl<S: ByteStream> Inner<S> {
                     let (code, reason) = close.map_or((1005, String::new()), |close| {
                         (close.code().get(), close.reason().as_str().into())
                     });
-                    self.events.push_back(TransportEvent::Closing { code, reason });
+                    self.events.push(TransportEvent::Closing { code, reason });
                     continue;
                 }
                 // Pings are answered by the codec; a pong answers none of ours.
-                Event::Ping(_) | Event::Pong(_) => continue,
+                Event::Ping(_) | Event::Pong(_) => {
+                    self.renews_at.get_or_insert_with(|| now.saturating_add(CONTROL_PERIOD));
+                    continue;
+                }
             };
-            self.events.push_back(TransportEvent::Message(Incoming::Message(payload)));
+            self.events.push(TransportEvent::Message(Incoming::Message(payload)));
         }
         any
     }
@@ -382,16 +452,22 @@ impl<S: ByteStream> Inner<S> {
     /// A connection that was never open.
     fn fail(&mut self, error: TransportError) {
         self.stage = Stage::Over;
-        self.events.push_back(TransportEvent::Failed(error));
-        self.events.push_back(TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false });
+        self.events.push(TransportEvent::Failed(error));
+        self.events.push(TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false });
     }
 
-    /// An open connection has ended. After both close frames nothing is wrong, however it did.
+    /// An open connection has ended. After both close frames nothing is wrong, however it did; a fault of
+    /// the peer was told when it was found; and what made it impossible to write came before `error`.
     fn end(&mut self, error: Option<TransportError>) {
-        if let Stage::Open(Open { mut connection, .. }) = core::mem::replace(&mut self.stage, Stage::Over) {
+        let stage = core::mem::replace(&mut self.stage, Stage::Over);
+        if let Stage::Open(open) | Stage::Discarding(open, _) = stage {
+            let Open { mut connection, broken, .. } = open;
             let closed = connection.transport_ended();
-            self.events.extend(error.filter(|_| !closed.was_clean).map(TransportEvent::Failed));
-            self.events.push_back(TransportEvent::Closed {
+            let error = broken.map(|broken| broken.error).or(error);
+            if let Some(error) = error.filter(|_| !closed.was_clean && closed.error.is_none()) {
+                self.events.push(TransportEvent::Failed(error));
+            }
+            self.events.push(TransportEvent::Closed {
                 code: closed.code.get(),
                 reason: closed.reason.as_str().into(),
                 was_clean: closed.was_clean,
@@ -440,7 +516,7 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
     fn fetch(&self, _: Slot, _: Range<u64>, token: FetchToken) {
         // There are no host values on the host.
         let event = TransportEvent::Fetched { token, content: None };
-        self.inner.borrow_mut().events.push_back(event);
+        self.inner.borrow_mut().events.push(event);
     }
 
     fn release(&self, _: Slot) {}
@@ -454,7 +530,7 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
     }
 
     fn next_event(&self) -> Option<TransportEvent> {
-        self.inner.borrow_mut().events.pop_front()
+        self.inner.borrow_mut().events.pop()
     }
 }
 

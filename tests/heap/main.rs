@@ -3,12 +3,17 @@
 //! One test, so that nothing else allocates meanwhile.
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
+use core::time::Duration;
+
 use peak_alloc::PeakAlloc;
+use tidegate::ReadyState;
 use tidegate::proto::error::ProtocolError;
 use tidegate::proto::ws::{
     ClientHandshake, ClientRequest, Connection, Deflate, DeflateOptions, Encoder, HeadLimits, Limits,
-    MessageKind, Role, ServerHandshake,
+    MessageKind, Request, Role, ServerHandshake,
 };
+use tidegate::server::{AcceptOptions, accept};
+use tokio::io::AsyncWriteExt as _;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
@@ -25,13 +30,29 @@ fn key() -> [u8; 4] {
     [1, 2, 3, 4]
 }
 
-fn agreed() -> Deflate {
+/// A client's that offers to compress.
+fn request() -> Request {
     let mut request = ClientRequest::new("localhost", "/").unwrap();
     request.deflate(DeflateOptions::default());
     let handshake = ClientHandshake::new(request, [7; 16], HeadLimits::default());
     let mut server = ServerHandshake::new(HeadLimits::default());
-    let request = server.receive(handshake.request()).unwrap().unwrap();
-    request.accept_with_deflate(None, &DeflateOptions::default()).unwrap().1.unwrap()
+    server.receive(handshake.request()).unwrap().unwrap()
+}
+
+fn agreed() -> Deflate {
+    request().accept_with_deflate(None, &DeflateOptions::default()).unwrap().1.unwrap()
+}
+
+/// Whether a server's connection is open, to which `input` comes at once while nobody receives.
+fn unread(input: &[u8], options: AcceptOptions) -> bool {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time().start_paused(true).build().unwrap().block_on(async {
+        let (ours, mut theirs) = tokio::io::duplex(16 << 10);
+        let server = accept(ours, &request(), None, options).unwrap();
+        let written = tokio::time::timeout(Duration::from_secs(1), theirs.write_all(input)).await;
+        assert!(written.is_err(), "the peer has to wait");
+        server.ready_state() == ReadyState::Open
+    })
 }
 
 /// The first fault that `connection` finds in `input`, which arrives in pieces.
@@ -103,4 +124,21 @@ fn b61_hostile_input_costs_no_more_than_the_limits_allow() {
         }
     });
     assert!(bytes < 200 << 10, "a flood of pings took {bytes} bytes");
+
+    // Messages of 1 MiB in 1 kB each, more than a hundred of them in the reads of one turn: what is on its
+    // way to the receive queue counts, too.
+    let mut encoder = Encoder::with_deflate(Role::Client, &agreed);
+    let mut bombs = Vec::new();
+    for _ in 0..200 {
+        encoder.message(MessageKind::Binary, &zeros, true, key, &mut bombs).unwrap();
+    }
+    assert!(bombs.len() < 512 << 10, "{}", bombs.len());
+    let mut options = AcceptOptions::default();
+    options.limits.max_message_bytes = 1 << 20;
+    options.recv_limits.max_queued_bytes = 8 << 20;
+    options.deflate = Some(DeflateOptions::default());
+    let (is_open, bytes) = peak(|| unread(&bombs, options));
+    assert!(is_open);
+    // Half of the queue, what comes next, and the one that is being inflated.
+    assert!(bytes < (4 + 6) << 20, "200 messages of 1 MiB took {bytes} bytes");
 }

@@ -1,13 +1,16 @@
 //! The suite again with every message compressed, at both ends by tidegate; and who agrees with whom.
 
-use tidegate::proto::ws::{DeflateOptions, Limits};
-use tidegate::{Client, ClientBuilder, ConnectError, Message};
+use core::cell::Cell;
+use std::rc::Rc;
+
+use tidegate::proto::ws::{DeflateOptions, Event, Limits, no_key};
+use tidegate::{Client, ClientBuilder, ConnectError, Message, Outcome};
 use tokio::net::TcpListener;
 
 use crate::TcpNet;
 use crate::block_on;
 use crate::own;
-use crate::peer::with;
+use crate::peer::{compressed_pair, with};
 use crate::suite::{Net, text};
 
 /// Compresses whatever is not empty.
@@ -94,6 +97,60 @@ fn a_side_that_does_not_want_to_compress_need_not() {
                 assert_eq!(client.recv().await, text(&message));
             }
             client.close(1000, "").await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn b66_a_ping_is_answered_within_a_long_message_that_is_compressed() {
+    block_on(async {
+        let (server, mut peer) = compressed_pair().await;
+        // As one message 64 kB on the wire, before which nothing else would go out.
+        let long = vec![7; 64 << 20];
+        let ticket = server.try_send(long.clone()).unwrap();
+        for number in 0..50_u32 {
+            let payload = number.to_be_bytes();
+            peer.say(|codec| codec.send_ping(&payload, no_key).unwrap()).await;
+            assert!(
+                peer.event().await == Event::Pong(payload.to_vec()),
+                "something else before pong {number}"
+            );
+        }
+        let Event::Message(message) = peer.event().await else { panic!("not a message") };
+        assert!(message.as_bytes() == long);
+        assert_eq!(ticket.await, Outcome::HandedOver);
+    });
+}
+
+#[test]
+fn b66_others_have_their_turn_while_messages_are_compressed() {
+    block_on(async {
+        // One long message, and many that are not cut.
+        for (count, bytes) in [(1, 8 << 20), (64, 128 << 10)] {
+            let (server, mut peer) = compressed_pair().await;
+            let sent = Rc::new(Cell::new(false));
+            let counting = async {
+                let mut turns = 0;
+                while !sent.get() {
+                    turns += 1;
+                    tokio::task::yield_now().await;
+                }
+                turns
+            };
+            let message = vec![7; bytes];
+            for _ in 0..count {
+                server.try_send(message.clone()).unwrap();
+            }
+            let receiving = async {
+                for _ in 0..count {
+                    let Event::Message(received) = peer.event().await else { panic!("not a message") };
+                    assert!(received.as_bytes() == message);
+                }
+                sent.set(true);
+            };
+            let (turns, ()) = futures_util::future::join(counting, receiving).await;
+            // A quarter of a mebibyte in each.
+            assert!(turns >= 32, "{count} messages of {bytes} bytes took {turns} turns");
         }
     });
 }

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod blocked;
+mod broken;
 mod cancel;
 #[cfg(feature = "deflate")]
 mod compressed;

@@ -2,6 +2,8 @@
 //! to, and counts every byte.
 
 use tidegate::Client;
+#[cfg(feature = "deflate")]
+use tidegate::proto::ws::{ClientHandshake, ClientRequest, DeflateOptions};
 use tidegate::proto::ws::{Connection, Event, HeadLimits, Limits, Request, Role, ServerHandshake, no_key};
 use tidegate::server::{AcceptOptions, accept};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -55,13 +57,35 @@ pub(crate) fn with(change: impl FnOnce(&mut AcceptOptions)) -> AcceptOptions {
 
 /// A server of tidegate's, and its peer once the opening handshake is done.
 pub(crate) async fn pair(options: AcceptOptions) -> (Client, Peer) {
+    over(&request(), options, |limits| Connection::new(Role::Client, limits)).await
+}
+
+/// As [`pair`]; both compress all that is not empty.
+#[cfg(feature = "deflate")]
+pub(crate) async fn compressed_pair() -> (Client, Peer) {
+    let mut deflate = DeflateOptions::default();
+    deflate.min_bytes = 0;
+    let mut request = ClientRequest::new("example.com", "/chat").unwrap();
+    request.deflate(deflate);
+    let handshake = ClientHandshake::new(request, [7; 16], HeadLimits::default());
+    let request = ServerHandshake::new(HeadLimits::default()).receive(handshake.request()).unwrap().unwrap();
+    let agreed = request.accept_with_deflate(None, &deflate).unwrap().1;
+    let options = with(|options| options.deflate = Some(deflate));
+    over(&request, options, |limits| Connection::with_deflate(Role::Client, limits, agreed.as_ref())).await
+}
+
+async fn over(
+    request: &Request,
+    options: AcceptOptions,
+    codec: impl FnOnce(Limits) -> Connection,
+) -> (Client, Peer) {
     let (ours, mut theirs) = tokio::io::duplex(STREAM_BYTES);
-    let server = accept(ours, &request(), None, options).unwrap();
+    let server = accept(ours, request, None, options).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(theirs.read_u8().await.unwrap());
     }
     let mut limits = Limits::default();
     limits.max_message_bytes = 1 << 30;
-    (server, Peer { stream: theirs, codec: Connection::new(Role::Client, limits), read: 0 })
+    (server, Peer { stream: theirs, codec: codec(limits), read: 0 })
 }

@@ -47,9 +47,8 @@ fn b64_a_redirect_a_login_and_a_refusal_tell_status_fields_and_the_start_of_the_
     assert_eq!(forbidden.refusal().unwrap().body, b"no.\n");
     let busy = refused_by("HTTP/1.1 503 Busy\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(value(busy.refusal().unwrap(), "Retry-After"), b"120");
-    // The chain of causes says what happened, from the connection to the status.
-    let source = core::error::Error::source(&busy).and_then(core::error::Error::source);
-    assert_eq!(source.unwrap().to_string(), "server answered with status 503");
+    // Whoever only prints it reads what happened.
+    assert!(busy.to_string().ends_with("server answered with status 503"), "{busy}");
 }
 
 #[test]

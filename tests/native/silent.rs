@@ -56,6 +56,32 @@ fn a_peer_that_answers_stays_for_ever() {
 }
 
 #[test]
+fn b58_control_frames_are_bounded_by_the_second_and_not_for_good() {
+    in_virtual_time(async {
+        let (server, mut peer) = pair(with(|options| options.limits.max_control_frames = Some(5))).await;
+        for _ in 0..20 {
+            for _ in 0..5 {
+                peer.say(|codec| codec.send_ping(b"?", no_key).unwrap()).await;
+                assert_eq!(peer.event().await, Event::Pong(b"?".to_vec()));
+            }
+            advance(Duration::from_secs(1)).await;
+        }
+        // The pongs to its own pings count likewise.
+        for _ in 0..20 {
+            assert_eq!(peer.event().await, Event::Ping(Vec::new()));
+            peer.say(|_| ()).await;
+        }
+        assert_eq!(server.failure(), None);
+        advance(Duration::from_secs(1)).await;
+        for _ in 0..6 {
+            peer.say(|codec| codec.send_ping(b"?", no_key).unwrap()).await;
+        }
+        assert_eq!(server.closed().await.code, 1006);
+        assert!(matches!(server.failure(), Some(TransportError::Protocol { .. })), "{:?}", server.failure());
+    });
+}
+
+#[test]
 fn every_byte_is_a_sign_of_life() {
     in_virtual_time(async {
         let (server, mut peer) = pair(AcceptOptions::default()).await;
@@ -120,6 +146,24 @@ fn after_a_sleep_of_the_machine_the_peer_has_time_to_answer() {
         peer.say(|_| ()).await;
         assert!(timeout(AFTER, server.closed()).await.is_err());
         assert_eq!(server.failure(), None);
+    });
+}
+
+#[test]
+fn after_a_sleep_between_the_ping_and_its_answer_the_peer_has_time_again() {
+    in_virtual_time(async {
+        let (server, mut peer) = pair(AcceptOptions::default()).await;
+        assert_eq!(peer.event().await, Event::Ping(Vec::new()));
+        advance(Duration::from_secs(3600)).await;
+        assert_eq!(peer.event().await, Event::Ping(Vec::new()));
+        advance(AFTER / 2).await;
+        peer.say(|_| ()).await;
+        assert!(timeout(AFTER, server.closed()).await.is_err());
+        assert_eq!(server.failure(), None);
+        // Without an answer it has that time once, and no more.
+        let start = Instant::now();
+        server.closed().await;
+        assert!(start.elapsed() <= 2 * AFTER, "{:?}", start.elapsed());
     });
 }
 

@@ -91,6 +91,10 @@ impl ClientBuilder {
     /// One message that is larger than [`recv_limits`](Self::recv_limits) allows is still taken when nothing
     /// else waits; this bound is what keeps it out.
     ///
+    /// [`max_control_frames`](Limits::max_control_frames) is per second here, and counts pongs that answer the
+    /// pings of [`ping_after`](Self::ping_after), too. Of [`max_output_bytes`](Limits::max_output_bytes) at most 64 KiB are used: what waits longer does so
+    /// in the send queue, where it can be cancelled and is known to be unsent.
+    ///
     /// Host only: a browser takes what it has memory for.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.host.transport.limits = limits;
@@ -120,7 +124,8 @@ impl ClientBuilder {
     ///
     /// While a message goes out, pings are answered only between two of its fragments, and only one
     /// fragment at a time takes memory besides the message itself. Every WebSocket joins fragments
-    /// again, so that an application does not see them; but raw servers that know no fragments do exist.
+    /// again, so that an application does not see them; but raw servers that know no fragments do exist. A
+    /// fragment is compressed in one go, too, while nothing else runs on this thread.
     ///
     /// Host only.
     ///

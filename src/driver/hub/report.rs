@@ -31,16 +31,17 @@ impl Hub {
     pub(crate) fn register_driver(&self, waker: &core::task::Waker) {
         let _displaced;
         let mut state = self.lock();
-        if !state.driver.0.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        if !state.driver.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             // Whoever was woken before, this one was not.
-            _displaced = core::mem::replace(&mut state.driver, (Some(waker.clone()), false));
+            _displaced = state.driver.waker.replace(waker.clone());
+            state.driver.is_woken = false;
         }
     }
 
     /// Swaps all commands out in one go.
     pub(crate) fn swap_commands(&self, commands: &mut Vec<Command>) {
         let mut state = self.lock();
-        state.driver.1 = false;
+        state.driver.is_woken = false;
         core::mem::swap(&mut state.commands, commands);
     }
 

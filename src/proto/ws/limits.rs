@@ -38,7 +38,8 @@ pub struct Limits {
     /// [`Connection::renew_control_allowance`](super::Connection::renew_control_allowance).
     ///
     /// Default `None`, no bound: the core has no clock, so a bound makes sense only where the
-    /// transport has a timer that renews the allowance. Memory is safe without it, as at most 17
+    /// transport has one and renews the allowance. On the host (`Client`, `server::accept`) that is once
+    /// a second: a bound of frames per second, counted as they are read. Memory is safe without it, as at most 17
     /// pongs are ever held.
     pub max_control_frames: Option<u64>,
     /// Bytes that may wait to be written before further messages are refused.

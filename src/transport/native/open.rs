@@ -4,6 +4,7 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::io;
 
 use tokio::io::ReadBuf;
@@ -13,6 +14,21 @@ use super::keys::Keys;
 use super::outgoing::Outgoing;
 use crate::proto::payload::Payload;
 use crate::proto::ws::{CloseFrame, Connection, MessageKind};
+use crate::time::Timestamp;
+use crate::transport::TransportError;
+
+/// Most bytes of messages that the codec is given before what it has made of them is written and others have
+/// their turn. Without compression it is full before; a quarter of a mebibyte is compressed in about a
+/// millisecond or a few.
+const INPUT_BYTES: usize = 256 << 10;
+
+/// How long after a failed write it is waited for what the peer has sent before: the system may tell of it
+/// later than of the failure.
+const READ_ON: Duration = Duration::from_secs(1);
+
+/// How long it is read on then from a peer that always has something: what was on its way is bounded, by the
+/// buffers of two systems, and has come by then.
+const READ_ON_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How much is given to the codec at once.
 #[derive(Clone, Copy, Debug)]
@@ -34,10 +50,44 @@ pub(super) struct Open<S> {
     outgoing: Option<Outgoing>,
     /// The close that waits for it.
     closing: Option<Close>,
+    /// Bytes of messages that the codec was given since it was last written.
+    given: usize,
     /// The stream took nothing when it was last offered something.
     blocked: bool,
     /// Something was written that the stream may keep until it is flushed.
     needs_flush: bool,
+    /// Nothing can be written any more, and nothing more is tried.
+    pub(super) broken: Option<Broken>,
+}
+
+/// A stream that has failed to write, of which what the peer has sent is still read: its close frame may be
+/// among it.
+pub(super) struct Broken {
+    pub(super) error: TransportError,
+    /// Since when it is read on; `None` while whoever receives is not ready for more.
+    since: Option<Timestamp>,
+}
+
+impl Broken {
+    pub(super) const fn new(error: TransportError) -> Self {
+        Self { error, since: None }
+    }
+
+    /// When it is over if nothing more comes.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.since.map(|since| since.saturating_add(READ_ON))
+    }
+
+    /// Whether it is over, now that it was read until nothing was there (`drained`) or for a while.
+    pub(super) fn read(&mut self, now: Timestamp, drained: bool) -> bool {
+        let since = *self.since.get_or_insert(now);
+        now.saturating_since(since) >= if drained { READ_ON } else { READ_ON_AT_MOST }
+    }
+
+    /// It is not read for now, and nobody can say that nothing was there.
+    pub(super) const fn pause(&mut self) {
+        self.since = None;
+    }
 }
 
 /// A close frame to be sent, with or without a body.
@@ -63,14 +113,26 @@ impl<S: ByteStream> Open<S> {
             preface,
             outgoing: None,
             closing: None,
+            given: 0,
             blocked: false,
             needs_flush: false,
+            broken: None,
         }
     }
 
     /// Whether a message is taken now.
     pub(super) fn has_room(&self, bounds: Bounds) -> bool {
-        !self.is_within_message() && self.connection.pending() < bounds.output_bytes
+        self.broken.is_none() && !self.is_within_message() && self.takes_bytes(bounds)
+    }
+
+    /// Whether the codec is given more before what it has is written.
+    fn takes_bytes(&self, bounds: Bounds) -> bool {
+        self.given < INPUT_BYTES && self.connection.pending() < bounds.output_bytes
+    }
+
+    /// Whether it is given no more only because it has been busy for long enough.
+    pub(super) fn is_compressing(&self, bounds: Bounds) -> bool {
+        self.given >= INPUT_BYTES && self.connection.pending() < bounds.output_bytes
     }
 
     /// Whether a part of a message is out and another is not.
@@ -80,9 +142,10 @@ impl<S: ByteStream> Open<S> {
 
     /// Takes a message, if it can be sent.
     pub(super) fn send(&mut self, payload: Payload, last: bool, bounds: Bounds, keys: &mut Keys) -> bool {
-        if self.is_within_message() {
+        if self.broken.is_some() || self.is_within_message() {
             return false;
         }
+        let bytes = usize::try_from(payload.bytes()).unwrap_or(usize::MAX);
         let connection = &mut self.connection;
         let sent = match Outgoing::cut(payload, last, bounds.fragment_bytes) {
             Ok(long) if connection.can_send() => {
@@ -99,6 +162,7 @@ impl<S: ByteStream> Open<S> {
                 connection.send_message(MessageKind::Binary, &bytes, last, || keys.next())
             }
         };
+        self.given = self.given.saturating_add(bytes);
         sent.is_ok()
     }
 
@@ -111,19 +175,19 @@ impl<S: ByteStream> Open<S> {
     /// Gives the codec more of the message that is going out, as far as there is room, and the close that
     /// waits behind it.
     pub(super) fn feed(&mut self, bounds: Bounds, keys: &mut Keys) {
-        let Self { connection, outgoing, closing, .. } = self;
-        while let Some(message) = outgoing
-            && connection.pending() < bounds.output_bytes
+        while self.takes_bytes(bounds)
+            && let Some(message) = &mut self.outgoing
         {
-            if !message.give(connection, bounds.fragment_bytes, || keys.next()) {
-                *outgoing = None;
+            self.given = self.given.saturating_add(message.left().min(bounds.fragment_bytes));
+            if !message.give(&mut self.connection, bounds.fragment_bytes, || keys.next()) {
+                self.outgoing = None;
             }
         }
-        if outgoing.is_none()
-            && let Some(Close(frame)) = closing.take()
+        if self.outgoing.is_none()
+            && let Some(Close(frame)) = self.closing.take()
         {
             // Closing already, if this fails: then a close frame has been sent.
-            let _ = connection.send_close(frame.as_ref(), || keys.next());
+            let _ = self.connection.send_close(frame.as_ref(), || keys.next());
         }
     }
 
@@ -143,6 +207,7 @@ impl<S: ByteStream> Open<S> {
 
     /// Writes as much as goes.
     pub(super) fn write(&mut self, cx: &mut Context<'_>) -> io::Result<Written> {
+        self.given = 0;
         let was_blocked = core::mem::take(&mut self.blocked);
         let mut any = false;
         let all = loop {

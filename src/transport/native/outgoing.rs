@@ -27,6 +27,11 @@ impl Outgoing {
         Ok(Self { kind, bytes, given: 0, last })
     }
 
+    /// How many bytes the codec does not have.
+    pub(super) const fn left(&self) -> usize {
+        self.bytes.len() - self.given
+    }
+
     /// Gives the codec the next fragment. Returns whether there is another: not after the last one, nor
     /// after the connection has begun to close, behind which RFC 6455 allows none.
     pub(super) fn give(

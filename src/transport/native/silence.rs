@@ -32,6 +32,10 @@ pub(super) enum Verdict {
     Gone,
 }
 
+/// By how much a timer may be late without the machine having slept: one that is busy, or too coarse for
+/// a very short time.
+const LATENESS: Duration = Duration::from_secs(1);
+
 impl Silence {
     pub(super) fn new(after: Duration, now: Timestamp) -> Self {
         Self { after, heard: now, due: now.saturating_add(after), asked: false }
@@ -54,7 +58,7 @@ impl Silence {
     }
 
     /// Looks at the time. Nobody is taken for gone who had less than the whole time to answer, also if the
-    /// machine has slept meanwhile.
+    /// machine has slept meanwhile, before the ping or after it.
     pub(super) fn look(&mut self, now: Timestamp) -> Verdict {
         if now < self.due {
             return Verdict::Wait;
@@ -64,7 +68,9 @@ impl Silence {
             self.due = silent_at;
             return Verdict::Wait;
         }
-        if self.asked {
+        // Looked at so late, this side has slept: an answer may have been lost, or not be read yet.
+        let has_slept = now.saturating_since(self.due) > (self.after / 2).max(LATENESS);
+        if self.asked && !has_slept {
             return Verdict::Gone;
         }
         self.asked = true;
@@ -109,6 +115,13 @@ mod tests {
         assert_eq!((silence.look(at(10_000)), silence.due()), (Verdict::Ask, at(10_020)));
         silence.heard(at(10_001));
         assert_eq!((silence.look(at(10_020)), silence.due()), (Verdict::Wait, at(10_021)));
+        // Between the ping and its answer.
+        assert_eq!((silence.look(at(10_021)), silence.due()), (Verdict::Ask, at(10_041)));
+        assert_eq!((silence.look(at(20_000)), silence.due()), (Verdict::Ask, at(20_020)));
+        // A timer that is merely late.
+        assert_eq!(silence.look(at(20_030)), Verdict::Gone);
+        let mut short = Silence::new(Duration::ZERO, at(0));
+        assert_eq!((short.look(at(0)), short.look(at(1))), (Verdict::Ask, Verdict::Gone));
         let mut for_ever = Silence::new(Duration::MAX, at(1));
         assert_eq!(for_ever.look(at(1 << 40)), Verdict::Wait);
     }
