@@ -9,6 +9,8 @@ mod tls;
 
 use core::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 
@@ -176,6 +178,15 @@ impl Target {
             let header = |reason| ConnectError::Header { name: name.clone(), reason };
             request.header(name, &value.0).map_err(header)?;
         }
+        // RFC 7617 section 2. What a URL has of them would otherwise be lost without a word.
+        let has_own =
+            || builder.host.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Authorization"));
+        if let Some((user, password)) = proxy::credentials(&url).map_err(|_| invalid())?
+            && !has_own()
+        {
+            let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+            request.header("Authorization", &basic).map_err(|_| invalid())?;
+        }
         #[cfg(feature = "deflate")]
         if let Some(options) = builder.host.deflate {
             request.deflate(options);
@@ -195,7 +206,13 @@ async fn dial(
     let stream: AnyStream = match proxy {
         None => Box::new(dial::tcp(&target.host, target.port).await?),
         Some(proxy) => {
-            let stream: AnyStream = Box::new(dial::tcp(&proxy.host, proxy.port).await?);
+            let tcp = dial::tcp(&proxy.host, proxy.port).await.map_err(|error| match error {
+                TransportError::Connect { message } => {
+                    TransportError::Connect { message: format!("proxy {message}") }
+                }
+                error => error,
+            })?;
+            let stream: AnyStream = Box::new(tcp);
             let mut stream = secure(stream, proxy.is_secure, &proxy.host, &options).await?;
             tunnel(&mut stream, proxy.tunnel).await?;
             stream

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::proto::error::ProtocolError;
 use crate::proto::ws::{HandshakeError, Refusal, TunnelError};
 
 /// What a transport knows about a connection that failed, beyond the close event. Browsers tell
@@ -38,10 +39,10 @@ pub enum TransportError {
         HandshakeError,
     ),
     /// The peer broke RFC 6455 in an open connection.
-    Protocol {
+    Protocol(
         /// The rule it broke.
-        message: String,
-    },
+        ProtocolError,
+    ),
     /// Nothing came from the peer for so long, though it was asked by a ping: the network or the other
     /// machine is gone.
     Silent {
@@ -50,7 +51,7 @@ pub enum TransportError {
     },
     /// Reading or writing failed, or the peer vanished without a close frame.
     Io {
-        /// The operating system's words.
+        /// The operating system's words, or that the stream has ended.
         message: String,
     },
 }
@@ -74,9 +75,9 @@ impl fmt::Display for TransportError {
             Self::Connect { message } => ("could not connect: ", message),
             Self::Certificate { message } => ("the server's certificate is not trusted: ", message),
             Self::Tls { message } => ("tls failed: ", message),
-            Self::Proxy(_) => return f.write_str("no way through the proxy"),
-            Self::Handshake(_) => return f.write_str("opening handshake failed"),
-            Self::Protocol { message } => ("the peer broke the protocol: ", message),
+            Self::Proxy(error) => return write!(f, "no way through the proxy: {error}"),
+            Self::Handshake(error) => return write!(f, "opening handshake failed: {error}"),
+            Self::Protocol(error) => return write!(f, "the peer broke the protocol: {error}"),
             Self::Silent { within } => {
                 let (seconds, millis) = (within.as_secs(), within.subsec_millis());
                 return write!(
@@ -94,8 +95,9 @@ impl fmt::Display for TransportError {
 impl core::error::Error for TransportError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Proxy(error) => Some(error),
-            Self::Handshake(error) => Some(error),
+            // They speak in the words of their cause.
+            Self::Proxy(error) => error.source(),
+            Self::Handshake(error) => error.source(),
             _ => None,
         }
     }

@@ -286,7 +286,11 @@ impl<S: ByteStream> Inner<S> {
             much = read == READS_AT_ONCE;
             let Stage::Open(open) = &mut self.stage else { return Moved::Something };
             match open.read(cx) {
-                Ok(Some(0)) => return self.stream_ended(cx, None),
+                Ok(Some(0)) => {
+                    let message = "the stream ended without a close frame".to_owned();
+                    let error = TransportError::Io { message };
+                    return self.stream_ended(cx, Some(error).filter(|_| !self.ending));
+                }
                 // TLS says so if the peer ends without a word of TLS. Whether a close frame came before
                 // counts, and nothing else: RFC 6455 needs no such word.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -420,7 +424,7 @@ impl<S: ByteStream> Inner<S> {
                 Err(_) if self.ending => return any,
                 Err(error) => {
                     self.ending = true;
-                    let failed = TransportError::Protocol { message: error.to_string() };
+                    let failed = TransportError::Protocol(error);
                     self.events.push(TransportEvent::Failed(failed));
                     self.events.push(TransportEvent::Closing { code: 1006, reason: String::new() });
                     return true;

@@ -21,7 +21,7 @@ use crate::suite::{poll_once, text};
 /// A stream that takes nothing from some moment on. What comes is as it was.
 struct Torn {
     stream: DuplexStream,
-    torn: Arc<AtomicBool>,
+    is_down: Arc<AtomicBool>,
     /// There is always one more message.
     is_endless: bool,
 }
@@ -42,7 +42,7 @@ impl AsyncRead for Torn {
 
 impl AsyncWrite for Torn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.torn.load(Ordering::SeqCst) {
+        if self.is_down.load(Ordering::SeqCst) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)
@@ -61,7 +61,7 @@ impl AsyncWrite for Torn {
 fn torn(options: AcceptOptions, is_endless: bool) -> (Client, DuplexStream, Arc<AtomicBool>) {
     let (stream, theirs) = tokio::io::duplex(STREAM_BYTES);
     let torn = Arc::new(AtomicBool::new(false));
-    let stream = Torn { stream, torn: torn.clone(), is_endless };
+    let stream = Torn { stream, is_down: torn.clone(), is_endless };
     (accept(stream, &request(), None, options).unwrap(), theirs, torn)
 }
 

@@ -136,7 +136,7 @@ fn b05_a_proxy_that_is_none_is_a_typed_error() {
         else {
             panic!("{error:?}")
         };
-        assert!(message.starts_with(&format!("127.0.0.1 port {port}: ")), "{message}");
+        assert!(message.starts_with(&format!("proxy 127.0.0.1 port {port}: ")), "{message}");
     });
 }
 

@@ -81,6 +81,27 @@ fn b64_a_body_is_kept_up_to_its_limit_and_no_further_read() {
 }
 
 #[test]
+fn b10_user_and_password_of_the_url_are_sent_unless_the_caller_says_otherwise() {
+    for (own, expected) in [(None, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), (Some("Bearer x"), "Bearer x")] {
+        let (tell, told) = std::sync::mpsc::channel();
+        let port = serve_once(move |mut stream| {
+            tell.send(read_head(&mut stream)).unwrap();
+        });
+        let mut builder = Client::builder(format!("ws://Aladdin:open%20sesame@127.0.0.1:{port}/"));
+        if let Some(own) = own {
+            builder = builder.header("authorization", own);
+        }
+        let _ = block_on(builder.connect());
+        let head = told.recv().unwrap();
+        let sent: Vec<_> =
+            head.lines().filter(|line| line.to_lowercase().starts_with("authorization")).collect();
+        assert_eq!(sent.len(), 1, "{head}");
+        assert!(sent[0].ends_with(expected), "{head}");
+        assert!(!head.contains('@'), "{head}");
+    }
+}
+
+#[test]
 fn b10_header_fields_of_the_callers_own_are_sent() {
     let (tell, told) = std::sync::mpsc::channel();
     let port = serve_once(move |mut stream| {

@@ -44,6 +44,8 @@ impl ClientBuilder {
     /// `Connection`, `Sec-WebSocket-*`, `Content-Length`, `Transfer-Encoding`, `TE`, `Trailer`), or the
     /// value holds a line end or another control character, or white space at an end.
     ///
+    /// User and password in the URL are sent by Basic authentication unless `Authorization` is given here.
+    ///
     /// Host only.
     ///
     /// # Examples

@@ -44,14 +44,7 @@ impl Proxy {
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err(error(ProxyError::Invalid));
         }
-        let decoded = |text| percent_decode_str(text).decode_utf8().map(String::from);
-        let credentials = match (url.username(), url.password()) {
-            ("", None) => None,
-            (user, password) => {
-                let both = decoded(user).and_then(|user| Ok((user, decoded(password.unwrap_or_default())?)));
-                Some(both.map_err(|_| error(ProxyError::Credentials))?)
-            }
-        };
+        let credentials = credentials(&url).map_err(|_| error(ProxyError::Credentials))?;
         let credentials = credentials.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
         let tunnel = ProxyTunnel::new(authority, credentials, HeadLimits::default()).map_err(|fault| {
             error(if fault == InvalidRequest::Credentials {
@@ -62,5 +55,14 @@ impl Proxy {
         })?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         Ok(Self { host, port, is_secure, tunnel })
+    }
+}
+
+/// User and password that `url` has, percent-decoded.
+pub(super) fn credentials(url: &url::Url) -> Result<Option<(String, String)>, core::str::Utf8Error> {
+    let decoded = |text| percent_decode_str(text).decode_utf8().map(String::from);
+    match (url.username(), url.password()) {
+        ("", None) => Ok(None),
+        (user, password) => Ok(Some((decoded(user)?, decoded(password.unwrap_or_default())?))),
     }
 }
