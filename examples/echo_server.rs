@@ -84,8 +84,8 @@ async fn talk(mut stream: TcpStream) -> Result<(), Failure> {
     // the field `Origin`.
     let client = accept(stream, &request, None, options())?;
     while let Some(message) = client.recv().await {
-        // Waits while the client does not read. What it goes on sending meanwhile is bounded too: by
-        // `AcceptOptions::recv_limits`, above which the connection closes.
+        // Waits while the client does not read. Then nothing is read from it either, once the receive queue
+        // is half full (`AcceptOptions::recv_limits`).
         if client.send(message).await.is_err() {
             break; // closing: nothing more is taken
         }

@@ -88,7 +88,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Bounds of the receive queue. Default 64 MiB and 65,536 messages, and 4009 to close with.
+    /// Bounds of the receive queue. Default 64 MiB and 65,536 messages, and 4009 to close with in browsers; on
+    /// the host the peer has to wait instead.
     pub fn recv_limits(mut self, limits: RecvLimits) -> Self {
         self.receive = limits;
         self

@@ -82,6 +82,9 @@ impl TlsOptions {
 
     /// Uses a configuration of [`rustls`](crate::rustls) 0.23: client certificates, key logs, verifiers of
     /// one's own.
+    ///
+    /// rustls is built with the provider `ring` here. Where another crate brings a second one,
+    /// `ClientConfig::builder` does not know which to take, and `builder_with_provider` has to be told.
     pub fn with_config(config: impl Into<Arc<ClientConfig>>) -> Self {
         let mut config = config.into();
         if config.alpn_protocols != [HTTP] {
