@@ -58,6 +58,30 @@ impl Message {
         }
     }
 
+    /// The text, owned, if this is a text message; otherwise the message back.
+    ///
+    /// # Errors
+    ///
+    /// The message, which is none.
+    pub fn into_text(self) -> Result<String, Self> {
+        match self {
+            Self::Text(text) => Ok(text),
+            other => Err(other),
+        }
+    }
+
+    /// The bytes, owned, if this is a binary message in memory; otherwise the message back.
+    ///
+    /// # Errors
+    ///
+    /// The message, which is none.
+    pub fn into_binary(self) -> Result<Vec<u8>, Self> {
+        match self {
+            Self::Binary(bytes) => Ok(bytes),
+            other => Err(other),
+        }
+    }
+
     /// A message that has arrived; a value of the host is then held by it.
     pub(crate) fn from_incoming(incoming: Incoming, hub: &Arc<Hub>) -> Self {
         match incoming {

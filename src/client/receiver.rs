@@ -13,6 +13,7 @@ use super::message::Message;
 use super::wait::Wait;
 use crate::driver::Hub;
 use crate::proto::Closed;
+use crate::transport::TransportError;
 
 /// Receives the messages of one connection, as a `Stream` or by [`recv`](Self::recv).
 ///
@@ -76,6 +77,13 @@ impl Receiver {
     /// May be dropped and called again at any time.
     pub fn closed(&self) -> impl Future<Output = Closed> + Send + 'static {
         super::closed(self.hub.clone())
+    }
+
+    /// What the transport knows about a connection that broke: see
+    /// [`Client::failure`](super::Client::failure).
+    #[must_use]
+    pub fn failure(&self) -> Option<TransportError> {
+        self.hub.failure()
     }
 }
 

@@ -12,6 +12,7 @@ use super::message::Message;
 use crate::driver::hub::NoRoom;
 use crate::driver::{Command, Hub};
 use crate::proto::{Closed, Outcome, Payload, TicketId};
+use crate::transport::TransportError;
 
 /// Sends messages on one connection. Clones share one queue.
 pub struct Sender {
@@ -119,6 +120,13 @@ impl Sender {
     /// May be dropped and called again at any time.
     pub fn closed(&self) -> impl Future<Output = Closed> + Send + 'static {
         super::closed(self.hub.clone())
+    }
+
+    /// What the transport knows about a connection that broke: see
+    /// [`Client::failure`](super::Client::failure).
+    #[must_use]
+    pub fn failure(&self) -> Option<TransportError> {
+        self.hub.failure()
     }
 }
 

@@ -4,7 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The transport has it. A browser says nothing more about a message.
+    /// The transport has it: a browser, which says nothing more about a message, or on the host the writer of
+    /// this connection, which may still be writing it when the connection ends.
     HandedOver,
     /// The ticket was cancelled while the message was still queued; nothing of it was sent.
     Cancelled,

@@ -74,6 +74,8 @@ pub(crate) async fn b29_empty_one_byte_and_large_messages_arrive_whole(net: &imp
     client.send(large.as_slice()).await.expect("open");
     let echoed = client.recv().await.expect("an echo");
     assert!(echoed.as_binary() == Some(&large), "16 MiB of bytes");
+    let echoed = echoed.into_text().expect_err("it is no text");
+    assert!(echoed.into_binary().is_ok_and(|bytes| bytes == large));
     let digits: String = large.iter().map(|byte| char::from(b'a' + byte % 26)).collect();
     client.send(digits.as_str()).await.expect("open");
     let echoed = client.recv().await.expect("an echo");
