@@ -3,8 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::proto::error::ProtocolError;
-use crate::proto::ws::{HandshakeError, Refusal, TunnelError};
+use crate::proto::ws::{HandshakeError, ProtocolError, Refusal, TunnelError};
 
 /// What a transport knows about a connection that failed, beyond the close event. Browsers tell
 /// nothing.
