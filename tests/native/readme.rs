@@ -15,7 +15,7 @@ mod example {
         let client = Client::builder(url).subprotocol("chat.v2").connect().await?; // open now
         let (tx, rx) = client.split(); // both are Send, and tx is Clone
         let ticket = tx.send("hello").await?; // queued; waits if the queue is full
-        println!("{:?}", ticket.await); // HandedOver: the browser, or the TCP stream, has it
+        println!("{:?}", ticket.await); // HandedOver: the browser, or tidegate's own writer, has it
         while let Some(message) = rx.recv().await {
             if let Message::Text(text) = message {
                 println!("{text}");
