@@ -525,7 +525,7 @@ impl State {
 
     /// Whether the driver is to wait for a reader, where the queue `is_filled` enough for that.
     fn awaits_reader(&self, is_filled: bool) -> bool {
-        is_filled && self.stage == Stage::Open && (self.waits_for_readers || !self.readers.is_empty())
+        is_filled && self.stage < Stage::Closed && (self.waits_for_readers || !self.readers.is_empty())
     }
 
     /// The driver, if it waits for a reader and need not any more. A quarter of a bound is left when it

@@ -192,7 +192,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         let deadline = loop {
             self.again.set(false);
             let mut busy = self.outlet.take_commands(self);
-            while !self.outlet.is_behind()
+            while !self.awaits_reader()
                 && let Some(event) = self.transport.next_event()
             {
                 busy = true;
@@ -226,6 +226,12 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Whether what was delivered should be looked at before more is.
+    pub(crate) fn awaits_reader(&self) -> bool {
+        // Behind a close frame of this side nothing is delivered, so that nobody has to make room for it.
+        self.session.borrow().delivers() && self.outlet.is_behind()
     }
 
     fn receive(&self, incoming: Incoming) {

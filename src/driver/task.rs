@@ -49,7 +49,7 @@ impl<T: PollTransport, C: Clock, S: PollTimer> Future for DriverTask<T, C, S> {
             // Pumped before and after the transport has moved: what a handle has left wants to go
             // out with it, and what has come in wants to be seen.
             let due = this.driver.pump_on_time();
-            let reads = !this.driver.outlet().hub().reader_is_due();
+            let reads = !this.driver.awaits_reader();
             match this.driver.transport().poll_io(cx, reads, this.driver.now()) {
                 Moved::Something => continue,
                 Moved::Much => {

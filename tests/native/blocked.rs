@@ -226,7 +226,8 @@ fn b28_many_that_wait_for_room_take_their_turns() {
 #[test]
 fn b16_a_reader_that_is_slower_than_its_peer_makes_it_wait() {
     let messages = 20_000;
-    for queued in [1, 64] {
+    // Also while this side only waits for the peer's end.
+    for (queued, ends) in [(1, false), (64, false), (64, true)] {
         block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("ws://{}/", listener.local_addr().unwrap());
@@ -241,6 +242,7 @@ fn b16_a_reader_that_is_slower_than_its_peer_makes_it_wait() {
             });
             let limits = RecvLimits { max_queued_messages: queued, ..RecvLimits::default() };
             let client = Client::builder(url).recv_limits(limits).connect().await.unwrap();
+            let _ending = ends.then(|| client.end(None));
             for n in 0..messages {
                 // Not one that waits: others have their turns between what it takes.
                 tokio::task::yield_now().await;

@@ -8,6 +8,8 @@ impl Hub {
     /// Whether the queue is half full and its reader is to be waited for: because it has been woken and only
     /// waits for its turn, or because the peer can be made to wait with it. From now on the driver is woken
     /// when that changes.
+    ///
+    /// Not to be asked once nothing is delivered any more: then the peer's close is waited for, not a reader.
     pub(crate) fn reader_is_due(&self) -> bool {
         let mut state = self.lock();
         if state.attention != Attention::Gone {
