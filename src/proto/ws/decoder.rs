@@ -189,9 +189,9 @@ impl Decoder {
     }
 
     /// Takes a copy of received bytes, such as those that came with the opening handshake. Where they can be
-    /// read into [`spare`](Self::spare), the copy is saved.
+    /// read into [`spare`](Self::spare), the copy is saved. After an error they are ignored.
     pub fn receive(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
+        while !bytes.is_empty() && self.failed.is_none() {
             let spare = self.spare();
             let n = spare.len().min(bytes.len());
             let (now, later) = bytes.split_at_checked(n).unwrap_or((bytes, &[]));
@@ -223,10 +223,7 @@ impl Decoder {
     fn whole_message(&mut self) -> Option<FrameRef> {
         let (kind, key, payload) = self.find_whole()?;
         let bytes = self.buffer.get_mut(payload.clone())?;
-        if let Some(key) = key {
-            mask(bytes, key, 0);
-        }
-        if kind == MessageKind::Text && !is_utf8(bytes) {
+        if !unmask_whole(kind, key, bytes) {
             // Told by the caller, who looks there next.
             self.failed = Some(ProtocolError::InvalidUtf8);
             return None;
@@ -318,10 +315,7 @@ impl Decoder {
         {
             let taken = payload.end;
             let payload = bytes.get_mut(payload).unwrap_or_default();
-            if let Some(key) = key {
-                mask(payload, key, 0);
-            }
-            if kind == MessageKind::Text && !is_utf8(payload) {
+            if !unmask_whole(kind, key, payload) {
                 self.failed = Some(ProtocolError::InvalidUtf8);
                 return Err(ProtocolError::InvalidUtf8);
             }
@@ -569,6 +563,15 @@ impl Decoder {
         self.message = Some(OpenMessage { kind, compressed, bytes, fragments });
         Ok(kind == MessageKind::Text && !compressed)
     }
+}
+
+/// Unmasks the whole payload of a message where it lies. `false` if it is a text that is not UTF-8.
+#[inline]
+fn unmask_whole(kind: MessageKind, key: Option<[u8; 4]>, payload: &mut [u8]) -> bool {
+    if let Some(key) = key {
+        mask(payload, key, 0);
+    }
+    kind != MessageKind::Text || is_utf8(payload)
 }
 
 /// The most that deflate makes of so many bytes that do not compress: 9 bits of each at the worst, and the

@@ -23,6 +23,17 @@ fn client() -> Decoder {
 }
 
 #[test]
+fn a_decoder_that_has_failed_keeps_nothing_more() {
+    let mut decoder = Decoder::new(Role::Client, Limits::default());
+    decoder.receive(&[0xff; 10]);
+    assert!(decoder.poll_frame().is_err());
+    let before = decoder.capacity();
+    decoder.receive(&vec![0; 1 << 20]);
+    assert_eq!(decoder.capacity(), before);
+    assert!(decoder.poll_frame().is_err());
+}
+
+#[test]
 fn frames_come_out_whole_at_every_cut() {
     let input = [frame(0x01, b"He"), frame(0x89, b"?"), frame(0x80, b"llo"), frame(0x82, b"")];
     let input = input.concat();
