@@ -102,7 +102,7 @@ pub struct AcceptOptions {
     /// never does. Default 20 s.
     pub ping_after: Option<Duration>,
     /// Compresses messages if the client offers to, as these options say; `None` never does. Default `None`:
-    /// it costs 420 KiB of memory for each connection that uses it, up to 2 MiB more after large messages, and the time to compress, and the length of a
+    /// it costs 420 KiB of memory for each connection that uses it, some 2 MiB more after large messages, and the time to compress, and the length of a
     /// compressed message tells something of its content to whoever can see it and add to it.
     #[cfg(feature = "deflate")]
     pub deflate: Option<DeflateOptions>,

@@ -106,7 +106,7 @@ impl ClientBuilder {
     /// Offers to compress messages in both directions by permessage-deflate, as `options` say; `None` does
     /// not offer it. Whether the server agrees is in [`extensions`](crate::Client::extensions).
     ///
-    /// Default `None`: it costs 420 KiB of memory, up to 2 MiB more after large messages, and the time to compress, and the length of a
+    /// Default `None`: it costs 420 KiB of memory, some 2 MiB more after large messages, and the time to compress, and the length of a
     /// compressed message tells something of its content to whoever can see it and add to it. Browsers
     /// always offer it.
     ///
