@@ -58,22 +58,15 @@ impl Net for Compressed {
     }
 }
 
-macro_rules! run {
+macro_rules! run_compressed {
     // What is offered and agreed on is no matter of what goes over the connection.
     (connecting: $($case:ident,)*) => {};
-    ($module:ident: $($case:ident,)*) => {
-        mod $module {
-            $(
-                #[test]
-                fn $case() {
-                    crate::block_on(async { crate::suite::$module::$case(&super::net().await).await });
-                }
-            )*
-        }
+    ($($cases:tt)*) => {
+        run! { $($cases)* }
     };
 }
-crate::suite::for_every_transport!(run);
-crate::suite::for_transports_with_a_task!(run);
+crate::suite::for_every_transport!(run_compressed);
+crate::suite::for_transports_with_a_task!(run_compressed);
 
 #[test]
 fn a_side_that_does_not_want_to_compress_need_not() {

@@ -145,17 +145,14 @@ fn sink(socket: &mut WebSocket<TcpStream>) {
     }
 }
 
-macro_rules! run {
-    ($module:ident: $($case:ident,)*) => {
-        mod $module {
-            $(
-                #[test]
-                fn $case() {
-                    crate::block_on(crate::suite::$module::$case(&super::net()));
-                }
-            )*
-        }
-    };
+/// The suite, which waits for its network.
+mod whole_suite {
+    use crate::TcpNet;
+
+    fn net() -> impl Future<Output = TcpNet> {
+        core::future::ready(super::net())
+    }
+
+    crate::suite::for_every_transport!(run);
+    crate::suite::for_transports_with_a_task!(run);
 }
-crate::suite::for_every_transport!(run);
-crate::suite::for_transports_with_a_task!(run);

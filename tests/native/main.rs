@@ -8,6 +8,20 @@
     reason = "a panic fails the test"
 )]
 
+/// Makes a test of each case of the suite, in the network that `net` of the module around gives.
+macro_rules! run {
+    ($module:ident: $($case:ident,)*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $case() {
+                    crate::block_on(async { crate::suite::$module::$case(&super::net().await).await });
+                }
+            )*
+        }
+    };
+}
+
 mod addresses;
 mod blocked;
 mod broken;

@@ -123,17 +123,5 @@ async fn sink(client: &Client) {
     }
 }
 
-macro_rules! run {
-    ($module:ident: $($case:ident,)*) => {
-        mod $module {
-            $(
-                #[test]
-                fn $case() {
-                    crate::block_on(async { crate::suite::$module::$case(&super::net().await).await });
-                }
-            )*
-        }
-    };
-}
 crate::suite::for_every_transport!(run);
 crate::suite::for_transports_with_a_task!(run);

@@ -116,18 +116,6 @@ pub(crate) async fn net_of(issuer: &Issuer) -> TlsNet {
     TlsNet { port, tls: issuer.trusted() }
 }
 
-macro_rules! run {
-    ($module:ident: $($case:ident,)*) => {
-        mod $module {
-            $(
-                #[test]
-                fn $case() {
-                    crate::block_on(async { crate::suite::$module::$case(&super::net().await).await });
-                }
-            )*
-        }
-    };
-}
 crate::suite::for_every_transport!(run);
 crate::suite::for_transports_with_a_task!(run);
 

@@ -84,20 +84,17 @@ fn net() -> TcpNet {
     TcpNet { port: server().plain }
 }
 
-macro_rules! run {
-    ($module:ident: $($case:ident,)*) => {
-        mod $module {
-            $(
-                #[test]
-                fn $case() {
-                    crate::block_on(crate::suite::$module::$case(&super::net()));
-                }
-            )*
-        }
-    };
+/// The suite, which waits for its network.
+mod whole_suite {
+    use crate::TcpNet;
+
+    fn net() -> impl Future<Output = TcpNet> {
+        core::future::ready(super::net())
+    }
+
+    crate::suite::for_every_transport!(run);
+    crate::suite::for_transports_with_a_task!(run);
 }
-crate::suite::for_every_transport!(run);
-crate::suite::for_transports_with_a_task!(run);
 
 #[test]
 fn b29_long_messages_arrive_at_ws_in_fragments_and_come_back() {
