@@ -120,3 +120,15 @@ export function checkAmount(name: string, value: number | undefined, fallback: n
 export function checkMilliseconds(name: string, value: number | undefined, fallback: number): number {
   return Math.min(checkAmount(name, value, fallback), 0x7fffffff);
 }
+
+/**
+ * A share of 0 to 1/4; default 1/16.
+ *
+ * @throws {@link TidegateError} with the code `option`: another number, or none.
+ */
+export function checkShare(share = 1 / 16): number {
+  if (!(share >= 0 && share <= 1 / 4)) {
+    throw new TidegateError("option", `guaranteedShare is ${String(share)}; give 0 to 1/4`);
+  }
+  return share;
+}

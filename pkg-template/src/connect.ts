@@ -1,6 +1,6 @@
 /** From an address to an open socket: checks, the race of handshake and wasm, deadline, abort. */
 
-import { checkAmount, checkCloseCode, checkMilliseconds, checkProtocols, resolveAddress } from "./address.js";
+import { checkAmount, checkCloseCode, checkMilliseconds, checkProtocols, checkShare, resolveAddress } from "./address.js";
 import type { Codec } from "./codec.js";
 import type { Host, SocketEvent, WasmSource, WebSocketLike } from "./core.js";
 import type { Message, Sendable } from "./data.js";
@@ -29,12 +29,36 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
   /** Where the wasm comes from, if not from beside this package. Only the first connect counts. */
   wasm?: WasmSource | undefined;
   /**
-   * Most bytes queued for sending. Default 16 MiB; 0: no bound. A larger message is taken when the
-   * queue is empty.
+   * Most bytes of one priority queued for sending. Default 16 MiB; 0: no bound. A larger message is taken when
+   * nothing else of its priority is queued.
    */
   maxSendBytes?: number | undefined;
-  /** Most messages queued for sending. Default 65,536; 0: no bound. */
+  /** Most messages of one priority queued for sending. Default 65,536; 0: no bound; never above 16,777,216. */
   maxSendMessages?: number | undefined;
+  /** Most bytes of one flow queued for sending. Default 0: no bound. */
+  maxFlowBytes?: number | undefined;
+  /** Most messages of one flow queued for sending. Default 0: no bound. */
+  maxFlowMessages?: number | undefined;
+  /**
+   * What each priority below urgent is guaranteed of all bytes while it has something to send. Default 1/16,
+   * at most 1/4; 0 lets a higher priority starve the lower ones.
+   */
+  guaranteedShare?: number | undefined;
+  /**
+   * How many bytes may stand in the browser's own buffer on a slow link, besides one urgent message; a message
+   * larger than that is handed over when nothing stands there. Default 65,536. On fast links it grows by
+   * itself, up to 16 MiB.
+   *
+   * What the browser has been given nothing overtakes, so that this and what it hides (about a megabyte at
+   * 2 MB/s) are what an urgent message waits behind. Less makes little difference; it slows fast links down.
+   */
+  budgetBytes?: number | undefined;
+  /**
+   * Most bytes to hand over to the browser in a second. Default 0: no bound. A little less than what the link is
+   * known to take keeps even the buffers empty that the browser hides. Urgent messages do not wait for it, but
+   * are counted.
+   */
+  maxBytesPerSecond?: number | undefined;
   /**
    * Most bytes received and not yet taken. Default 64 MiB; 0: no bound. What does not fit closes the
    * connection with `overflowCode`. Text counts by its length in UTF-16 units, as `String` does.
@@ -50,6 +74,8 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
 const BOUNDS = {
   maxSendBytes: 16 << 20,
   maxSendMessages: 65_536,
+  maxFlowBytes: 0,
+  maxFlowMessages: 0,
   maxReceiveBytes: 64 << 20,
   maxReceiveMessages: 65_536,
 };
@@ -98,10 +124,15 @@ function open<In, Out>(
     const address = resolveAddress(url);
     const protocols = checkProtocols(options.protocols);
     const within = checkMilliseconds("within", options.within, 75_000);
-    const bounds = Object.entries(BOUNDS).map(([name, fallback]) =>
+    const numbers = Object.entries(BOUNDS).map(([name, fallback]) =>
       checkAmount(name, options[name as keyof typeof BOUNDS], fallback),
     );
-    const overflowCode = checkCloseCode(options.overflowCode ?? 4009);
+    numbers.push(
+      checkCloseCode(options.overflowCode ?? 4009),
+      checkShare(options.guaranteedShare),
+      checkAmount("budgetBytes", options.budgetBytes, 65_536),
+      checkAmount("maxBytesPerSecond", options.maxBytesPerSecond, 0),
+    );
     const unknownType = (): TidegateError =>
       new TidegateError("option", `binaryType "${binaryType}" is not known; give "arraybuffer" or "blob"`);
     if (binaryType !== "arraybuffer" && binaryType !== "blob") throw unknownType();
@@ -181,9 +212,8 @@ function open<In, Out>(
         raw,
         early,
         codec,
-        bounds: [...bounds, overflowCode],
         // At least 1, since 0 means no deadline.
-        connectMs: within && Math.max(1, Math.ceil(deadline - performance.now())),
+        options: [within && Math.max(1, Math.ceil(deadline - performance.now())), ...numbers],
         opened() {
           isOpen = true;
           arrive();

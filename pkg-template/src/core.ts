@@ -30,6 +30,8 @@ export interface WebSocketLike {
 
 /** What wasm calls. It may be called back from any of these. Values stand in numbered slots. */
 export interface WasmHost {
+  /** {@link Options} by index. */
+  option(index: number): number;
   /** Gives the value of a slot to the socket; false if that throws. */
   transmit(slot: number): boolean;
   /** Closes the socket; `code` 0: without one. */
@@ -40,7 +42,9 @@ export interface WasmHost {
   read(id: number, slot: number, start: number, end: number): void;
   /** Forgets the value of a slot. */
   release(slot: number): void;
-  /** Calls `WasmCore.timer` after that time; below 0: never. */
+  /** The socket's `bufferedAmount`, 0 where it has none. */
+  amount(): number;
+  /** Calls `WasmCore.timer` after that time, with 0 in the next task; below 0: never. */
   setTimer(milliseconds: number): void;
   opened(): void;
   readable(): void;
@@ -66,7 +70,15 @@ export interface WasmCore {
   fetched(id: number, slot: number, bytes: number): void;
   timer(): void;
   /** As {@link Core.send}; with -1 and -2 the slot stays the caller's. */
-  send(slot: number, kind: number, bytes: number): number;
+  send(
+    slot: number,
+    kind: number,
+    bytes: number,
+    priority: number,
+    flow: number,
+    deadlineMs: number,
+    replaces: number,
+  ): number;
   cancel(ticket: number): void;
   /** The slot of the next message, which is then the caller's; below 0: none. */
   take(): number;
@@ -78,11 +90,7 @@ export interface WasmCore {
 }
 
 /** {@link WasmCore} as a constructor. */
-export type WasmConstructor = new (
-  host: WasmHost,
-  connectMs: number,
-  ...bounds: [number, number, number, number, number]
-) => WasmCore;
+export type WasmConstructor = new (host: WasmHost) => WasmCore;
 
 /** What the facade is told. It may call back from any of these. */
 export interface Sink {
@@ -111,9 +119,12 @@ export interface Sink {
 export interface Core {
   /**
    * 0: handed to the socket; above 0: queued under this number; -1: full; -2: closing or closed;
-   * -3: the socket has refused it.
+   * -3: the socket has refused it; -4: its deadline has passed.
+   *
+   * `priority` is an index into `PRIORITIES`, `flow` a small number, `deadlineMs` below 0 is none; `replaces` is
+   * the number of the message whose newer value this is, or 0.
    */
-  send(data: Parcel["data"], kind: Parcel["kind"], bytes: number, owned: boolean): number;
+  send(message: Parcel, priority: number, flow: number, deadlineMs: number, replaces: number): number;
   /** Takes a message out of the queue; if it was still there, its outcome comes within this call. */
   cancel(ticket: number): void;
   /** The next message, or undefined. */
@@ -130,18 +141,18 @@ export interface Core {
 }
 
 /**
- * The bounds of the queues, 0 for none: maxSendBytes, maxSendMessages, maxReceiveBytes,
- * maxReceiveMessages; then the overflow code.
+ * What is left of the connect deadline in milliseconds, then the bounds of the queues (0 for none): maxSendBytes,
+ * maxSendMessages, maxFlowBytes, maxFlowMessages, maxReceiveBytes, maxReceiveMessages; then overflowCode,
+ * guaranteedShare, budgetBytes, maxBytesPerSecond.
  */
-export type Bounds = readonly number[];
+export type Options = readonly number[];
 
 /** `Core` as a constructor: takes over `socket` with the events that came before, in order. */
 export type CoreConstructor = new (
   socket: WebSocketLike,
   early: SocketEvent[],
   sink: Sink,
-  connectMs: number,
-  ...bounds: Bounds
+  options: Options,
 ) => Core;
 
 /** What a package entry provides: the wasm's class, and the way to load it on this host. */

@@ -3,7 +3,16 @@
  * number only. Nothing but numbers crosses the border.
  */
 
-import type { Bounds, Core, CoreConstructor, Sink, SocketEvent, WasmConstructor, WasmCore, WebSocketLike } from "./core.js";
+import type {
+  Core,
+  CoreConstructor,
+  Options,
+  Sink,
+  SocketEvent,
+  WasmConstructor,
+  WasmCore,
+  WebSocketLike,
+} from "./core.js";
 import { bytesOf, type Parcel } from "./data.js";
 
 /** `error` says nothing that `close` does not, but `ws` kills the process over one that nobody hears. */
@@ -25,6 +34,21 @@ export function letGo(raw: WebSocketLike, listener: (event: SocketEvent) => void
   } catch {
     // A foreign socket; there is nothing more to be done about it.
   }
+}
+
+let channel: MessageChannel | undefined;
+const hops: (() => void)[] = [];
+
+/** Runs `step` in the next task. */
+function hop(step: () => void): void {
+  if (!channel) {
+    channel = new MessageChannel();
+    channel.port1.onmessage = () => hops.shift()?.();
+    // Node's only: a port that is listened to keeps the process alive.
+    (channel.port1 as { unref?(): void }).unref?.();
+  }
+  hops.push(step);
+  channel.port2.postMessage(0);
 }
 
 /** Values under numbers, which are used again. */
@@ -76,12 +100,13 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
     #timer: ReturnType<typeof setTimeout> | undefined;
     readonly #listener = (event: SocketEvent): void => this.#hear(event);
 
-    constructor(raw: WebSocketLike, early: SocketEvent[], sink: Sink, connectMs: number, ...bounds: Bounds) {
+    constructor(raw: WebSocketLike, early: SocketEvent[], sink: Sink, options: Options) {
       this.#raw = raw;
       this.#copies = !!globalThis.WebSocket && raw instanceof WebSocket;
       const slots = this.#slots;
       this.#wasm = new Wasm(
         {
+          option: (index) => options[index]!,
           transmit: (slot) => {
             // While it closes, a browser takes everything and sends nothing.
             if (raw.readyState > 1) return false;
@@ -103,9 +128,13 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
           detach: () => letGo(raw, this.#listener),
           read: (id, slot, start, end) => this.#read(id, slots.get(slot) as Blob, start, end),
           release: (slot) => void slots.take(slot),
+          amount: () => raw.bufferedAmount ?? 0,
           setTimer: (milliseconds) => {
             clearTimeout(this.#timer);
-            if (milliseconds >= 0) this.#timer = setTimeout(() => this.#wasm?.timer(), milliseconds);
+            const fire = (): void => this.#wasm?.timer();
+            // A timer has a floor of 4 ms when one sets the next, and of a second in a hidden page.
+            if (!milliseconds) hop(fire);
+            else if (milliseconds > 0) this.#timer = setTimeout(fire, milliseconds);
           },
           opened: sink.opened,
           readable: sink.readable,
@@ -113,26 +142,25 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
           outcome: sink.outcome,
           ended: (code, wasClean, ...rest) => sink.closed(code, this.#received, wasClean, ...rest),
         },
-        connectMs,
-        ...(bounds as [number, number, number, number, number]),
       );
       for (const type of EVENTS) raw.addEventListener(type, this.#listener);
       for (const event of early) this.#hear(event);
     }
 
-    send(data: Parcel["data"], kind: Parcel["kind"], bytes: number, owned: boolean): number {
+    send(message: Parcel, priority: number, flow: number, deadlineMs: number, replaces: number): number {
       // It would be refused below, and counted as unsent though the caller has it back.
       if (this.#raw.readyState > 1) return -2;
       // A browser copies when it is given the bytes. Others may look at them later: `ws` compresses so.
-      if (kind === 1 && !owned && !this.#copies) {
+      let { kind, data, owned } = message;
+      if (!this.#copies && !owned) {
         data = bytesOf(data as ArrayBuffer).slice();
         owned = true;
       }
       const slot = this.#slots.put(data);
-      const number = this.#wasm!.send(slot, kind, bytes);
+      const number = this.#wasm!.send(slot, kind, message.bytes, priority, flow, deadlineMs, replaces);
       if (number === -1 || number === -2) this.#slots.take(slot);
       // Sending has been tried. What still waits is copied, and only that: the caller may change it.
-      else if (number > 0 && kind === 1 && !owned) this.#slots.replace(slot, bytesOf(data as ArrayBuffer).slice());
+      else if (number > 0 && !owned) this.#slots.replace(slot, bytesOf(data as ArrayBuffer).slice());
       return number;
     }
 

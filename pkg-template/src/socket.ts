@@ -3,7 +3,7 @@
 
 import { checkCloseCode, checkCloseReason, checkMilliseconds } from "./address.js";
 import type { Codec } from "./codec.js";
-import type { Bounds, Core, CoreConstructor, SocketEvent, WebSocketLike } from "./core.js";
+import type { Core, CoreConstructor, Options, SocketEvent, WebSocketLike } from "./core.js";
 import { parcel, snapshot, transfer, type Message, type Parcel, type Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
 import { CAUSES, OUTCOMES, Ticket, type Closed, type Outcome } from "./ticket.js";
@@ -11,8 +11,36 @@ import { CAUSES, OUTCOMES, Ticket, type Closed, type Outcome } from "./ticket.js
 /** Default deadline of {@link Socket.close} and {@link Socket.end}, in milliseconds. */
 const CLOSE_WITHIN = 10_000;
 
+/** How urgent a message is. */
+export type Priority = (typeof PRIORITIES)[number];
+
+/** The highest first, in the order of the wasm's numbers. */
+const PRIORITIES = ["urgent", "normal", "bulk", "background"] as const;
+
 /** Options of {@link Socket.trySend}. */
 export interface TrySendOptions {
+  /**
+   * `"urgent"` goes before everything else, `"bulk"` is for large and patient messages such as uploads,
+   * `"background"` goes when nothing else wants to. Default `"normal"`. Each lower one that has something to
+   * send gets a sixteenth of what goes out none the less. What the browser has been given already nothing
+   * overtakes.
+   */
+  priority?: Priority | undefined;
+  /**
+   * A name. Messages of one flow and priority keep their order; the flows of a priority share it evenly, by
+   * bytes. The server does not see them. Default: the one without a name.
+   */
+  flow?: string | undefined;
+  /**
+   * A key, of which this is the newest value: a queued message of the same key is dropped (`superseded`), and
+   * this one takes its place in the queue. With another priority or flow it goes to the end of its own.
+   */
+  latest?: string | undefined;
+  /**
+   * Milliseconds that the message is worth sending: if it has not left the queue by then, it never does
+   * (`expired`). 0 has passed at once. Default none.
+   */
+  deadline?: number | undefined;
   /**
    * Detaches the buffer that is sent (for a view: the one below it) instead of keeping a copy
    * while it is queued. Default false. Without effect on text, Blobs and shared memory.
@@ -22,7 +50,7 @@ export interface TrySendOptions {
 
 /** Options of {@link Socket.send}. */
 export interface SendOptions extends TrySendOptions {
-  /** Ends the wait for room. Without effect once the message is queued; {@link Ticket.cancel} is for that. */
+  /** Ends the wait for room, or takes the message out of the queue while it is there. */
   signal?: AbortSignal | undefined;
 }
 
@@ -40,9 +68,30 @@ export interface EndOptions {
   within?: number | undefined;
 }
 
+/** How a message is sent, checked. */
+interface Way {
+  /** An index into `PRIORITIES`. */
+  readonly priority: number;
+  readonly flow: string | undefined;
+  readonly latest: string | undefined;
+  /** When its deadline is, by `performance.now`. */
+  readonly due: number | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** That of a plain `send`. */
+const PLAIN: Way = { priority: 1, flow: undefined, latest: undefined, due: undefined, signal: undefined };
+
+/** A flow that has something queued. */
+interface Flow {
+  readonly number: number;
+  queued: number;
+}
+
 /** A `send` that waits for room. */
 interface Waiting {
   readonly message: Parcel;
+  readonly way: Way;
   readonly resolve: (ticket: Ticket) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -62,9 +111,7 @@ export interface Opening<In, Out> {
   readonly raw: WebSocketLike;
   /** Events recorded since the socket was made, in order. */
   readonly early: SocketEvent[];
-  /** What is left of the connect deadline, 0 for none. */
-  readonly connectMs: number;
-  readonly bounds: Bounds;
+  readonly options: Options;
   readonly codec: Codec<In, Out> | undefined;
   /** Called once when open; perhaps before {@link adopt} has returned. */
   opened(): void;
@@ -103,7 +150,13 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
   #final: Closed | undefined;
   /** Tickets of queued messages by number; a bare outcome if it came before `send` had returned. */
   readonly #tickets = new Map<number, Ticket | Outcome>();
-  readonly #waiting = new Set<Waiting>();
+  /** A line for each priority and flow, so that an upload that waits keeps nobody else waiting. */
+  readonly #lines = new Map<number | string, Set<Waiting>>();
+  /** Numbers for the names of flows that have something queued; 0 is the flow without a name. */
+  readonly #flows = new Map<string, Flow>();
+  readonly #freeFlows: number[] = [];
+  /** The number of the newest queued message of each key. */
+  readonly #newest = new Map<string, number>();
   /** The one read that waits. */
   #reader: Reader | undefined;
 
@@ -112,7 +165,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
     abort = (socket) => socket.#core?.abort();
   }
 
-  private constructor({ Core, raw, early, connectMs, bounds, codec, opened, closed }: Opening<In, Out>) {
+  private constructor({ Core, raw, early, options, codec, opened, closed }: Opening<In, Out>) {
     this.#raw = raw;
     this.#codec = codec;
     let settle: (closed: Closed) => void;
@@ -142,8 +195,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
           queueMicrotask(() => this.#release());
         },
       },
-      connectMs,
-      ...bounds,
+      options,
     );
   }
 
@@ -185,14 +237,15 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
    * `close`, `end` or the end), `aborted` (by `signal`, while waiting), `unsupported`, `detached`,
    * `encode`.
    */
-  send(data: Out, { signal, transfer: moved }: SendOptions = {}): Promise<Ticket> {
+  send(data: Out, options?: SendOptions): Promise<Ticket> {
     try {
       const message = this.#encode(data);
-      if (signal?.aborted) throw aborted(signal, { data: message.data });
+      const way = options ? chosen(options) : PLAIN;
+      if (way.signal?.aborted) throw aborted(way.signal, { data: message.data });
       // A closed connection leaves the caller's buffer alone.
-      if (moved && !this.#stopped) transfer(message);
-      const ticket = this.#waiting.size ? undefined : this.#offer(message);
-      return ticket ? Promise.resolve(ticket) : this.#wait(message, signal);
+      if (options?.transfer && !this.#stopped) transfer(message);
+      const ticket = this.#mustWait(way) ? undefined : this.#offer(message, way);
+      return ticket ? Promise.resolve(ticket) : this.#wait(message, way);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -205,10 +258,11 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
    *
    * @throws {@link TidegateError} with the codes of {@link send}, but for `aborted`.
    */
-  trySend(data: Out, { transfer: moved }: TrySendOptions = {}): Ticket | undefined {
+  trySend(data: Out, options?: TrySendOptions): Ticket | undefined {
     const message = this.#encode(data);
-    const ticket = this.#waiting.size ? undefined : this.#offer(message);
-    if (ticket && moved) {
+    const way = options ? chosen(options) : PLAIN;
+    const ticket = this.#mustWait(way) ? undefined : this.#offer(message, way);
+    if (ticket && options?.transfer) {
       try {
         transfer(message);
       } catch {
@@ -327,16 +381,58 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
   }
 
   /** Gives `message` to the wasm: its ticket, `undefined` if there is no room; throws if closed. */
-  #offer({ data, kind, bytes, owned }: Parcel): Ticket | undefined {
-    const number = this.#stopped ? -2 : this.#core!.send(data, kind, bytes, owned);
-    if (!number) return new Ticket("handedOver");
-    if (number === -1) return undefined;
-    if (number < 0) throw refused(data);
-    const ticket = new Ticket(undefined, () => this.#core?.cancel(number));
+  #offer(message: Parcel, way: Way): Ticket | undefined {
+    if (this.#stopped) throw refused(message.data);
+    const { priority, latest, due, signal } = way;
+    const flow = way.flow === undefined ? undefined : this.#flow(way.flow);
+    const number = this.#core!.send(
+      message,
+      priority,
+      flow?.number ?? 0,
+      due === undefined ? -1 : Math.max(0, due - performance.now()),
+      latest === undefined ? 0 : (this.#newest.get(latest) ?? 0),
+    );
+    if (number <= 0) {
+      if (flow) this.#leaveFlow(way.flow!, flow);
+      if (!number) return new Ticket("handedOver");
+      if (number === -1) return undefined;
+      if (number === -4) return new Ticket("expired");
+      throw refused(message.data);
+    }
+    const cancel = (): void => this.#core?.cancel(number);
+    let ended;
+    if (way !== PLAIN) {
+      if (flow) flow.queued++;
+      if (latest !== undefined) this.#newest.set(latest, number);
+      signal?.addEventListener("abort", cancel);
+      ended = (): void => {
+        signal?.removeEventListener("abort", cancel);
+        if (latest !== undefined && this.#newest.get(latest) === number) this.#newest.delete(latest);
+        if (flow) {
+          flow.queued--;
+          this.#leaveFlow(way.flow!, flow);
+        }
+      };
+    }
+    const ticket = new Ticket(undefined, cancel, ended);
     const early = this.#tickets.get(number) as Outcome | undefined;
     this.#tickets.set(number, ticket);
     if (early) this.#conclude(number, early);
     return ticket;
+  }
+
+  #flow(name: string): Flow {
+    let flow = this.#flows.get(name);
+    if (!flow) {
+      flow = { number: this.#freeFlows.pop() ?? this.#flows.size + 1, queued: 0 };
+      this.#flows.set(name, flow);
+    }
+    return flow;
+  }
+
+  /** Gives the number of a flow back if nothing is queued in it. */
+  #leaveFlow(name: string, flow: Flow): void {
+    if (!flow.queued && this.#flows.delete(name)) this.#freeFlows.push(flow.number);
   }
 
   #conclude(number: number, outcome: Outcome): void {
@@ -349,15 +445,25 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
     Ticket.settle(ticket, outcome);
   }
 
-  #wait(message: Parcel, signal: AbortSignal | undefined): Promise<Ticket> {
+  /** Whether others wait for the same room already. */
+  #mustWait(way: Way): boolean {
+    return this.#lines.size > 0 && this.#lines.has(lane(way));
+  }
+
+  #wait(message: Parcel, way: Way): Promise<Ticket> {
     snapshot(message);
+    const { signal } = way;
+    const key = lane(way);
     return new Promise((resolve, reject) => {
+      const line = this.#lines.get(key) ?? new Set<Waiting>();
       const leave = (): void => {
-        this.#waiting.delete(waiting);
+        line.delete(waiting);
+        if (!line.size) this.#lines.delete(key);
         signal?.removeEventListener("abort", onAbort);
       };
       const waiting: Waiting = {
         message,
+        way,
         resolve: (ticket) => (leave(), resolve(ticket)),
         reject: (error) => (leave(), reject(error)),
       };
@@ -367,19 +473,21 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
         this.#admit();
       };
       signal?.addEventListener("abort", onAbort);
-      this.#waiting.add(waiting);
+      this.#lines.set(key, line.add(waiting));
     });
   }
 
-  /** Offers the waiting messages in their order until there is no room; the wasm then calls again. */
+  /** Offers what waits, each line in its order, until there is no room for it; the wasm then calls again. */
   #admit(): void {
-    for (const waiting of this.#waiting) {
-      try {
-        const ticket = this.#offer(waiting.message);
-        if (!ticket) return;
-        waiting.resolve(ticket);
-      } catch (error) {
-        waiting.reject(error);
+    for (const line of this.#lines.values()) {
+      for (const { message, way, resolve, reject } of line) {
+        try {
+          const ticket = this.#offer(message, way);
+          if (!ticket) break;
+          resolve(ticket);
+        } catch (error) {
+          reject(error);
+        }
       }
     }
   }
@@ -387,7 +495,9 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
   /** Takes no more messages; those that wait for room were never queued. */
   #stop(): void {
     this.#stopped = true;
-    for (const waiting of this.#waiting) waiting.reject(refused(waiting.message.data));
+    for (const line of this.#lines.values()) {
+      for (const { message, reject } of line) reject(refused(message.data));
+    }
   }
 
   #take(): unknown {
@@ -427,4 +537,24 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
 
 function refused(data: unknown): TidegateError {
   return new TidegateError("closed", "the connection is closed or closing; nothing was sent", { data });
+}
+
+/** Which line a message waits in. */
+function lane({ priority, flow }: Way): number | string {
+  return flow === undefined ? priority : priority + flow;
+}
+
+/**
+ * The options of a message, checked.
+ *
+ * @throws {@link TidegateError} with the code `option`.
+ */
+function chosen({ priority = "normal", flow, latest, deadline = Infinity, signal }: SendOptions): Way {
+  const index = PRIORITIES.indexOf(priority);
+  if (index < 0) {
+    throw new TidegateError("option", `priority is ${String(priority)}; give ${PRIORITIES.join(", ")}`);
+  }
+  if (!(deadline >= 0)) throw new TidegateError("option", `deadline is ${String(deadline)}; give milliseconds`);
+  const due = deadline < Infinity ? performance.now() + deadline : undefined;
+  return { priority: index, flow, latest, due, signal };
 }

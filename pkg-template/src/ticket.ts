@@ -4,10 +4,12 @@
  * The end of one message; each has exactly one.
  *
  * - `handedOver`: given to the socket. Nobody but the peer can say whether it arrived.
- * - `cancelled`: by {@link Ticket.cancel}.
+ * - `cancelled`: by {@link Ticket.cancel} or the signal given to `send`.
  * - `unsent`: the connection ended first; it was never given to the socket.
  * - `unknown`: the connection ended while it was under way.
  * - `unreadable`: a Blob whose content could not be read, such as a file that has gone.
+ * - `expired`: its deadline passed while it was queued; nothing of it was sent.
+ * - `superseded`: a newer message of the same `latest` key came while it was queued; nothing of it was sent.
  */
 export type Outcome = (typeof OUTCOMES)[number];
 
@@ -18,6 +20,8 @@ export const OUTCOMES = [
   "unsent",
   "unknown",
   "unreadable",
+  "expired",
+  "superseded",
 ] as const;
 
 /**
@@ -68,17 +72,20 @@ export class Ticket {
   #promise: Promise<Outcome> | undefined;
   #resolve: ((outcome: Outcome) => void) | undefined;
   #cancel: (() => void) | undefined;
+  #ended: (() => void) | undefined;
 
-  /** Made by `send`. @internal */
-  constructor(outcome: Outcome | undefined, cancel?: () => void) {
+  /** Made by `send`; `ended` is called once the outcome is known. @internal */
+  constructor(outcome: Outcome | undefined, cancel?: () => void, ended?: () => void) {
     this.#outcome = outcome;
     this.#cancel = cancel;
+    this.#ended = ended;
   }
 
   /** Notes the outcome of `ticket`; its promise is made only when somebody asks for it. @internal */
   static settle(ticket: Ticket, outcome: Outcome): void {
     ticket.#outcome = outcome;
     ticket.#cancel = undefined;
+    ticket.#ended?.();
     ticket.#resolve?.(outcome);
   }
 

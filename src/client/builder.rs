@@ -7,8 +7,10 @@ use super::close::{self, CloseOptions};
 use super::error::ConnectError;
 use super::wait::Wait;
 use super::{Client, address};
-use crate::driver::Hub;
-use crate::proto::{CloseCause, Closed, RecvLimits, SendLimits};
+use crate::driver::hub::Now;
+use crate::driver::{DriverConfig, Hub};
+use crate::proto::{CloseCause, Closed, GateConfig, QueueConfig, RecvLimits, SendLimits};
+use crate::time::Clock;
 
 /// How binary messages arrive, as WHATWG `binaryType`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,6 +36,8 @@ pub struct ClientBuilder {
     pub(crate) send: SendLimits,
     pub(crate) receive: RecvLimits,
     pub(crate) close: CloseOptions,
+    queue: QueueConfig,
+    gate: GateConfig,
     #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
     pub(super) host: super::native::HostOptions,
 }
@@ -49,6 +53,8 @@ impl ClientBuilder {
             send: SendLimits::default(),
             receive: RecvLimits::default(),
             close: CloseOptions::default(),
+            queue: QueueConfig::default(),
+            gate: GateConfig::default(),
             #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
             host: super::native::HostOptions::default(),
         }
@@ -85,6 +91,37 @@ impl ClientBuilder {
     /// Bounds of the send queue. Default 16 MiB and 65,536 messages.
     pub fn send_limits(mut self, limits: SendLimits) -> Self {
         self.send = limits;
+        self
+    }
+
+    /// What each priority below urgent is guaranteed while it has something to send, in 256ths of all bytes.
+    /// Default 16, a sixteenth; at most 64. 0 lets a higher priority starve the lower ones.
+    pub fn guaranteed_share(mut self, share: u8) -> Self {
+        self.queue = QueueConfig { share };
+        self
+    }
+
+    /// How much may stand in the browser's own buffer (`bufferedAmount`) on a slow link, in bytes, besides one
+    /// urgent message; a message larger than that is handed over when nothing stands there. Default 64 KiB,
+    /// at least 1. On fast links it grows by itself, up to 16 MiB.
+    ///
+    /// What the browser has been given nothing overtakes, so that this and what it hides (about a megabyte at
+    /// 2 MB/s) are what an urgent message waits behind. Less makes little difference; it slows fast links down.
+    ///
+    /// Only in browsers: on the host the connection waits for the stream.
+    pub fn budget_bytes(mut self, budget: u64) -> Self {
+        self.gate.budget_bytes = budget;
+        self
+    }
+
+    /// Most bytes to hand over to the browser in a second; `None` for no bound. Default none.
+    ///
+    /// A little less than what the link is known to take keeps even the buffers empty that the browser hides.
+    /// Urgent messages do not wait for it, but are counted.
+    ///
+    /// Only in browsers.
+    pub fn max_bytes_per_second(mut self, rate: impl Into<Option<u64>>) -> Self {
+        self.gate.max_bytes_per_second = rate.into();
         self
     }
 
@@ -130,20 +167,26 @@ impl ClientBuilder {
         close::check_code(self.receive.overflow_code).map_err(ConnectError::OverflowCode)
     }
 
-    /// The hub of a new connection, with the deadline to use.
+    /// The hub of a new connection, and how it is to be driven.
     pub(crate) fn hub(
         &self,
+        clock: impl Clock + Send + Sync + 'static,
         kick: Option<fn(&Hub)>,
         connect_within: Duration,
-    ) -> (Arc<Hub>, Option<Duration>) {
-        let hub = Hub::new(self.send, self.receive, kick);
-        (hub, self.connect_within.unwrap_or(Some(connect_within)))
+    ) -> (Arc<Hub>, DriverConfig) {
+        let config = DriverConfig {
+            connect_within: self.connect_within.unwrap_or(Some(connect_within)),
+            peer_close_within: self.close.deadline(),
+            queue: self.queue,
+            gate: self.gate,
+        };
+        (Hub::new(self.send, self.receive, Now::of(clock), kick), config)
     }
 
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     fn start(&self) -> Result<Client, ConnectError> {
         use crate::driver::web;
-        use crate::platform::web::base_url;
+        use crate::platform::web::{WebClock, base_url};
         use crate::transport::web_socket::WebSocketTransport;
 
         let parse = |url: &str, base: Option<&str>| {
@@ -155,7 +198,7 @@ impl ClientBuilder {
         };
         let base = self.base.clone().or_else(base_url);
         let url = address::resolve(&self.url, base.as_deref(), parse).map_err(ConnectError::Url)?;
-        let (hub, deadline) = self.hub(Some(web::kick), Duration::from_secs(75));
+        let (hub, config) = self.hub(WebClock, Some(web::kick), Duration::from_secs(75));
         let binary_type = match self.binary_type {
             BinaryType::ArrayBuffer => web_sys::BinaryType::Arraybuffer,
             BinaryType::Blob => web_sys::BinaryType::Blob,
@@ -165,7 +208,7 @@ impl ClientBuilder {
         #[cfg(target_feature = "atomics")]
         web::spawn_waker_task(&hub);
         let client = Client::new(&hub, &url, self.close.clone());
-        web::start(hub, transport, deadline).pump();
+        web::start(hub, transport, config).pump();
         Ok(client)
     }
 

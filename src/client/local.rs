@@ -7,9 +7,9 @@ use js_sys::{ArrayBuffer, JsString, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use super::close::CloseOptions;
-use crate::driver::Hub;
 use crate::driver::hub::NoRoom;
 use crate::driver::web::{self, WebDriver};
+use crate::driver::{Hub, SendOptions};
 use crate::proto::HostedKind;
 use crate::transport::Transport;
 
@@ -79,11 +79,24 @@ impl LocalClient {
     ///
     /// [`LocalSendError`]; nothing was taken.
     pub fn try_send(&self, value: &JsValue) -> Result<super::Ticket, LocalSendError> {
+        self.try_send_with(value, SendOptions::new())
+    }
+
+    /// As [`try_send`](Self::try_send), with a priority, a flow, a deadline, or as the latest value of a key.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_with(
+        &self,
+        value: &JsValue,
+        options: SendOptions,
+    ) -> Result<super::Ticket, LocalSendError> {
         let (kind, bytes) = classify(value)?;
         let transport = self.driver.core.transport();
         let payload = transport.keep(value.clone(), kind, bytes);
         let slot = payload.slot();
-        match self.hub().try_send(payload) {
+        match self.hub().try_send(self.hub().outgoing(payload, options)) {
             Ok(id) => {
                 let ticket = super::Ticket::new(self.hub(), id);
                 // Sending has already been tried. What is still pending has to wait, and only that
@@ -124,16 +137,14 @@ impl LocalClient {
     /// `bufferedAmount`. A socket that has none counts as 0.
     #[must_use]
     pub fn buffered_amount(&self) -> u64 {
-        let (_, queued) = self.hub().queued();
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an unsigned long long")]
-        let host = self.driver.core.transport().buffered_amount() as u64;
-        queued.saturating_add(host)
+        let host = self.driver.core.transport().buffered_amount();
+        self.hub().queued().bytes.saturating_add(host)
     }
 
     /// How many messages are queued here.
     #[must_use]
-    pub fn queued_messages(&self) -> u32 {
-        self.hub().queued().0
+    pub fn queued_messages(&self) -> u64 {
+        self.hub().queued().messages
     }
 }
 

@@ -45,6 +45,7 @@ pub use self::sender::{Sender, Sending, Ticket};
 #[cfg(feature = "json")]
 pub use self::typed::{Codec, DecodeError, EncodeError, Typed, TypedReceiver, TypedSendError, TypedSender};
 use self::wait::Wait;
+pub use crate::driver::SendOptions;
 use crate::driver::{Hub, Stage};
 use crate::proto::Closed;
 use crate::transport::TransportError;
@@ -171,6 +172,25 @@ impl Client {
     /// As there.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<Ticket, SendError> {
         self.sender.try_send(message)
+    }
+
+    /// Queues a message with a priority, a flow, a deadline, or as the latest value of a key; see
+    /// [`Sender::send_with`].
+    pub fn send_with(&self, message: impl Into<Message>, options: SendOptions) -> Sending<'_> {
+        self.sender.send_with(message, options)
+    }
+
+    /// As [`send_with`](Self::send_with), if there is room now; see [`Sender::try_send_with`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_send_with(
+        &self,
+        message: impl Into<Message>,
+        options: SendOptions,
+    ) -> Result<Ticket, SendError> {
+        self.sender.try_send_with(message, options)
     }
 
     /// The next message; see [`Receiver::recv`].

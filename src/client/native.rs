@@ -254,13 +254,12 @@ fn run<S: ByteStream + 'static>(
     url: &str,
     connecting: Connecting<S>,
 ) -> Client {
-    let (hub, deadline) = builder.hub(None, Duration::from_secs(15));
+    let clock = HostClock::new();
+    let (hub, config) = builder.hub(clock, None, Duration::from_secs(15));
     hub.wait_for_readers();
     let client = Client::new(&hub, url, builder.close.clone());
-    let clock = HostClock::new();
     let transport = NativeTransport::connecting(connecting, builder.host.transport);
-    let deadlines = [deadline, builder.close.deadline()];
-    let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, deadlines);
+    let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, config);
     runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
     client
 }

@@ -10,7 +10,8 @@ use super::close::{CloseOptions, Closing};
 use super::error::{SendError, SinkError};
 use super::message::Message;
 use crate::driver::hub::NoRoom;
-use crate::driver::{Command, Hub};
+use crate::driver::outbox::Outgoing;
+use crate::driver::{Command, Hub, SendOptions};
 use crate::proto::{Closed, Outcome, Payload, TicketId};
 use crate::transport::TransportError;
 
@@ -40,8 +41,9 @@ impl Sender {
 
     /// Queues a message, when there is room for it; gives a [`Ticket`] for its outcome.
     ///
-    /// Messages leave in the order in which they were queued. A message larger than the queue's
-    /// bound in bytes is taken when the queue is empty. Those who wait for room get it in turn.
+    /// Messages leave in the order in which they were queued, but for [priorities](Self::send_with). A message
+    /// larger than the queue's bound in bytes is taken when nothing else of its priority is queued. Those who
+    /// wait for room get it in turn.
     ///
     /// # Errors
     ///
@@ -54,11 +56,28 @@ impl Sender {
     /// Dropped while it waits, nothing was queued, the message is dropped with it, and whoever
     /// waits next gets the room. Once ready, the message is queued whatever happens to the ticket.
     pub fn send(&self, message: impl Into<Message>) -> Sending<'_> {
-        let (payload, error) = match message.into().into_payload(&self.hub) {
-            Ok(payload) => (Some(payload), None),
+        self.send_with(message, SendOptions::new())
+    }
+
+    /// As [`send`](Self::send), with a priority, a flow, a deadline, or as the latest value of a key.
+    ///
+    /// It waits in line with those of its own priority and flow only, so that a waiting upload keeps no urgent
+    /// message waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send). A deadline that has passed is none: the ticket then says
+    /// [`Outcome::Expired`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_with(&self, message: impl Into<Message>, options: SendOptions) -> Sending<'_> {
+        let (outgoing, error) = match message.into().into_payload(&self.hub) {
+            Ok(payload) => (Some(self.hub.outgoing(payload, options)), None),
             Err(error) => (None, Some(error)),
         };
-        Sending { hub: &self.hub, payload, error, key: None }
+        Sending { hub: &self.hub, outgoing, error, key: None }
     }
 
     /// Queues a message if there is room for it now, though others may be waiting for room.
@@ -68,8 +87,21 @@ impl Sender {
     /// [`SendError::Full`] if there is none, and what [`send`](Self::send) gives; the message is
     /// given back.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<Ticket, SendError> {
+        self.try_send_with(message, SendOptions::new())
+    }
+
+    /// As [`try_send`](Self::try_send), with the options of [`send_with`](Self::send_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_with(
+        &self,
+        message: impl Into<Message>,
+        options: SendOptions,
+    ) -> Result<Ticket, SendError> {
         let payload = message.into().into_payload(&self.hub)?;
-        match self.hub.try_send(payload) {
+        match self.hub.try_send(self.hub.outgoing(payload, options)) {
             Ok(id) => Ok(Ticket::new(&self.hub, id)),
             Err((why, payload)) => Err(refused(why, payload, &self.hub)),
         }
@@ -78,8 +110,7 @@ impl Sender {
     /// How many messages are queued and not handed over, and their size in bytes.
     #[must_use]
     pub fn queued(&self) -> crate::proto::Amount {
-        let (messages, bytes) = self.hub.queued();
-        crate::proto::Amount { messages: u64::from(messages), bytes }
+        self.hub.queued()
     }
 
     /// Sends what is queued, then closes; see [`Client::close`](super::Client::close).
@@ -167,7 +198,7 @@ impl futures_sink::Sink<Message> for Sender {
     /// A message larger than the room that `poll_ready` found is taken none the less.
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SinkError> {
         let payload = message.into_payload(&self.hub).map_err(SinkError::Refused)?;
-        match self.hub.send_now(payload) {
+        match self.hub.send_now(self.hub.outgoing(payload, SendOptions::new())) {
             Ok(id) => {
                 drop(Ticket::new(&self.hub, id));
                 Ok(())
@@ -209,8 +240,9 @@ fn refused(why: NoRoom, payload: Payload, hub: &Arc<Hub>) -> SendError {
 #[must_use = "the message is queued only when this is awaited"]
 pub struct Sending<'a> {
     hub: &'a Arc<Hub>,
-    payload: Option<Payload>,
+    outgoing: Option<Outgoing>,
     error: Option<SendError>,
+    /// The place in the line of those who wait for the same room.
     key: Option<u64>,
 }
 
@@ -222,12 +254,12 @@ impl Future for Sending<'_> {
         if let Some(error) = this.error.take() {
             return Poll::Ready(Err(error));
         }
-        match this.hub.poll_send(&mut this.payload, &mut this.key, cx.waker()) {
+        match this.hub.poll_send(&mut this.outgoing, &mut this.key, cx.waker()) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(id)) => Poll::Ready(Ok(Ticket::new(this.hub, id))),
             Poll::Ready(Err(why)) => {
-                let payload = this.payload.take().expect("polled after it was ready");
-                Poll::Ready(Err(refused(why, payload, this.hub)))
+                let outgoing = this.outgoing.take().expect("polled after it was ready");
+                Poll::Ready(Err(refused(why, outgoing.payload, this.hub)))
             }
         }
     }
@@ -235,10 +267,10 @@ impl Future for Sending<'_> {
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        self.hub.leave_line(&mut self.key);
-        if let Some(payload) = self.payload.take() {
+        if let Some(outgoing) = self.outgoing.take() {
+            self.hub.leave_line(&outgoing.options, &mut self.key);
             // A Blob that was to be sent is released as a Blob.
-            drop(Message::from_payload(payload, self.hub));
+            drop(Message::from_payload(outgoing.payload, self.hub));
         }
     }
 }

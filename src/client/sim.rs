@@ -171,12 +171,11 @@ impl ClientBuilder {
             (inner.link, inner.values.clone())
         };
         let (up, down) = (Pipe::new(link, world.clone()), Pipe::new(link, world.clone()));
-        let (hub, deadline) = self.hub(None, Duration::from_secs(15));
+        let (hub, config) = self.hub(world.clone(), None, Duration::from_secs(15));
         let keep_blobs = (self.binary_type == BinaryType::Blob).then_some(values);
         let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs, self.protocols.clone());
         let client = Client::new(&hub, &self.url, self.close.clone());
-        let driver =
-            Driver::new(HubOutlet::in_task(hub), transport, world.clone(), [deadline, self.close.deadline()]);
+        let driver = Driver::new(HubOutlet::in_task(hub), transport, world.clone(), config);
         sim.executor.spawn(DriverTask::new(driver, WorldTimer::new(world.clone())));
 
         let end = End { up, down };

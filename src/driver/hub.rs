@@ -12,11 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_channel::oneshot;
 
-use super::tickets::Tickets;
+use super::outbox::{Outbox, Outgoing};
+use super::send_options::SendOptions;
 use super::waiters::Waiters;
 use crate::proto::{
-    Class, CloseRequest, Closed, Flow, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot, TicketId,
+    Amount, CloseRequest, Closed, NewMessage, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot,
+    TicketId,
 };
+use crate::time::{Clock, Timestamp};
 use crate::transport::{Incoming, Opened, TransportError};
 
 /// By which the driver answers [`Command::Read`]; `None` if the content could not be read.
@@ -25,8 +28,8 @@ pub(crate) type Reply = oneshot::Sender<Option<Vec<u8>>>;
 /// What a handle asks of the driver.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Send a message for which room was taken.
-    Send { class: Class, flow: Flow, payload: Payload, ticket: Option<TicketId> },
+    /// Send a message for which room was taken, in the place of another that may still be queued.
+    Send { new: NewMessage, replaced: Option<TicketId> },
     /// Take a message out of the queue.
     Cancel(TicketId),
     /// Close, after flushing or not.
@@ -83,7 +86,24 @@ pub(crate) struct Hub {
     /// Makes the driver look into the hub; on the driver's own thread it may run it at once. `None` for a
     /// driver that is a task and is woken.
     kick: Option<fn(&Self)>,
+    /// The driver's clock, from which deadlines are counted.
+    now: Now,
     state: Mutex<State>,
+}
+
+/// A clock that is shared with handles.
+pub(crate) struct Now(Box<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Now {
+    pub(crate) fn of(clock: impl Clock + Send + Sync + 'static) -> Self {
+        Self(Box::new(move || clock.now()))
+    }
+}
+
+impl core::fmt::Debug for Now {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Now")
+    }
 }
 
 #[derive(Debug)]
@@ -91,23 +111,13 @@ struct State {
     stage: Stage,
     commands: Vec<Command>,
     driver: DriverWaker,
-    limits: SendLimits,
-    queued_messages: u32,
-    queued_bytes: u64,
-    /// Those who wait for room in turn. Each is a future that leaves the line when it is dropped.
-    room: Waiters,
-    /// Sinks that wait for room. A sink may be left waiting for ever (its `send` was dropped, it
-    /// was not), so that nobody may have to wait for it.
-    sinks: Waiters,
-    tickets: Tickets,
+    outbox: Outbox,
     received: RecvQueue<Incoming>,
     /// The transport can make the peer wait, so that readers are waited for.
     waits_for_readers: bool,
     readers: Waiters,
     /// Those who wait for the connection to open or to close.
     watchers: Waiters,
-    /// Those who wait for the queue to be empty.
-    flushers: Waiters,
     opened: Opened,
     /// Whether the connection has been open, whatever came after.
     was_open: bool,
@@ -118,8 +128,6 @@ struct State {
     /// Received host values that are held outside.
     values: u32,
     attention: Attention,
-    /// A message was not handed over since a sink was last told so.
-    lost: bool,
 }
 
 /// How the driver is woken.
@@ -133,26 +141,21 @@ struct DriverWaker {
 
 impl Hub {
     /// A hub for one connection with one user.
-    pub(crate) fn new(send: SendLimits, receive: RecvLimits, kick: Option<fn(&Self)>) -> Arc<Self> {
+    pub(crate) fn new(send: SendLimits, receive: RecvLimits, now: Now, kick: Option<fn(&Self)>) -> Arc<Self> {
         Arc::new(Self {
             #[cfg(all(target_family = "wasm", target_os = "unknown"))]
             id: next_id(),
             kick,
+            now,
             state: Mutex::new(State {
                 stage: Stage::Connecting,
                 commands: Vec::new(),
                 driver: DriverWaker::default(),
-                limits: send,
-                queued_messages: 0,
-                queued_bytes: 0,
-                room: Waiters::default(),
-                sinks: Waiters::default(),
-                tickets: Tickets::default(),
+                outbox: Outbox::new(send),
                 received: RecvQueue::new(receive),
                 waits_for_readers: false,
                 readers: Waiters::default(),
                 watchers: Waiters::default(),
-                flushers: Waiters::default(),
                 opened: Opened::default(),
                 was_open: false,
                 failure: None,
@@ -160,7 +163,6 @@ impl Hub {
                 users: 0,
                 values: 0,
                 attention: Attention::Here,
-                lost: false,
             }),
         })
     }
@@ -219,19 +221,24 @@ impl Hub {
         self.lock().failure.clone()
     }
 
-    /// Bytes and messages that were taken and are not handed over yet.
-    pub(crate) fn queued(&self) -> (u32, u64) {
-        let state = self.lock();
-        (state.queued_messages, state.queued_bytes)
+    /// What was taken and is not handed over yet.
+    pub(crate) fn queued(&self) -> Amount {
+        self.lock().outbox.queued()
+    }
+
+    /// A message to send, whose deadline begins now.
+    pub(crate) fn outgoing(&self, payload: Payload, options: SendOptions) -> Outgoing {
+        let due = options.deadline.map(|within| (self.now.0)().saturating_add(within));
+        Outgoing { payload, options, due }
     }
 
     /// Takes room for a message and queues it, if there is room now.
-    pub(crate) fn try_send(&self, payload: Payload) -> Result<TicketId, (NoRoom, Payload)> {
+    pub(crate) fn try_send(&self, outgoing: Outgoing) -> Result<TicketId, (NoRoom, Payload)> {
         let (ticket, driver) = {
             let mut state = self.lock();
-            match state.admit(payload.bytes()) {
-                Ok(()) => (state.queue(payload), state.driver_to_wake()),
-                Err(why) => return Err((why, payload)),
+            match state.admit(&outgoing.options, outgoing.payload.bytes()) {
+                Ok(()) => (state.queue(outgoing), state.driver_to_wake()),
+                Err(why) => return Err((why, outgoing.payload)),
             }
         };
         self.kick(driver);
@@ -239,23 +246,23 @@ impl Hub {
     }
 
     /// Queues a message whatever the bounds say: its sender has found room before.
-    pub(crate) fn send_now(&self, payload: Payload) -> Result<TicketId, (NoRoom, Payload)> {
+    pub(crate) fn send_now(&self, outgoing: Outgoing) -> Result<TicketId, (NoRoom, Payload)> {
         let (ticket, driver) = {
             let mut state = self.lock();
             if state.stage >= Stage::Closing {
-                return Err((NoRoom::Closed, payload));
+                return Err((NoRoom::Closed, outgoing.payload));
             }
-            (state.queue(payload), state.driver_to_wake())
+            (state.queue(outgoing), state.driver_to_wake())
         };
         self.kick(driver);
         Ok(ticket)
     }
 
-    /// As [`try_send`](Self::try_send), in turn with everybody who waits. `key` is the caller's
-    /// place in the line, which it gives back by [`leave_line`](Self::leave_line).
+    /// As [`try_send`](Self::try_send), in turn with everybody who waits for the same room. `key` is the
+    /// caller's place in the line, which it gives back by [`leave_line`](Self::leave_line).
     pub(crate) fn poll_send(
         &self,
-        payload: &mut Option<Payload>,
+        outgoing: &mut Option<Outgoing>,
         key: &mut Option<u64>,
         waker: &Waker,
     ) -> Poll<Result<TicketId, NoRoom>> {
@@ -263,29 +270,24 @@ impl Hub {
         let _displaced;
         let (ticket, next, driver) = {
             let mut state = self.lock();
-            let Some(bytes) = payload.as_ref().map(Payload::bytes) else {
-                return Poll::Ready(Err(NoRoom::Closed));
-            };
-            let admitted = if state.room.is_first(*key) || state.stage >= Stage::Closing {
-                state.admit(bytes)
+            let Some(message) = outgoing.as_ref() else { return Poll::Ready(Err(NoRoom::Closed)) };
+            let admitted = if state.stage >= Stage::Closing || state.outbox.is_first(&message.options, *key) {
+                state.admit(&message.options, message.payload.bytes())
             } else {
                 Err(NoRoom::Full)
             };
-            match admitted {
-                Err(NoRoom::Full) => {
-                    _displaced = state.room.register(key, waker);
-                    return Poll::Pending;
-                }
-                Err(NoRoom::Closed) => {
-                    _displaced = state.room.remove(key);
-                    return Poll::Ready(Err(NoRoom::Closed));
-                }
-                Ok(()) => {}
+            if admitted == Err(NoRoom::Full) {
+                _displaced = state.outbox.wait(&message.options, key, waker);
+                return Poll::Pending;
             }
-            let Some(payload) = payload.take() else { return Poll::Ready(Err(NoRoom::Closed)) };
-            _displaced = state.room.remove(key);
+            let (left, next) = state.outbox.leave(&message.options, key);
+            _displaced = left;
+            if admitted.is_err() {
+                return Poll::Ready(Err(NoRoom::Closed));
+            }
+            let Some(outgoing) = outgoing.take() else { return Poll::Ready(Err(NoRoom::Closed)) };
             // The next in line may fit too.
-            (state.queue(payload), state.room.first(), state.driver_to_wake())
+            (state.queue(outgoing), next, state.driver_to_wake())
         };
         wake(next);
         self.kick(driver);
@@ -297,12 +299,12 @@ impl Hub {
     pub(crate) fn poll_room(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), NoRoom>> {
         let _displaced;
         let mut state = self.lock();
-        let admitted = state.admit(0);
+        let admitted = state.admit(&SendOptions::new(), 0);
         if admitted == Err(NoRoom::Full) {
-            _displaced = state.sinks.register(key, waker);
+            _displaced = state.outbox.sinks.register(key, waker);
             return Poll::Pending;
         }
-        _displaced = state.sinks.remove(key);
+        _displaced = state.outbox.sinks.remove(key);
         Poll::Ready(admitted)
     }
 
@@ -311,30 +313,26 @@ impl Hub {
     pub(crate) fn poll_flushed(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<bool> {
         let _displaced;
         let mut state = self.lock();
-        if state.queued_messages == 0 || state.stage == Stage::Closed {
-            _displaced = state.flushers.remove(key);
-            let lost = state.lost;
-            state.lost &= state.stage >= Stage::Closing;
+        if state.outbox.queued().messages == 0 || state.stage == Stage::Closed {
+            _displaced = state.outbox.flushers.remove(key);
+            let lost = state.outbox.lost;
+            state.outbox.lost &= state.stage >= Stage::Closing;
             return Poll::Ready(!lost);
         }
-        _displaced = state.flushers.register(key, waker);
+        _displaced = state.outbox.flushers.register(key, waker);
         Poll::Pending
     }
 
     /// Whether a message was not handed over.
     pub(crate) fn has_lost(&self) -> bool {
-        self.lock().lost
+        self.lock().outbox.lost
     }
 
     /// Gives up a place among those who wait for room; whoever is next may go.
-    pub(crate) fn leave_line(&self, key: &mut Option<u64>) {
+    pub(crate) fn leave_line(&self, options: &SendOptions, key: &mut Option<u64>) {
         if key.is_some() {
-            let next = {
-                let _displaced;
-                let mut state = self.lock();
-                _displaced = state.room.remove(key);
-                state.room.first()
-            };
+            let (left, next) = self.lock().outbox.leave(options, key);
+            drop(left);
             wake(next);
         }
     }
@@ -342,21 +340,21 @@ impl Hub {
     /// A sink waits for room no more.
     pub(crate) fn leave_sinks(&self, key: &mut Option<u64>) {
         if key.is_some() {
-            let displaced = self.lock().sinks.remove(key);
+            let displaced = self.lock().outbox.sinks.remove(key);
             drop(displaced);
         }
     }
 
     /// The outcome of a message, or a promise to wake.
     pub(crate) fn poll_outcome(&self, ticket: TicketId, waker: Option<&Waker>) -> Poll<Outcome> {
-        let (polled, displaced) = self.lock().tickets.poll(ticket, waker);
+        let (polled, displaced) = self.lock().outbox.tickets.poll(ticket, waker);
         drop(displaced);
         polled
     }
 
     /// Nobody waits for the outcome any more.
     pub(crate) fn detach(&self, ticket: TicketId) {
-        let waiting = self.lock().tickets.close(ticket);
+        let waiting = self.lock().outbox.tickets.close(ticket);
         drop(waiting);
     }
 
@@ -446,7 +444,7 @@ impl Hub {
         if key.is_some() {
             let _displaced;
             let mut state = self.lock();
-            _displaced = state.flushers.remove(key);
+            _displaced = state.outbox.flushers.remove(key);
         }
     }
 
@@ -498,10 +496,10 @@ impl Hub {
 }
 
 impl State {
-    fn admit(&self, bytes: u64) -> Result<(), NoRoom> {
+    fn admit(&mut self, options: &SendOptions, bytes: u64) -> Result<(), NoRoom> {
         if self.stage >= Stage::Closing {
             Err(NoRoom::Closed)
-        } else if self.limits.admit(self.queued_messages, self.queued_bytes, bytes) {
+        } else if self.outbox.admits(options, bytes) {
             Ok(())
         } else {
             Err(NoRoom::Full)
@@ -509,12 +507,9 @@ impl State {
     }
 
     /// Counts a message and leaves it for the driver.
-    fn queue(&mut self, payload: Payload) -> TicketId {
-        self.queued_messages += 1;
-        self.queued_bytes = self.queued_bytes.saturating_add(payload.bytes());
-        let ticket = self.tickets.open();
-        let (class, flow) = (Class::default(), Flow::default());
-        self.commands.push(Command::Send { class, flow, payload, ticket: Some(ticket) });
+    fn queue(&mut self, outgoing: Outgoing) -> TicketId {
+        let (ticket, new, replaced) = self.outbox.take(outgoing);
+        self.commands.push(Command::Send { new, replaced });
         ticket
     }
 

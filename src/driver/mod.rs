@@ -15,7 +15,13 @@
 #[cfg(feature = "client")]
 pub(crate) mod hub;
 #[cfg(feature = "client")]
+mod names;
+#[cfg(feature = "client")]
+pub(crate) mod outbox;
+#[cfg(feature = "client")]
 pub(crate) mod outlet;
+#[cfg(feature = "client")]
+mod send_options;
 #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
 pub(crate) mod task;
 #[cfg(all(test, feature = "client", not(target_family = "wasm")))]
@@ -35,9 +41,14 @@ use core::time::Duration;
 pub(crate) use self::hub::{Command, Hub, Stage};
 #[cfg(feature = "client")]
 pub(crate) use self::outlet::HubOutlet;
+#[cfg(feature = "client")]
+pub use self::send_options::SendOptions;
 use crate::proto::{
-    Class, CloseRequest, Closed, Done, Event, Flow, Output, Payload, Session, SessionConfig, TicketId,
+    CloseRequest, Closed, Done, Event, GateConfig, MessageId, NewMessage, Output, Payload, QueueConfig,
+    Session, SessionConfig,
 };
+#[cfg(feature = "js")]
+use crate::proto::{Flow, Priority};
 use crate::time::{Clock, Timestamp};
 use crate::transport::{FetchToken, Incoming, Transport, TransportEvent};
 
@@ -72,6 +83,18 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     fn abandoned(&self);
 }
 
+/// How a connection is driven.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DriverConfig {
+    /// How long connecting may take.
+    pub(crate) connect_within: Option<Duration>,
+    /// How long the transport may take to end once the peer has closed.
+    #[cfg(feature = "client")]
+    pub(crate) peer_close_within: Option<Duration>,
+    pub(crate) queue: QueueConfig,
+    pub(crate) gate: GateConfig,
+}
+
 /// See the module's page.
 pub(crate) struct Driver<T: Transport, C: Clock, O: Outlet<T>> {
     outlet: O,
@@ -84,15 +107,16 @@ pub(crate) struct Driver<T: Transport, C: Clock, O: Outlet<T>> {
 
 impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     /// A driver over a transport that has begun to connect.
-    /// `deadlines`: of connecting, and of the end of the transport once the peer has closed.
-    pub(crate) fn new(outlet: O, transport: T, clock: C, deadlines: [Option<Duration>; 2]) -> Self {
-        let config = SessionConfig {
-            connect_timeout: deadlines[0],
+    pub(crate) fn new(outlet: O, transport: T, clock: C, config: DriverConfig) -> Self {
+        let session = SessionConfig {
+            connect_timeout: config.connect_within,
             #[cfg(feature = "client")]
-            peer_close_timeout: deadlines[1],
+            peer_close_timeout: config.peer_close_within,
             transport_takes_values: transport.takes_values(),
+            queue: config.queue,
+            gate: transport.takes_all().then_some(config.gate),
         };
-        let session = RefCell::new(Session::new(clock.now(), config));
+        let session = RefCell::new(Session::new(clock.now(), session));
         Self { outlet, transport, clock, session, pumping: Cell::new(false), again: Cell::new(false) }
     }
 
@@ -119,19 +143,23 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     }
 
     /// See [`Session::handle_send`].
-    pub(crate) fn send(
-        &self,
-        class: Class,
-        flow: Flow,
-        payload: Payload,
-        ticket: Option<TicketId>,
-    ) -> Result<(), Payload> {
-        self.session.borrow_mut().handle_send(class, flow, payload, ticket)
+    pub(crate) fn send(&self, new: NewMessage) -> Result<MessageId, Payload> {
+        let mut session = self.session.borrow_mut();
+        if session.wants_time(Some(&new)) {
+            session.handle_time(self.clock.now());
+        }
+        session.handle_send(new)
     }
 
     /// See [`Session::handle_cancel`].
-    pub(crate) fn cancel(&self, ticket: TicketId) {
-        self.session.borrow_mut().handle_cancel(ticket);
+    pub(crate) fn cancel(&self, id: MessageId) {
+        self.session.borrow_mut().handle_cancel(id);
+    }
+
+    /// Class, flow and size of a message that is queued.
+    #[cfg(feature = "js")]
+    pub(crate) fn queued(&self, id: MessageId) -> Option<(Priority, Flow, u64)> {
+        self.session.borrow().queued(id)
     }
 
     /// See [`Session::handle_close`].
@@ -188,6 +216,12 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             // Called from inside: the outer call goes on after its present step.
             self.again.set(true);
             return None;
+        }
+        {
+            let mut session = self.session.borrow_mut();
+            if session.wants_time(None) {
+                session.handle_time(self.clock.now());
+            }
         }
         let deadline = loop {
             self.again.set(false);
@@ -264,6 +298,10 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                     if let Some(done) = done {
                         self.outlet.done(done);
                     }
+                }
+                Output::Look => {
+                    let amount = self.transport.buffered_amount();
+                    self.session.borrow_mut().handle_amount(self.clock.now(), amount);
                 }
                 Output::Fetch { id, slot, range } => self.transport.fetch(slot, range, FetchToken::Send(id)),
                 Output::Release(slot) => self.transport.release(slot),

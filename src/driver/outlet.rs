@@ -4,8 +4,9 @@ use core::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::hub::{Command, Hub, Reply};
+use super::tickets::MessageIds;
 use super::{Driver, Outlet};
-use crate::proto::{Amount, Closed, Done, Outcome};
+use crate::proto::{Amount, Closed, Done, MessageId, Outcome};
 use crate::slab::Slab;
 use crate::time::Clock;
 use crate::transport::{FetchToken, Incoming, Transport, TransportError};
@@ -18,6 +19,7 @@ pub(crate) struct HubOutlet {
     commands: RefCell<Vec<Command>>,
     /// Who waits for the content of a received value.
     replies: RefCell<Slab<Reply>>,
+    ids: RefCell<MessageIds>,
     /// Messages that have left the queue, for the hub to be told of in one go.
     done: RefCell<Vec<Done>>,
     /// What was delivered last has left the receive queue half full.
@@ -33,6 +35,7 @@ impl HubOutlet {
             pauses: false,
             commands: RefCell::default(),
             replies: RefCell::default(),
+            ids: RefCell::default(),
             done: RefCell::default(),
             crowded: Cell::default(),
             rejected: Cell::default(),
@@ -61,17 +64,32 @@ impl HubOutlet {
 
     fn carry_out<T: Transport, C: Clock>(&self, driver: &Driver<T, C, Self>, command: Command) {
         match command {
-            Command::Send { class, flow, payload, ticket } => {
-                let bytes = payload.bytes();
-                if let Err(payload) = driver.send(class, flow, payload, ticket) {
-                    let mut rejected = self.rejected.get();
-                    rejected.add(bytes);
-                    self.rejected.set(rejected);
-                    driver.release(payload.slot());
-                    self.done.borrow_mut().push(Done { ticket, outcome: Outcome::Unsent, bytes });
+            Command::Send { mut new, replaced } => {
+                let (priority, flow, bytes, ticket) =
+                    (new.priority, new.flow, new.payload.bytes(), new.ticket);
+                new.replaces = replaced.and_then(|old| self.ids.borrow().get(old));
+                match driver.send(new) {
+                    Ok(id) => {
+                        if let Some(ticket) = ticket {
+                            self.ids.borrow_mut().insert(ticket, id);
+                        }
+                    }
+                    Err(payload) => {
+                        let mut rejected = self.rejected.get();
+                        rejected.add(bytes);
+                        self.rejected.set(rejected);
+                        driver.release(payload.slot());
+                        let (id, outcome) = (MessageId(0), Outcome::Unsent);
+                        self.done.borrow_mut().push(Done { id, ticket, outcome, bytes, priority, flow });
+                    }
                 }
             }
-            Command::Cancel(ticket) => driver.cancel(ticket),
+            Command::Cancel(ticket) => {
+                let id = self.ids.borrow().get(ticket);
+                if let Some(id) = id {
+                    driver.cancel(id);
+                }
+            }
             Command::Close(request) => driver.close(request),
             Command::End { within, close_within } => driver.end(within, close_within),
             Command::Read { slot, range, reply } => {

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::hub::NoRoom;
-use super::{Command, Driver, Hub, HubOutlet, Stage};
+use super::hub::{NoRoom, Now};
+use super::{Command, Driver, DriverConfig, Hub, HubOutlet, SendOptions, Stage};
 use crate::proto::{
     Amount, CloseCause, CloseRequest, Closed, Hosted, HostedKind, Outcome, Payload, RecvLimits, SendLimits,
     Slot, TicketId, Transmit,
@@ -44,6 +44,15 @@ struct Fake(Rc<Wire>);
 impl Clock for Fake {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.now.get())
+    }
+}
+
+/// The handles' clock, which no test of this file asks.
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::ZERO
     }
 }
 
@@ -102,19 +111,15 @@ type FakeDriver = Driver<Fake, Fake, HubOutlet>;
 fn connecting() -> (FakeDriver, Arc<Hub>, Rc<Wire>) {
     let wire = Rc::new(Wire::default());
     wire.room.set(true);
-    let hub = Hub::new(SendLimits::default(), RecvLimits::default(), None);
+    let hub = Hub::new(SendLimits::default(), RecvLimits::default(), Now::of(Still), None);
     hub.add_user();
     let fake = Fake(wire.clone());
-    (
-        Driver::new(
-            HubOutlet::new(hub.clone()),
-            fake.clone(),
-            fake,
-            [Some(Duration::from_secs(1)), Some(Duration::from_secs(2))],
-        ),
-        hub,
-        wire,
-    )
+    let config = DriverConfig {
+        connect_within: Some(Duration::from_secs(1)),
+        peer_close_within: Some(Duration::from_secs(2)),
+        ..DriverConfig::default()
+    };
+    (Driver::new(HubOutlet::new(hub.clone()), fake.clone(), fake, config), hub, wire)
 }
 
 fn open() -> (FakeDriver, Arc<Hub>, Rc<Wire>) {
@@ -139,8 +144,12 @@ fn keep(wire: &Wire, value: &Rc<str>, kind: HostedKind, bytes: u64) -> Payload {
     Payload::Hosted(Hosted { slot, kind, bytes })
 }
 
+fn try_send(hub: &Hub, payload: Payload) -> Result<TicketId, (NoRoom, Payload)> {
+    hub.try_send(hub.outgoing(payload, SendOptions::new()))
+}
+
 fn send(hub: &Hub, payload: Payload) -> TicketId {
-    hub.try_send(payload).unwrap()
+    try_send(hub, payload).unwrap()
 }
 
 fn outcome(hub: &Hub, ticket: TicketId) -> Option<Outcome> {
@@ -212,7 +221,7 @@ fn b39_what_handles_have_left_before_the_end_is_counted() {
     let closed = closed(&hub).unwrap();
     let amount = |messages, bytes| Amount { messages, bytes };
     assert_eq!((closed.unsent, closed.unknown), (amount(2, 10), amount(1, 4)));
-    assert_eq!((hub.queued(), hub.try_send(text("x")).is_err()), ((0, 0), true));
+    assert_eq!((hub.queued(), try_send(&hub, text("x")).is_err()), (Amount::default(), true));
 }
 
 /// The room that a dying queue makes must not draw in a message that nobody would ever tell of.
@@ -221,7 +230,7 @@ fn b19_no_message_is_taken_once_the_transport_has_ended() {
     let (driver, hub, _) = open();
     driver.handle(ended(1001));
     assert_eq!(hub.stage(), Stage::Closing);
-    assert!(matches!(hub.try_send(text("late")), Err((NoRoom::Closed, _))));
+    assert!(matches!(try_send(&hub, text("late")), Err((NoRoom::Closed, _))));
 }
 
 #[test]
@@ -238,7 +247,7 @@ fn a_dropped_driver_leaves_nobody_waiting() {
     assert_eq!(outcomes, [Some(Outcome::HandedOver), Some(Outcome::Unsent), Some(Outcome::Unsent)]);
     let closed = closed(&hub).unwrap();
     assert_eq!((closed.cause, closed.unsent.messages, closed.unknown.messages), (CloseCause::Aborted, 2, 1));
-    assert!(matches!(hub.try_send(text("x")), Err((NoRoom::Closed, _))));
+    assert!(matches!(try_send(&hub, text("x")), Err((NoRoom::Closed, _))));
     // A question that nobody will answer is dropped, so that its future ends.
     let (reply, mut answer) = futures_channel::oneshot::channel();
     hub.command(Command::Read { slot: crate::proto::Slot(0), range: 0..1, reply });
@@ -283,7 +292,7 @@ fn b38_a_call_from_inside_the_pump_leaves_its_work_to_the_outer_one() {
     impl Wake for Sender {
         fn wake(self: Arc<Self>) {
             if let Some(hub) = self.0.lock().unwrap().take() {
-                hub.try_send(text("from the callback")).unwrap();
+                try_send(&hub, text("from the callback")).unwrap();
             }
         }
     }
@@ -345,11 +354,10 @@ fn b14_an_unknown_type_is_an_item_and_the_connection_goes_on() {
 #[test]
 fn b41_amounts_above_4_gib_do_not_wrap() {
     let (driver, hub, wire) = connecting();
-    let limits = SendLimits::default();
-    assert!(limits.admit(0, 0, 5 << 30) && !limits.admit(1, 5 << 30, 1));
     let blob = keep(&wire, &"".into(), HostedKind::Blob, 5 << 30);
     send(&hub, blob);
-    assert_eq!(hub.queued(), (1, 5 << 30));
+    assert_eq!(hub.queued(), Amount { messages: 1, bytes: 5 << 30 });
+    assert!(matches!(try_send(&hub, text("x")), Err((NoRoom::Full, _))));
     driver.pump();
     wire.push(TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false });
     driver.pump();

@@ -4,11 +4,10 @@
 //! threads) wakes a small task. The npm build has no table, no task and no future.
 
 use core::cell::RefCell;
-use core::time::Duration;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Driver, Hub, HubOutlet};
+use super::{Driver, DriverConfig, Hub, HubOutlet};
 use crate::platform::web::{Timer, WebClock};
 use crate::transport::web_socket::WebSocketTransport;
 
@@ -54,18 +53,14 @@ pub(crate) fn notifier(id: u64) -> Rc<dyn Fn()> {
 }
 
 /// Puts a driver over `transport` into this thread's table and pumps it for the first time.
-pub(crate) fn start(
-    hub: Arc<Hub>,
-    transport: WebSocketTransport,
-    connect_timeout: Option<Duration>,
-) -> Rc<WebDriver> {
+pub(crate) fn start(hub: Arc<Hub>, transport: WebSocketTransport, config: DriverConfig) -> Rc<WebDriver> {
     let id = hub.id;
     let fire: Rc<dyn Fn()> = Rc::new(move || {
         if let Some(driver) = find(id) {
             driver.fire();
         }
     });
-    let core = Driver::new(HubOutlet::new(hub), transport, WebClock, [connect_timeout, None]);
+    let core = Driver::new(HubOutlet::new(hub), transport, WebClock, config);
     let driver = Rc::new(WebDriver { core, timer: Timer::new(fire) });
     DRIVERS.with(|drivers| {
         let mut drivers = drivers.borrow_mut();

@@ -2,13 +2,14 @@
 
 use core::time::Duration;
 
-use crate::proto::{CloseCause, HostedKind, Outcome};
+use crate::proto::{CloseCause, HostedKind, Outcome, Priority};
 
 /// What `Core.send` returns beside a ticket.
 pub(super) const HANDED_OVER: f64 = 0.0;
 pub(super) const FULL: f64 = -1.0;
 pub(super) const CLOSED: f64 = -2.0;
 pub(super) const REFUSED: f64 = -3.0;
+pub(super) const EXPIRED: f64 = -4.0;
 
 pub(super) fn kind(kind: u8) -> HostedKind {
     match kind {
@@ -16,6 +17,10 @@ pub(super) fn kind(kind: u8) -> HostedKind {
         1 => HostedKind::Buffer,
         _ => HostedKind::Blob,
     }
+}
+
+pub(super) fn priority(priority: u8) -> Priority {
+    Priority::ALL.into_iter().nth(priority.into()).unwrap_or_default()
 }
 
 /// A size or count; what is not a number between 0 and 2^53 becomes the nearer end.
@@ -59,6 +64,8 @@ pub(super) fn outcome(outcome: Outcome) -> u8 {
         Outcome::Unsent => 2,
         Outcome::Unknown => 3,
         Outcome::Unreadable => 4,
+        Outcome::Expired => 5,
+        Outcome::Superseded => 6,
     }
 }
 

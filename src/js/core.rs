@@ -1,17 +1,20 @@
 //! The one exported class.
 
 use core::cell::Cell;
+use core::time::Duration;
 
 use wasm_bindgen::prelude::*;
 
-use super::convert::{CLOSED, FULL, HANDED_OVER, REFUSED, bound, bound_u32, count, deadline, kind, number};
+use super::convert::{
+    CLOSED, EXPIRED, FULL, HANDED_OVER, REFUSED, bound, bound_u32, count, deadline, kind, number, priority,
+};
 use super::host::{Host, HostTransport};
 use super::outlet::{FacadeOutlet, Sent};
-use crate::driver::Driver;
+use crate::driver::{Driver, DriverConfig};
 use crate::platform::web::WebClock;
 use crate::proto::{
-    Class, CloseRequest, FetchId, Flow, Hosted, HostedKind, Outcome, Payload, RecvLimits, SendLimits, Slot,
-    TicketId,
+    CloseRequest, FetchId, Flow, GateConfig, Hosted, HostedKind, MessageId, NewMessage, Outcome, Payload,
+    QueueConfig, RecvLimits, SendLimits, Slot,
 };
 use crate::time::{Clock, Timestamp};
 use crate::transport::{FetchToken, Incoming, TransportEvent};
@@ -27,26 +30,30 @@ pub struct Core {
 impl Core {
     /// A connection whose socket is connecting.
     #[wasm_bindgen(constructor)]
-    pub fn new(
-        host: Host,
-        connect_ms: f64,
-        max_send_bytes: f64,
-        max_send_messages: f64,
-        max_receive_bytes: f64,
-        max_receive_messages: f64,
-        overflow_code: u16,
-    ) -> Core {
+    pub fn new(host: Host) -> Core {
+        let option = |index| host.option(index);
         let send = SendLimits {
-            max_queued_bytes: bound(max_send_bytes),
-            max_queued_messages: bound_u32(max_send_messages),
+            max_queued_bytes: bound(option(1)),
+            max_queued_messages: bound_u32(option(2)),
+            max_flow_bytes: bound(option(3)),
+            max_flow_messages: bound_u32(option(4)),
         };
         let receive = RecvLimits {
-            max_queued_bytes: bound(max_receive_bytes),
-            max_queued_messages: bound_u32(max_receive_messages),
-            overflow_code,
+            max_queued_bytes: bound(option(5)),
+            max_queued_messages: bound_u32(option(6)),
+            overflow_code: u16::try_from(count(option(7))).unwrap_or(u16::MAX),
+        };
+        let config = DriverConfig {
+            connect_within: deadline(option(0)),
+            // In 256ths.
+            queue: QueueConfig { share: u8::try_from(count(option(8) * 256.0)).unwrap_or(u8::MAX) },
+            gate: GateConfig {
+                budget_bytes: count(option(9)),
+                max_bytes_per_second: Some(bound(option(10))).filter(|rate| *rate < u64::MAX),
+            },
         };
         let outlet = FacadeOutlet::new(host.clone(), send, receive);
-        let driver = Driver::new(outlet, HostTransport { host }, WebClock, [deadline(connect_ms), None]);
+        let driver = Driver::new(outlet, HostTransport { host }, WebClock, config);
         let core = Core { driver, due: Cell::new(None) };
         core.pump();
         core
@@ -89,25 +96,40 @@ impl Core {
     // What the application wants.
 
     /// Sends the value in `slot`. 0: handed over; a positive ticket: queued; -1: full; -2: closed
-    /// (with both the slot stays the facade's); -3: the socket has refused it.
-    pub fn send(&self, slot: u32, data_kind: u8, bytes: f64) -> f64 {
+    /// (with both the slot stays the facade's); -3: the socket has refused it; -4: its deadline has passed.
+    ///
+    /// `flow` is a small number; `deadline_ms` below 0 is none; `replaces` is the ticket of the message whose
+    /// newer value it is, or 0.
+    #[allow(clippy::too_many_arguments, reason = "numbers cross for less than an object")]
+    pub fn send(
+        &self,
+        slot: u32,
+        data_kind: u8,
+        bytes: f64,
+        class: u8,
+        flow: u32,
+        deadline_ms: f64,
+        replaces: f64,
+    ) -> f64 {
         let outlet = self.driver.outlet();
-        let bytes = count(bytes);
+        let (bytes, priority, flow) = (count(bytes), priority(class), Flow(flow));
         if outlet.is_stopped() {
             return CLOSED;
         }
-        if !outlet.admit(bytes) {
+        let replaces = (replaces > 0.0).then(|| MessageId(count(replaces)));
+        if !outlet.admit(priority, flow, bytes, replaces.and_then(|old| self.driver.queued(old))) {
             return FULL;
         }
         let payload = Payload::Hosted(Hosted { slot: Slot(slot), kind: kind(data_kind), bytes });
-        let sent = outlet.sending(|ticket| {
-            // The session takes messages as long as the outlet is not stopped.
-            let _ = self.driver.send(Class::default(), Flow::default(), payload, Some(ticket));
-            self.pump();
-        });
-        match sent {
-            Sent::Queued(ticket) => number(ticket.0),
+        let deadline = (deadline_ms >= 0.0)
+            .then(|| WebClock.now().saturating_add(Duration::from_micros(count(deadline_ms * 1000.0))));
+        // The session takes messages as long as the outlet is not stopped.
+        let new = NewMessage { priority, flow, payload, deadline, replaces, ticket: None };
+        let Ok(id) = self.driver.send(new) else { return CLOSED };
+        match outlet.sending(id, || self.pump()) {
+            Sent::Queued => number(id.0),
             Sent::Ended(Outcome::HandedOver) => HANDED_OVER,
+            Sent::Ended(Outcome::Expired) => EXPIRED,
             // The socket refused it: it is closing, and its close event is on the way.
             Sent::Ended(_) => REFUSED,
         }
@@ -116,7 +138,7 @@ impl Core {
     /// Takes a message out of the queue, if it is still there: then its outcome comes before this
     /// returns.
     pub fn cancel(&self, ticket: f64) {
-        self.driver.cancel(TicketId(count(ticket)));
+        self.driver.cancel(MessageId(count(ticket)));
         self.pump();
     }
 

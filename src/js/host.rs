@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use wasm_bindgen::prelude::*;
 
-use super::convert::number;
+use super::convert::{count, number};
 use crate::proto::{FetchId, Payload, Slot, Transmit};
 use crate::transport::{FetchToken, Opened, Transport, TransportEvent};
 
@@ -14,6 +14,9 @@ extern "C" {
     #[derive(Clone)]
     pub type Host;
 
+    /// The option at that place of the facade's list.
+    #[wasm_bindgen(method)]
+    pub(super) fn option(this: &Host, index: u8) -> f64;
     /// Gives the value of a slot to the socket; false if that throws.
     #[wasm_bindgen(method)]
     fn transmit(this: &Host, slot: u32) -> bool;
@@ -29,7 +32,10 @@ extern "C" {
     /// Forgets the value of a slot.
     #[wasm_bindgen(method)]
     fn release(this: &Host, slot: u32);
-    /// Calls `Core.timer` after that many milliseconds; below 0: never.
+    /// The socket's `bufferedAmount`; 0 where it has none.
+    #[wasm_bindgen(method)]
+    fn amount(this: &Host) -> f64;
+    /// Calls `Core.timer` after that many milliseconds, with 0 in the next task; below 0: never.
     #[wasm_bindgen(method, js_name = setTimer)]
     pub(super) fn set_timer(this: &Host, milliseconds: f64);
 
@@ -66,8 +72,15 @@ impl Transport for HostTransport {
         true
     }
 
+    fn takes_all(&self) -> bool {
+        true
+    }
+
+    fn buffered_amount(&self) -> u64 {
+        count(self.host.amount())
+    }
+
     fn has_room(&self) -> bool {
-        // Sending is not paced yet: the browser takes everything at once.
         true
     }
 

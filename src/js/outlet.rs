@@ -6,7 +6,8 @@ use super::convert::{cause, number, outcome};
 use super::host::{Host, HostTransport};
 use crate::driver::{Driver, Outlet};
 use crate::proto::{
-    Closed, Done, Hosted, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot, TicketId,
+    Closed, Done, Flow, Hosted, MessageId, Outcome, Payload, Priority, RecvLimits, RecvQueue, Room,
+    SendLimits, Slot,
 };
 use crate::time::Clock;
 use crate::transport::Incoming;
@@ -14,8 +15,7 @@ use crate::transport::Incoming;
 /// The room of the send queue, the received messages, and what the facade waits for.
 pub(super) struct FacadeOutlet {
     host: Host,
-    limits: SendLimits,
-    queued: Cell<(u32, u64)>,
+    room: RefCell<Room>,
     /// `send` has found no room, so that room is worth a call.
     wants_room: Cell<bool>,
     received: RefCell<RecvQueue<Slot>>,
@@ -23,19 +23,18 @@ pub(super) struct FacadeOutlet {
     wants_message: Cell<bool>,
     /// No message is taken any more.
     stopped: Cell<bool>,
-    last_ticket: Cell<u64>,
     /// The message of the innermost `send` that is under way, and its end: a `send` returns the end
     /// of its own message instead of reporting it.
-    current: Cell<Option<(TicketId, Option<Outcome>)>>,
+    current: Cell<Option<(MessageId, Option<Outcome>)>>,
     /// What else has ended meanwhile, reported when the outermost `send` returns: until then the
     /// facade may not know its ticket.
-    ended: Cell<Vec<(TicketId, Outcome)>>,
+    ended: Cell<Vec<(MessageId, Outcome)>>,
 }
 
 /// What became of a message within the call that sent it.
 pub(super) enum Sent {
     /// It has to wait.
-    Queued(TicketId),
+    Queued,
     /// It has ended.
     Ended(Outcome),
 }
@@ -44,13 +43,11 @@ impl FacadeOutlet {
     pub(super) fn new(host: Host, send: SendLimits, receive: RecvLimits) -> Self {
         Self {
             host,
-            limits: send,
-            queued: Cell::new((0, 0)),
+            room: RefCell::new(Room::new(send)),
             wants_room: Cell::new(false),
             received: RefCell::new(RecvQueue::new(receive)),
             wants_message: Cell::new(false),
             stopped: Cell::new(false),
-            last_ticket: Cell::new(0),
             current: Cell::new(None),
             ended: Cell::default(),
         }
@@ -67,31 +64,42 @@ impl FacadeOutlet {
 
     /// Bytes that were taken and are not handed over.
     pub(super) fn queued_bytes(&self) -> u64 {
-        self.queued.get().1
+        self.room.borrow().bytes()
     }
 
-    /// Takes room for a message; false if there is none.
-    pub(super) fn admit(&self, bytes: u64) -> bool {
-        let (messages, queued) = self.queued.get();
-        let admitted = self.limits.admit(messages, queued, bytes);
+    /// Takes room for a message; false if there is none. `old` is what it replaces and makes room for it.
+    pub(super) fn admit(
+        &self,
+        priority: Priority,
+        flow: Flow,
+        bytes: u64,
+        old: Option<(Priority, Flow, u64)>,
+    ) -> bool {
+        let mut room = self.room.borrow_mut();
+        if let Some((priority, flow, bytes)) = old {
+            room.leave(priority, flow, bytes);
+        }
+        let admitted = room.admits(priority, flow, bytes);
+        if let Some((priority, flow, bytes)) = old {
+            room.enter(priority, flow, bytes);
+        }
         if admitted {
-            self.queued.set((messages + 1, queued.saturating_add(bytes)));
+            room.enter(priority, flow, bytes);
         } else {
             self.wants_room.set(true);
         }
         admitted
     }
 
-    /// Runs a `send`. Returns the end of its own message, if that has come, and reports the others.
-    pub(super) fn sending(&self, send: impl FnOnce(TicketId)) -> Sent {
-        let ticket = TicketId(self.last_ticket.get() + 1);
-        self.last_ticket.set(ticket.0);
-        let outer = self.current.replace(Some((ticket, None)));
-        send(ticket);
+    /// Runs `pump` for a message that was just queued. Returns its end, if that has come, and reports the
+    /// others.
+    pub(super) fn sending(&self, id: MessageId, pump: impl FnOnce()) -> Sent {
+        let outer = self.current.replace(Some((id, None)));
+        pump();
         let mut own = self.current.replace(outer).and_then(|(_, ended)| ended);
         // Taken out first: the facade may send again while it is told.
         for (other, ended) in self.ended.take() {
-            if other == ticket {
+            if other == id {
                 own = Some(ended);
             } else if outer.is_none() {
                 self.host.outcome(number(other.0), outcome(ended));
@@ -99,13 +107,13 @@ impl FacadeOutlet {
                 self.keep(other, ended);
             }
         }
-        own.map_or(Sent::Queued(ticket), Sent::Ended)
+        own.map_or(Sent::Queued, Sent::Ended)
     }
 
     /// Keeps an end until the outermost `send` returns.
-    fn keep(&self, ticket: TicketId, outcome: Outcome) {
+    fn keep(&self, id: MessageId, outcome: Outcome) {
         let mut ended = self.ended.take();
-        ended.push((ticket, outcome));
+        ended.push((id, outcome));
         self.ended.set(ended);
     }
 
@@ -128,16 +136,13 @@ impl Outlet<HostTransport> for FacadeOutlet {
     }
 
     fn done(&self, done: Done) {
-        let (messages, bytes) = self.queued.get();
-        self.queued.set((messages.saturating_sub(1), bytes.saturating_sub(done.bytes)));
-        if let Some(ticket) = done.ticket {
-            match self.current.get() {
-                Some((current, _)) if current == ticket => {
-                    self.current.set(Some((ticket, Some(done.outcome))));
-                }
-                Some(_) => self.keep(ticket, done.outcome),
-                None => self.host.outcome(number(ticket.0), outcome(done.outcome)),
+        self.room.borrow_mut().leave(done.priority, done.flow, done.bytes);
+        match self.current.get() {
+            Some((current, _)) if current == done.id => {
+                self.current.set(Some((current, Some(done.outcome))));
             }
+            Some(_) => self.keep(done.id, done.outcome),
+            None => self.host.outcome(number(done.id.0), outcome(done.outcome)),
         }
         if self.wants_room.replace(false) {
             self.host.room();

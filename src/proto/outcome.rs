@@ -15,6 +15,10 @@ pub enum Outcome {
     Unknown,
     /// Its Blob could not be read (a file that is gone or has changed); nothing of it was sent.
     Unreadable,
+    /// Its deadline passed while it was queued; nothing of it was sent.
+    Expired,
+    /// A newer message of the same `latest` key came while it was queued; nothing of it was sent.
+    Superseded,
 }
 
 /// A number of messages and the sum of their sizes.

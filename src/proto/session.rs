@@ -17,7 +17,9 @@ use core::time::Duration;
 use self::phase::{Action, Phase, Step};
 use crate::proto::outcome::{Amount, CloseCause, Closed, Outcome};
 use crate::proto::payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
-use crate::proto::send::{Class, Flow, Queued, SendQueue, TicketId};
+use crate::proto::send::{
+    Flow, Gate, GateConfig, MessageId, NewMessage, Next, Priority, QueueConfig, Queued, SendQueue, TicketId,
+};
 use crate::time::Timestamp;
 
 /// A Blob up to this size is read before it is handed over, so that a vanished file is one failed
@@ -39,7 +41,15 @@ pub struct SessionConfig {
     /// Whether the transport takes host values as they are (a browser does). Otherwise their
     /// content is fetched in parts of [`PART_BYTES`].
     pub transport_takes_values: bool,
+    /// How the queue shares out what goes.
+    pub queue: QueueConfig,
+    /// How much is handed over, for a transport that takes everything at once and only says afterwards how
+    /// much of it still stands with it; `None` for one that says when it has room.
+    pub gate: Option<GateConfig>,
 }
+
+/// How long after a look the next one may come unasked, with a `send` or a message, in microseconds.
+const LOOK_AGAIN: u64 = 4_000;
 
 /// What the caller of `close` asked for. Code and reason have been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +69,8 @@ pub struct CloseRequest {
 pub enum Output {
     /// Give this to the transport, then call [`Session::handle_transmitted`].
     Transmit(Transmit),
+    /// See how much stands in the transport's buffer, then call [`Session::handle_amount`].
+    Look,
     /// Read this range of a host value, then call [`Session::handle_fetched`].
     Fetch {
         /// Names the answer.
@@ -101,31 +113,47 @@ pub enum Event {
 /// The end of one message in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Done {
+    /// What the session knew it by.
+    pub id: MessageId,
     /// Who waits for it.
     pub ticket: Option<TicketId>,
     /// How it ended.
     pub outcome: Outcome,
     /// Its size, which the queue now has room for.
     pub bytes: u64,
+    /// Its class.
+    pub priority: Priority,
+    /// Its flow.
+    pub flow: Flow,
 }
 
 /// A message that has left the queue and whose end is not known yet; its content is elsewhere.
 #[derive(Clone, Copy, Debug)]
 struct Started {
+    id: MessageId,
     ticket: Option<TicketId>,
+    priority: Priority,
+    flow: Flow,
     text: bool,
     bytes: u64,
     /// Where the host keeps the whole of it, if it does.
     source: Option<Slot>,
 }
 
-/// Where the message at the head of the queue is. Nothing overtakes it.
+impl Started {
+    fn done(&self, outcome: Outcome) -> Done {
+        let Self { id, ticket, bytes, priority, flow, .. } = *self;
+        Done { id, ticket, outcome, bytes, priority, flow }
+    }
+}
+
+/// Where the message is that the transport is being given. Nothing overtakes it.
 #[derive(Debug)]
 enum Head {
     /// None has been started.
     Idle,
     /// This range of it is being read. If it does not begin at 0, the part before it is gone already.
-    Fetching { id: FetchId, message: Started, range: Range<u64> },
+    Fetching { message: Started, range: Range<u64> },
     /// This range of it is at hand and goes next.
     Ready { message: Started, payload: Payload, range: Range<u64> },
     /// The transport is being given this range; its word is awaited.
@@ -137,11 +165,22 @@ impl Head {
     fn message(&self) -> Option<(Started, u64)> {
         match self {
             Self::Idle => None,
-            Self::Fetching { message, range, .. }
+            Self::Fetching { message, range }
             | Self::Ready { message, range, .. }
             | Self::Given { message, range, .. } => Some((*message, range.start)),
         }
     }
+}
+
+/// Whether the transport's buffer is worth a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// If it has not been looked at for a while.
+    Idle,
+    /// The time that was set for it has come.
+    Due,
+    /// It has been looked at, and nothing changes before the next task.
+    Done,
 }
 
 /// Outputs that wait to be polled, the oldest first. There are a few, and all are taken in one go.
@@ -178,8 +217,11 @@ pub struct Session {
     config: SessionConfig,
     phase: Phase,
     queue: SendQueue,
+    gate: Option<Gate>,
     head: Head,
-    next_fetch: u64,
+    /// The present moment, as far as it was told.
+    now: Timestamp,
+    look: Look,
     /// Messages that ended as [`Outcome::HandedOver`].
     handed_over: Amount,
     /// Messages that ended as [`Outcome::Unsent`].
@@ -198,9 +240,11 @@ impl Session {
         Self {
             config,
             phase: Phase::Connecting { deadline },
-            queue: SendQueue::new(),
+            queue: SendQueue::new(config.queue),
+            gate: config.gate.map(Gate::new),
             head: Head::Idle,
-            next_fetch: 0,
+            now,
+            look: Look::Idle,
             handed_over: Amount::default(),
             unsent: Amount::default(),
             unknown: Amount::default(),
@@ -214,38 +258,59 @@ impl Session {
         self.step(Step::Opened);
     }
 
-    /// A message to send, in its class and flow.
+    /// Whether [`handle_time`](Self::handle_time) is to be called before anything else is: a message waits, or
+    /// would have to, or has a deadline.
+    #[must_use]
+    pub fn wants_time(&self, new: Option<&NewMessage>) -> bool {
+        let waits = !self.queue.is_empty() || !matches!(self.head, Head::Idle);
+        waits
+            || new.is_some_and(|new| {
+                let is_urgent = new.priority == Priority::Urgent;
+                let goes = self.gate.as_ref().is_none_or(|gate| gate.admits(new.payload.bytes(), is_urgent));
+                new.deadline.is_some() || !goes || !self.phase.sends()
+            })
+    }
+
+    /// Notes the present moment.
+    pub fn handle_time(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// A message to send. Gives its name, by which it can be cancelled or replaced.
     ///
     /// # Errors
     ///
     /// Gives the payload back once the session takes no more messages; nothing was counted.
-    pub fn handle_send(
-        &mut self,
-        class: Class,
-        flow: Flow,
-        payload: Payload,
-        ticket: Option<TicketId>,
-    ) -> Result<(), Payload> {
+    pub fn handle_send(&mut self, new: NewMessage) -> Result<MessageId, Payload> {
         if !self.phase.takes_messages() {
-            return Err(payload);
+            return Err(new.payload);
         }
-        self.queue.push(class, flow, payload, ticket);
-        Ok(())
+        let (id, old) = self.queue.push(self.now, new);
+        if let Some(old) = old {
+            self.finish(&started(&old), Outcome::Superseded);
+        }
+        Ok(id)
+    }
+
+    /// Class, flow and size of a message that is queued.
+    #[must_use]
+    pub fn queued(&self, id: MessageId) -> Option<(Priority, Flow, u64)> {
+        self.queue.get(id)
     }
 
     /// Takes a message out of the queue. Its end follows as [`Event::Done`]. Returns whether it
     /// was still there; a message of which the transport has had a part, or is being given one, is
     /// not.
-    pub fn handle_cancel(&mut self, ticket: TicketId) -> bool {
+    pub fn handle_cancel(&mut self, id: MessageId) -> bool {
         if let Some((message, 0)) = self.head.message()
-            && message.ticket == Some(ticket)
+            && message.id == id
             && !matches!(self.head, Head::Given { .. })
         {
             self.drop_head(Outcome::Cancelled);
             return true;
         }
-        let Some(item) = self.queue.cancel(ticket) else { return false };
-        self.finish(started(&item), Outcome::Cancelled);
+        let Some(item) = self.queue.remove(id) else { return false };
+        self.finish(&started(&item), Outcome::Cancelled);
         true
     }
 
@@ -289,9 +354,22 @@ impl Session {
 
     /// Time has passed. Does nothing before the moment that [`Output::Timeout`] named.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.now = now;
+        if self.gate.as_ref().and_then(Gate::due).is_some_and(|due| due <= now) {
+            self.look = Look::Due;
+        }
         if self.phase.deadline().is_some_and(|deadline| deadline <= now) {
             let busy = self.has_unsent();
             self.step(Step::Deadline { now, busy });
+        }
+    }
+
+    /// The answer to [`Output::Look`]: how many bytes stand in the transport's buffer.
+    pub fn handle_amount(&mut self, now: Timestamp, amount: u64) {
+        self.now = now;
+        self.look = Look::Done;
+        if let Some(gate) = &mut self.gate {
+            gate.handle_amount(now, amount);
         }
     }
 
@@ -302,6 +380,9 @@ impl Session {
         let Head::Given { message, part, range } = core::mem::replace(&mut self.head, Head::Idle) else {
             return (None, None);
         };
+        if taken && let Some(gate) = &mut self.gate {
+            gate.handle_given(range.end - range.start);
+        }
         if taken && range.end < message.bytes {
             self.fetch_part(message, range.end);
             return (None, part);
@@ -315,49 +396,66 @@ impl Session {
         if part.is_some() {
             self.release(message.source);
         }
-        (Some(Done { ticket: message.ticket, outcome, bytes: message.bytes }), part.or(message.source))
+        (Some(message.done(outcome)), part.or(message.source))
     }
 
     /// The answer to [`Output::Fetch`]; `None` if the host could not read it.
     ///
     /// `content` is owned bytes, or another slot where the host keeps what it has read.
     pub fn handle_fetched(&mut self, id: FetchId, content: Option<Payload>) {
-        match core::mem::replace(&mut self.head, Head::Idle) {
-            Head::Fetching { id: awaited, message, range } if awaited == id => {
-                let content = content.and_then(|content| {
-                    if content.bytes() == range.end - range.start {
-                        return Some(content);
-                    }
-                    // Not what was asked for, so that it is of no use; its slot is held all the same.
-                    self.release(content.slot());
-                    None
-                });
-                match (content, message.source) {
-                    (Some(content), _) if self.is_whole_or_part(message, &range) => {
-                        self.head = Head::Ready { message, payload: content, range };
-                    }
-                    // The probe of a large Blob: it is readable, so the transport gets all of it.
-                    (Some(probe), Some(slot)) => {
-                        self.release(probe.slot());
-                        let whole = Hosted { slot, kind: HostedKind::Blob, bytes: message.bytes };
-                        let range = 0..message.bytes;
-                        self.head = Head::Ready { message, payload: Payload::Hosted(whole), range };
-                    }
-                    _ if range.start == 0 => self.finish(message, Outcome::Unreadable),
-                    // A message of which the peer has a part cannot be taken back (RFC 6455 has no
-                    // way to abandon one), so the connection cannot go on.
-                    _ => {
-                        self.head = Head::Fetching { id, message, range };
-                        self.step(Step::Broken);
-                    }
-                }
+        let id = MessageId(id.0);
+        let range = match (&self.head, self.queue.blob(id)) {
+            (Head::Fetching { message, range }, _) if message.id == id => range.clone(),
+            (_, Some(blob)) => 0..readable(blob.bytes),
+            // Cancelled, replaced or closed meanwhile.
+            _ => return self.release(content.and_then(|content| content.slot())),
+        };
+        let content = content.and_then(|content| {
+            if content.bytes() == range.end - range.start {
+                return Some(content);
             }
-            head => {
-                // Cancelled or closed meanwhile.
-                self.head = head;
-                self.release(content.and_then(|content| content.slot()));
+            // Not what was asked for, so that it is of no use; its slot is held all the same.
+            self.release(content.slot());
+            None
+        });
+        if let Some(blob) = self.queue.blob(id) {
+            self.read(id, blob, content);
+            return;
+        }
+        let Head::Fetching { message, range } = core::mem::replace(&mut self.head, Head::Idle) else {
+            return;
+        };
+        match content {
+            Some(payload) => self.head = Head::Ready { message, payload, range },
+            None if range.start == 0 => self.finish(&message, Outcome::Unreadable),
+            // A message of which the peer has a part cannot be taken back (RFC 6455 has no
+            // way to abandon one), so the connection cannot go on.
+            None => {
+                self.head = Head::Fetching { message, range };
+                self.step(Step::Broken);
             }
         }
+    }
+
+    /// The content of a Blob that waits for its turn was read, or the first byte of it, or neither.
+    fn read(&mut self, id: MessageId, blob: Hosted, content: Option<Payload>) {
+        let ready = match content {
+            Some(whole) if whole.bytes() == blob.bytes => whole,
+            // The probe of a large Blob: it is readable, so that the transport gets all of it, as it is.
+            Some(probe) => {
+                self.release(probe.slot());
+                Payload::Hosted(Hosted { kind: HostedKind::Buffer, ..blob })
+            }
+            None => {
+                if let Some(item) = self.queue.remove(id) {
+                    self.finish(&started(&item), Outcome::Unreadable);
+                }
+                return;
+            }
+        };
+        let slot = ready.slot();
+        let old = self.queue.set_content(id, ready);
+        self.release(old.slot().filter(|old| Some(*old) != slot));
     }
 
     /// Whether messages that arrive now are for the application. After a close frame was sent
@@ -386,14 +484,11 @@ impl Session {
                 return output;
             }
             if self.phase.sends() {
-                if room && let Some(part) = self.give() {
-                    return Output::Transmit(part);
-                }
-                match (&self.head, self.queue.is_empty()) {
-                    (Head::Ready { .. }, _) => return Output::Blocked(self.phase.deadline()),
-                    (Head::Idle, false) => self.start_next(),
-                    (Head::Idle, true) if self.phase.flushes() => self.step(Step::Flushed),
-                    _ => return Output::Timeout(self.phase.deadline()),
+                if let Some(output) = self.poll_sending(room) {
+                    if matches!(output, Output::Blocked(_) | Output::Timeout(_)) {
+                        self.look = Look::Idle;
+                    }
+                    return output;
                 }
                 continue;
             }
@@ -403,16 +498,98 @@ impl Session {
                     self.drop_head(if begun { Outcome::Unknown } else { Outcome::Unsent });
                     continue;
                 }
-                if let Some(item) = self.queue.pop() {
-                    self.finish(started(&item), Outcome::Unsent);
+                if let Some(item) = self.queue.remove_any() {
+                    self.finish(&started(&item), Outcome::Unsent);
                     continue;
                 }
                 if let Some(closed) = self.take_closed() {
                     return Output::Event(Event::Closed(closed));
                 }
+            } else if self.expire() {
+                continue;
             }
-            return Output::Timeout(self.phase.deadline());
+            return Output::Timeout(self.due());
         }
+    }
+
+    /// As [`poll_output`](Self::poll_output) while messages go out; `None` if there is more to do.
+    fn poll_sending(&mut self, room: bool) -> Option<Output> {
+        if room && let Some(part) = self.give() {
+            return Some(Output::Transmit(part));
+        }
+        match self.head {
+            Head::Idle => {}
+            Head::Ready { .. } => return Some(Output::Blocked(self.due())),
+            Head::Fetching { .. } | Head::Given { .. } => return Some(Output::Timeout(self.due())),
+        }
+        if self.expire() {
+            return None;
+        }
+        let Some(next) = self.queue.peek() else {
+            if self.phase.flushes() && self.queue.is_empty() {
+                self.step(Step::Flushed);
+                return None;
+            }
+            return Some(Output::Timeout(self.rest()));
+        };
+        // A file that is gone is to fail before its turn would come, and its reading to hold up nobody else.
+        if self.config.transport_takes_values
+            && let Some(blob) = next.hosted.filter(|hosted| hosted.kind == HostedKind::Blob)
+        {
+            self.queue.set_aside(next.id);
+            self.pending.push(Output::Fetch {
+                id: FetchId(next.id.0),
+                slot: blob.slot,
+                range: 0..readable(blob.bytes),
+            });
+            return None;
+        }
+        if !room {
+            return Some(Output::Blocked(self.due()));
+        }
+        if let Some(output) = self.pass_gate(next) {
+            return Some(output);
+        }
+        self.start_next();
+        None
+    }
+
+    /// What has to be done before the next message may go: to look, or to wait; `None` if it may.
+    fn pass_gate(&mut self, next: Next) -> Option<Output> {
+        let gate = self.gate.as_mut()?;
+        if gate.admits(next.bytes, next.priority == Priority::Urgent) {
+            return None;
+        }
+        if self.look == Look::Done {
+            gate.wait(self.now, next.bytes);
+        } else if self.look == Look::Due
+            || gate.due().is_none()
+            || self.now.micros_since(gate.looked_at()) >= LOOK_AGAIN
+        {
+            return Some(Output::Look);
+        }
+        Some(Output::Timeout(self.due()))
+    }
+
+    /// Ends a message whose deadline has passed. Returns whether there was one.
+    fn expire(&mut self) -> bool {
+        let Some(item) = self.queue.expire(self.now) else { return false };
+        self.finish(&started(&item), Outcome::Expired);
+        true
+    }
+
+    /// When to be called again at the latest.
+    fn due(&self) -> Option<Timestamp> {
+        let gate = self.gate.as_ref().and_then(Gate::due);
+        earlier(self.phase.deadline(), earlier(self.queue.next_deadline(), gate))
+    }
+
+    /// As [`due`](Self::due), when no message can go.
+    fn rest(&mut self) -> Option<Timestamp> {
+        if let Some(gate) = &mut self.gate {
+            gate.rest();
+        }
+        self.due()
     }
 
     fn has_unsent(&self) -> bool {
@@ -421,43 +598,24 @@ impl Session {
 
     /// Begins with the message that goes next.
     fn start_next(&mut self) {
-        let Some(item) = self.queue.pop() else { return };
+        let Some((item, _)) = self.queue.pop(self.now) else { return };
         let message = started(&item);
-        let all = 0..message.bytes;
         match item.payload {
             Payload::Hosted(_) if !self.config.transport_takes_values => self.fetch_part(message, 0),
-            // A large file that is gone fails at its first byte just as well as at all of them.
-            // An empty one is read as well: a file that is gone may show a size of 0.
-            Payload::Hosted(Hosted { kind: HostedKind::Blob, .. }) => {
-                let end = if message.bytes <= READ_BLOB_UP_TO { message.bytes } else { 1 };
-                self.fetch(message, 0..end);
-            }
-            payload => self.head = Head::Ready { message, payload, range: all },
+            payload => self.head = Head::Ready { message, payload, range: 0..message.bytes },
         }
     }
 
     /// Reads the part of `message` that begins at `from`.
     fn fetch_part(&mut self, message: Started, from: u64) {
-        let end = message.bytes.min(from + PART_BYTES);
-        if from == end {
+        let range = from..message.bytes.min(from + PART_BYTES);
+        let Some(slot) = message.source.filter(|_| !range.is_empty()) else {
             // An empty message: there is nothing to read.
-            self.head = Head::Ready { message, payload: Payload::Binary(Vec::new()), range: from..end };
-        } else {
-            self.fetch(message, from..end);
-        }
-    }
-
-    fn fetch(&mut self, message: Started, range: Range<u64>) {
-        let Some(slot) = message.source else { return };
-        self.next_fetch += 1;
-        let id = FetchId(self.next_fetch);
-        self.pending.push(Output::Fetch { id, slot, range: range.clone() });
-        self.head = Head::Fetching { id, message, range };
-    }
-
-    /// Whether what was read of `range` is to be sent, and not only a probe.
-    fn is_whole_or_part(&self, message: Started, range: &Range<u64>) -> bool {
-        !self.config.transport_takes_values || range.end == message.bytes
+            self.head = Head::Ready { message, payload: Payload::Binary(Vec::new()), range };
+            return;
+        };
+        self.pending.push(Output::Fetch { id: FetchId(message.id.0), slot, range: range.clone() });
+        self.head = Head::Fetching { message, range };
     }
 
     /// The part that is at hand, if one is.
@@ -483,7 +641,7 @@ impl Session {
             Outcome::Unsent => self.unsent.add(bytes),
             Outcome::Unknown => self.unknown.add(bytes),
             // Nothing of these was sent, and their owner has had word of each.
-            Outcome::Cancelled | Outcome::Unreadable => {}
+            Outcome::Cancelled | Outcome::Unreadable | Outcome::Expired | Outcome::Superseded => {}
         }
     }
 
@@ -498,7 +656,7 @@ impl Session {
         };
         let part = part.filter(|slot| Some(*slot) != message.source);
         self.release(part);
-        self.finish(message, outcome);
+        self.finish(&message, outcome);
     }
 
     fn release(&mut self, slot: Option<Slot>) {
@@ -507,11 +665,10 @@ impl Session {
         }
     }
 
-    fn finish(&mut self, message: Started, outcome: Outcome) {
+    fn finish(&mut self, message: &Started, outcome: Outcome) {
         self.count(outcome, message.bytes);
         self.release(message.source);
-        let done = Done { ticket: message.ticket, outcome, bytes: message.bytes };
-        self.pending.push(Output::Event(Event::Done(done)));
+        self.pending.push(Output::Event(Event::Done(message.done(outcome))));
     }
 
     /// Takes one step of the phase machine and carries out its action.
@@ -559,9 +716,25 @@ impl Session {
     }
 }
 
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// How much of a Blob is read before it is handed over: a large file that is gone fails at its first byte just
+/// as well as at all of them. An empty one is read as well: a file that is gone may show a size of 0.
+fn readable(bytes: u64) -> u64 {
+    if bytes <= READ_BLOB_UP_TO { bytes } else { 1 }
+}
+
 fn started(item: &Queued) -> Started {
     Started {
+        id: item.id,
         ticket: item.ticket,
+        priority: item.priority,
+        flow: item.flow,
         text: item.payload.is_text(),
         bytes: item.payload.bytes(),
         source: item.payload.slot(),

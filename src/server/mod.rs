@@ -59,9 +59,9 @@ use core::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::client::{Client, CloseOptions};
-use crate::driver::hub::Hub;
+use crate::driver::hub::{Hub, Now};
 use crate::driver::task::DriverTask;
-use crate::driver::{Driver, HubOutlet};
+use crate::driver::{Driver, DriverConfig, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
 #[cfg(feature = "deflate")]
 use crate::proto::ws::DeflateOptions;
@@ -184,10 +184,11 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     #[cfg(feature = "deflate")]
     let mut connection = Connection::with_deflate(Role::Server, options.limits, deflate.as_ref());
     connection.receive(&request.rest);
-    let hub = Hub::new(options.send_limits, options.recv_limits, None);
+    let clock = HostClock::new();
+    let hub = Hub::new(options.send_limits, options.recv_limits, Now::of(clock), None);
     hub.wait_for_readers();
     let close = CloseOptions::default().within(options.close_within);
-    let deadlines = [None, close.deadline()];
+    let config = DriverConfig { peer_close_within: close.deadline(), ..DriverConfig::default() };
     let client = Client::new(&hub, &request.target, close);
     let opened = Opened {
         protocol: subprotocol.unwrap_or_default().to_owned(),
@@ -200,8 +201,7 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         limits: options.limits,
     };
     let transport = NativeTransport::accepted(stream, connection, response, opened, chosen);
-    let clock = HostClock::new();
-    let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, deadlines);
+    let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, config);
     // It is open from the first moment: what the caller sends, and a close, must not come upon a
     // connection that seems to be connecting still.
     driver.pump();

@@ -117,6 +117,15 @@ pub(crate) trait Transport {
     /// Whether it sends host values as they are. Otherwise it is given bytes only. The same for
     /// its whole life.
     fn takes_values(&self) -> bool;
+    /// Whether it takes everything at once, and only tells afterwards how much of it stands with it. The same
+    /// for its whole life.
+    fn takes_all(&self) -> bool {
+        false
+    }
+    /// Bytes that it was given and has not sent; 0 where it cannot tell.
+    fn buffered_amount(&self) -> u64 {
+        0
+    }
     /// Whether it takes a message now. When that changes it lets the driver be pumped.
     fn has_room(&self) -> bool;
     /// Takes one message or part. False if it cannot: it is closing or closed, or the host threw.

@@ -120,11 +120,6 @@ impl WebSocketTransport {
         Ok(Self { socket, shared, listener: RefCell::new(Some(listener)) })
     }
 
-    /// Bytes that the host says it has not sent yet; 0 where it does not say.
-    pub(crate) fn buffered_amount(&self) -> f64 {
-        self.socket.buffered_amount().unwrap_or(0.0)
-    }
-
     /// Keeps a value; the payload that stands for it owns the slot.
     pub(crate) fn keep(&self, value: JsValue, kind: HostedKind, bytes: u64) -> Payload {
         self.shared.keep(value, kind, bytes)
@@ -209,8 +204,21 @@ impl Transport for WebSocketTransport {
         true
     }
 
+    fn takes_all(&self) -> bool {
+        true
+    }
+
+    fn buffered_amount(&self) -> u64 {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "`as` saturates, and what is no number becomes 0"
+        )]
+        let amount = self.socket.buffered_amount().unwrap_or(0.0) as u64;
+        amount
+    }
+
     fn has_room(&self) -> bool {
-        // Sending is not paced yet: the browser takes everything at once.
         true
     }
 

@@ -1,7 +1,7 @@
 //! The driver's half of the hub: what it takes, and what it tells the handles.
 
 use super::{Attention, Command, Hub, Stage, wake};
-use crate::proto::{Closed, Done, Outcome};
+use crate::proto::{Closed, Done};
 use crate::transport::{Incoming, Opened, TransportError};
 
 impl Hub {
@@ -71,9 +71,7 @@ impl Hub {
             if state.stage < Stage::Closing {
                 state.stage = Stage::Closing;
             }
-            let mut wakers = state.room.all();
-            wakers.append(&mut state.sinks.all());
-            wakers
+            state.outbox.all_in_line()
         };
         wake(wakers);
     }
@@ -89,9 +87,8 @@ impl Hub {
             state.closed = Some(closed);
             let mut wakers = state.watchers.all();
             wakers.append(&mut state.readers.all());
-            wakers.append(&mut state.room.all());
-            wakers.append(&mut state.sinks.all());
-            wakers.append(&mut state.flushers.all());
+            wakers.append(&mut state.outbox.all_in_line());
+            wakers.append(&mut state.outbox.flushers.all());
             wakers
         };
         wake(wakers);
@@ -121,14 +118,17 @@ impl Hub {
         let mut tickets = Vec::new();
         let (next, sinks, flushers) = {
             let mut state = self.lock();
+            let mut priorities = [false; 4];
             for done in done.drain(..) {
-                state.queued_messages = state.queued_messages.saturating_sub(1);
-                state.queued_bytes = state.queued_bytes.saturating_sub(done.bytes);
-                state.lost |= !matches!(done.outcome, Outcome::HandedOver | Outcome::Cancelled);
-                tickets.extend(done.ticket.and_then(|ticket| state.tickets.finish(ticket, done.outcome)));
+                if let Some(ended) = priorities.get_mut(done.priority.index()) {
+                    *ended = true;
+                }
+                tickets.extend(state.outbox.finish(&done));
             }
-            let flushers = if state.queued_messages == 0 { state.flushers.all() } else { Vec::new() };
-            (state.room.first(), state.sinks.all(), flushers)
+            let outbox = &state.outbox;
+            let is_flushed = outbox.queued().messages == 0;
+            let flushers = if is_flushed { outbox.flushers.all() } else { Vec::new() };
+            (outbox.next_in_line(priorities), outbox.sinks.all(), flushers)
         };
         wake(tickets);
         wake(next);

@@ -1,7 +1,16 @@
-//! What leaves next. Knows messages only by class, flow and size; never touches payload bytes.
+//! What leaves next, and when. Knows messages only by class, flow and size; never touches payload
+//! bytes.
 //!
-//! Not here: pacing by `bufferedAmount` (nothing is paced yet), sockets, frames.
+//! Not here: sockets, frames, tickets.
 
+mod gate;
+mod priority;
 mod queue;
+mod room;
 
-pub use queue::{Class, Flow, Queued, SendLimits, SendQueue, TicketId};
+pub use gate::{Gate, GateConfig};
+pub use priority::{Flow, Priority};
+pub use queue::{
+    MESSAGE_COST, MessageId, NewMessage, Next, QUANTUM, QueueConfig, Queued, SendQueue, TicketId,
+};
+pub use room::{Room, SendLimits};

@@ -3,5 +3,6 @@
 mod closing;
 mod host;
 mod matrix;
+mod pacing;
 mod random;
 mod sending;

@@ -211,7 +211,8 @@ fn b27_a_blob_whose_send_is_dropped_is_released_and_one_that_waits_can_be_cancel
     let net = SimNet::new();
     net.sim.serve("/slow", echo);
     net.sim.block_on(async {
-        let limits = tidegate::SendLimits { max_queued_messages: 1, max_queued_bytes: 1 << 20 };
+        let limits =
+            tidegate::SendLimits { max_queued_messages: 1, max_queued_bytes: 1 << 20, ..Default::default() };
         let client = net.connect("/slow", |builder| blobs(builder).send_limits(limits)).await.unwrap();
         for _ in 0..3 {
             client.send(pattern(27, 50_000)).await.unwrap();

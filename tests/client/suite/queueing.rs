@@ -20,7 +20,8 @@ fn amount(messages: u64, bytes: u64) -> Amount {
 }
 
 async fn bounded(net: &impl Net, route: &str, messages: u32, bytes: u64) -> Client {
-    let limits = SendLimits { max_queued_bytes: bytes, max_queued_messages: messages };
+    let limits =
+        SendLimits { max_queued_bytes: bytes, max_queued_messages: messages, ..SendLimits::default() };
     net.connect(route, |builder| builder.send_limits(limits)).await.expect("the route opens")
 }
 

@@ -438,7 +438,7 @@ test("b41_amounts_do_not_wrap_and_a_missing_one_is_zero", async () => {
 test("options_are_checked_before_a_socket_is_made", async () => {
   const connect = connectOn({ Core: FakeCore, load: () => undefined });
   const before = FakeSocket.sockets.length;
-  for (const options of [{ within: -1 }, { within: "1" }, { maxSendBytes: NaN }, { maxReceiveMessages: -5 }, { binaryType: "nodebuffer" }]) {
+  for (const options of [{ within: -1 }, { within: "1" }, { maxSendBytes: NaN }, { maxReceiveMessages: -5 }, { guaranteedShare: 0.3 }, { budgetBytes: -1 }, { maxBytesPerSecond: "fast" }, { binaryType: "nodebuffer" }]) {
     await assert.rejects(connect(URL_, { WebSocket: FakeSocket, ...options }), code("option"));
   }
   await assert.rejects(connect(URL_, { WebSocket: FakeSocket, overflowCode: 1009 }), code("closeCode"));
@@ -447,10 +447,106 @@ test("options_are_checked_before_a_socket_is_made", async () => {
   assert.deepEqual(core.bounds, {
     maxSendBytes: 16 << 20,
     maxSendMessages: 65_536,
+    maxFlowBytes: 0,
+    maxFlowMessages: 0,
     maxReceiveBytes: 64 << 20,
     maxReceiveMessages: 65_536,
     overflowCode: 4009,
+    guaranteedShare: 1 / 16,
+    budgetBytes: 65_536,
+    maxBytesPerSecond: 0,
   });
+});
+
+test("what_a_send_asks_for_reaches_the_core_as_numbers", async () => {
+  const { socket, raw, core } = await opened();
+  raw.gated = true;
+  const plain = { priority: 1, flow: 0, deadlineMs: -1, replaces: 0 };
+  await socket.send("plain");
+  assert.deepEqual(core.way, plain);
+  for (const [index, priority] of ["urgent", "normal", "bulk", "background"].entries()) {
+    await socket.send("1", { priority });
+    assert.deepEqual(core.way, { ...plain, priority: index });
+  }
+  await socket.send("1", { deadline: 200 });
+  assert.ok(core.way.deadlineMs <= 200 && core.way.deadlineMs > 100, String(core.way.deadlineMs));
+  await socket.send("1", { deadline: Infinity });
+  assert.equal(core.way.deadlineMs, -1);
+  await socket.send("1", { latest: "cursor" });
+  assert.equal(core.way.replaces, 0);
+  const { number } = core.queue.at(-1);
+  await socket.send("2", { latest: "cursor" });
+  assert.equal(core.way.replaces, number);
+  core.drain();
+  await socket.send("3", { latest: "cursor" });
+  assert.equal(core.way.replaces, 0, "what has left is not replaced");
+});
+
+test("flows_have_numbers_that_are_used_again", async () => {
+  const { socket, raw, core } = await opened();
+  const flow = async (name) => {
+    await socket.send("1", { flow: name });
+    return core.way.flow;
+  };
+  assert.deepEqual([await flow("a"), await flow("b")], [1, 1], "what goes out at once keeps no number");
+  raw.gated = true;
+  assert.deepEqual([await flow("a"), await flow("b"), await flow("a"), await flow("")], [1, 2, 1, 3]);
+  core.drain(1);
+  assert.equal(await flow("c"), 4, "something of the first is queued still");
+  core.drain();
+  assert.deepEqual((await Promise.all(["x", "y", "z", "w", "v"].map(flow))).length, 5);
+  assert.deepEqual(new Set([await flow("x"), await flow("y"), await flow("z"), await flow("w"), await flow("v")]), new Set([1, 2, 3, 4, 5]));
+});
+
+test("b26_a_signal_takes_a_queued_message_out_and_is_let_go", async () => {
+  const { socket, raw, core } = await opened();
+  raw.gated = true;
+  const controller = new AbortController();
+  const counted = controller.signal;
+  let listeners = 0;
+  counted.addEventListener = (...args) => (listeners++, AbortSignal.prototype.addEventListener.apply(counted, args));
+  counted.removeEventListener = (...args) => (listeners--, AbortSignal.prototype.removeEventListener.apply(counted, args));
+  const [sent, kept] = [await socket.send("1", { signal: counted }), await socket.send("2", { signal: counted })];
+  assert.equal(listeners, 2);
+  core.drain(1);
+  assert.equal(listeners, 1);
+  controller.abort();
+  assert.deepEqual([await sent.outcome, await kept.outcome, listeners], ["handedOver", "cancelled", 0]);
+  core.drain();
+  assert.deepEqual(raw.sent, ["1"]);
+});
+
+test("b28_a_full_priority_keeps_no_other_waiting", async () => {
+  const { socket, raw, core } = await opened({ maxSendMessages: 1 });
+  raw.gated = true;
+  await socket.send("1", { priority: "bulk" });
+  const waiting = socket.send("2", { priority: "bulk" });
+  const other = socket.send("3", { priority: "bulk", flow: "other" });
+  assert.equal(socket.trySend("4", { priority: "bulk" }), undefined);
+  assert.ok(socket.trySend("5", { priority: "urgent" }));
+  await socket.send("6");
+  core.drain(1);
+  await waiting;
+  core.drain();
+  await other;
+  core.drain();
+  assert.deepEqual(raw.sent, ["1", "5", "6", "2", "3"]);
+});
+
+test("b26_a_deadline_that_has_passed_is_an_outcome", async () => {
+  const { socket, core } = await opened();
+  core.send = () => -4;
+  assert.equal(await (await socket.send("late", { deadline: 0 })).outcome, "expired");
+  assert.equal(await socket.trySend("late", { deadline: 0 }).outcome, "expired");
+});
+
+test("b28_wrong_options_of_a_send_are_typed_errors_and_nothing_is_sent", async () => {
+  const { socket, raw } = await opened();
+  for (const options of [{ priority: "high" }, { priority: 1 }, { deadline: -1 }, { deadline: NaN }, { deadline: "soon" }]) {
+    await assert.rejects(socket.send("x", options), code("option"));
+    assert.throws(() => socket.trySend("x", options), code("option"));
+  }
+  assert.deepEqual(raw.sent, []);
 });
 
 test("a_constructor_that_throws_or_is_missing_is_a_typed_error", async () => {

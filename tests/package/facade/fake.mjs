@@ -59,6 +59,20 @@ export class FakeSocket extends EventTarget {
 
 const TYPES = ["open", "message", "error", "close"];
 
+/** The options beside the deadline, in their order. */
+const BOUNDS = [
+  "maxSendBytes",
+  "maxSendMessages",
+  "maxFlowBytes",
+  "maxFlowMessages",
+  "maxReceiveBytes",
+  "maxReceiveMessages",
+  "overflowCode",
+  "guaranteedShare",
+  "budgetBytes",
+  "maxBytesPerSecond",
+];
+
 /** The interface of the wasm, over a {@link FakeSocket}. `cores` has every one made, in order. */
 export class FakeCore {
   static cores = [];
@@ -71,9 +85,10 @@ export class FakeCore {
   wantsRoom = false;
   wantsMessage = false;
 
-  constructor(socket, early, sink, connectMs, maxSendBytes, maxSendMessages, maxReceiveBytes, maxReceiveMessages, overflowCode) {
+  constructor(socket, early, sink, options) {
+    const [connectMs, ...bounds] = options;
     Object.assign(this, { socket, early: early.map((event) => event.type), sink, connectMs });
-    this.bounds = { maxSendBytes, maxSendMessages, maxReceiveBytes, maxReceiveMessages, overflowCode };
+    this.bounds = Object.fromEntries(BOUNDS.map((name, index) => [name, bounds[index]]));
     this.listener = (event) => this.handle(event);
     for (const type of TYPES) socket.addEventListener(type, this.listener);
     FakeCore.cores.push(this);
@@ -97,7 +112,8 @@ export class FakeCore {
     const bytes = unsent.reduce((sum, message) => sum + message.bytes, 0);
     this.sink.closed(code, reason, wasClean, cause, unsent.length, bytes, 0, 0);
   }
-  send(data, kind, bytes, owned) {
+  send({ data, kind, bytes, owned }, priority, flow, deadlineMs, replaces) {
+    this.way = { priority, flow, deadlineMs, replaces };
     if (this.stopped || this.socket.readyState > 1) return -2;
     if (!this.socket.gated) {
       this.last = { data, kind, bytes, owned };
@@ -106,12 +122,14 @@ export class FakeCore {
     }
     const queued = this.queue.reduce((sum, message) => sum + message.bytes, 0);
     const { maxSendBytes, maxSendMessages } = this.bounds;
-    if (this.queue.length && (queued + bytes > maxSendBytes || this.queue.length >= maxSendMessages)) {
+    // As in the core, each priority has the bounds to itself.
+    const same = this.queue.filter((message) => message.priority === priority);
+    if (same.length && (queued + bytes > maxSendBytes || same.length >= maxSendMessages)) {
       this.wantsRoom = true;
       return -1;
     }
     const kept = kind === 1 && !owned ? new Uint8Array(new Uint8Array(data.buffer ?? data, data.byteOffset ?? 0, bytes)) : data;
-    this.queue.push({ number: this.next, data: kept, bytes });
+    this.queue.push({ number: this.next, data: kept, bytes, priority });
     return this.next++;
   }
   /** Lets `count` queued messages out. */

@@ -253,7 +253,7 @@ fn a_message_cancelled_after_the_end_but_before_its_word_counts_as_cancelled() {
     // A driver may have several inputs before it looks at the outputs.
     let mut host = busy();
     host.session.handle_abort();
-    assert!(host.session.handle_cancel(crate::proto::send::TicketId(3)));
+    assert!(host.only_cancel(3));
     host.only_answer(0, None);
     host.drain();
     let expected = [Some(Outcome::HandedOver), Some(Outcome::Unreadable), Some(Outcome::Cancelled)];

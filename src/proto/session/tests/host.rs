@@ -6,9 +6,13 @@ use std::collections::BTreeMap;
 
 use crate::proto::outcome::{CloseCause, Closed, Outcome};
 use crate::proto::payload::{Hosted, HostedKind, Payload, Slot};
-use crate::proto::send::{Class, Flow, TicketId};
+use crate::proto::send::{GateConfig, MessageId, NewMessage, QueueConfig, TicketId};
 use crate::proto::session::{CloseRequest, Done, Event, FetchId, Output, Session, SessionConfig};
 use crate::time::Timestamp;
+
+pub(super) fn ticket(number: u64) -> TicketId {
+    TicketId(core::num::NonZeroU64::new(number).unwrap())
+}
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -45,6 +49,12 @@ pub(super) struct Host {
     pub(super) room: bool,
     /// Whether the transport takes what it is given.
     pub(super) takes: bool,
+    /// What stands in its buffer, as it shows it.
+    pub(super) standing: u64,
+    /// How often it was looked at.
+    pub(super) looks: u32,
+    /// By what the session knows the messages of each ticket.
+    pub(super) ids: BTreeMap<u64, MessageId>,
     next: u32,
     /// Slots that somebody has to release.
     pub(super) live: BTreeMap<u32, u64>,
@@ -63,16 +73,26 @@ pub(super) struct Host {
 impl Host {
     /// A session that is connecting, with a deadline of a second.
     pub(super) fn connecting(takes_values: bool) -> Self {
+        Self::behind_gate(takes_values, None)
+    }
+
+    /// As [`connecting`](Self::connecting), over a transport that takes everything at once.
+    pub(super) fn behind_gate(takes_values: bool, gate: Option<GateConfig>) -> Self {
         let config = SessionConfig {
             connect_timeout: Some(SECOND),
             peer_close_timeout: Some(2 * SECOND),
             transport_takes_values: takes_values,
+            queue: QueueConfig::default(),
+            gate,
         };
         let mut host = Self {
             session: Session::new(at(0), config),
             now: at(0),
             room: true,
             takes: true,
+            standing: 0,
+            looks: 0,
+            ids: BTreeMap::new(),
             next: 0,
             live: BTreeMap::new(),
             asked: Vec::new(),
@@ -124,11 +144,25 @@ impl Host {
         taken
     }
 
-    pub(super) fn only_send(&mut self, payload: Payload, ticket: u64) -> bool {
-        let sent =
-            self.session.handle_send(Class::default(), Flow::default(), payload, Some(TicketId(ticket)));
-        match sent {
-            Ok(()) => true,
+    pub(super) fn only_send(&mut self, payload: Payload, number: u64) -> bool {
+        self.only_send_new(NewMessage::normal(payload, Some(ticket(number))))
+    }
+
+    pub(super) fn send_new(&mut self, new: NewMessage) {
+        assert!(self.only_send_new(new), "the session takes no message");
+        self.drain();
+    }
+
+    pub(super) fn only_send_new(&mut self, new: NewMessage) -> bool {
+        if self.session.wants_time(Some(&new)) {
+            self.session.handle_time(self.now);
+        }
+        let number = new.ticket.map(|ticket| ticket.0.get());
+        match self.session.handle_send(new) {
+            Ok(id) => {
+                self.ids.extend(number.map(|number| (number, id)));
+                true
+            }
             Err(payload) => {
                 if let Some(slot) = payload.slot() {
                     self.let_go(slot);
@@ -139,9 +173,13 @@ impl Host {
     }
 
     pub(super) fn cancel(&mut self, ticket: u64) -> bool {
-        let cancelled = self.session.handle_cancel(TicketId(ticket));
+        let cancelled = self.only_cancel(ticket);
         self.drain();
         cancelled
+    }
+
+    pub(super) fn only_cancel(&mut self, ticket: u64) -> bool {
+        self.ids.get(&ticket).is_some_and(|id| self.session.handle_cancel(*id))
     }
 
     /// Answers the oldest question with `content`, or says that it cannot be read.
@@ -213,6 +251,10 @@ impl Host {
                     self.due = due;
                     return;
                 }
+                Output::Look => {
+                    self.looks += 1;
+                    self.session.handle_amount(self.now, self.standing);
+                }
                 Output::Transmit(part) => {
                     assert!(self.room, "a part came out while the transport had no room");
                     assert!(self.closes.is_empty() && self.aborts == 0, "sent after a close frame");
@@ -220,6 +262,7 @@ impl Host {
                         assert!(self.live.contains_key(&slot.0), "{slot:?} was sent after its release");
                     }
                     if self.takes {
+                        self.standing += part.payload.bytes();
                         self.sent.push(Sent {
                             bytes: part.payload.bytes(),
                             text: part.text,
@@ -257,7 +300,8 @@ impl Host {
 
     /// How the message of `ticket` has ended, if it has; panics if it has twice.
     pub(super) fn outcome(&self, ticket: u64) -> Option<Outcome> {
-        let mut ends = self.done.iter().filter(|done| done.ticket == Some(TicketId(ticket)));
+        let mut ends =
+            self.done.iter().filter(|done| done.ticket.is_some_and(|given| given.0.get() == ticket));
         let first = ends.next().map(|done| done.outcome);
         assert_eq!(ends.next(), None, "ticket {ticket} has ended twice");
         first

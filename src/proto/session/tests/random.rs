@@ -93,7 +93,7 @@ impl Run {
             30..60 => self.answer(),
             60..70 => {
                 let ticket = self.random.below(self.next_ticket);
-                self.host.session.handle_cancel(crate::proto::send::TicketId(ticket));
+                self.host.only_cancel(ticket);
             }
             70..78 => self.host.session.handle_opened(),
             78..84 => self.host.room = !self.host.room,

@@ -253,14 +253,12 @@ fn what_was_begun_or_is_gone_cannot_be_cancelled() {
 
 #[test]
 fn what_is_being_given_cannot_be_cancelled() {
-    use crate::proto::send::{Class, Flow, TicketId};
     use crate::proto::session::Output;
 
     let mut host = Host::open(true);
-    let taken = host.session.handle_send(Class::default(), Flow::default(), text("now"), Some(TicketId(1)));
-    assert_eq!(taken, Ok(()));
+    assert!(host.only_send(text("now"), 1));
     assert!(matches!(host.session.poll_output(true), Output::Transmit(_)));
-    assert!(!host.session.handle_cancel(TicketId(1)));
+    assert!(!host.only_cancel(1));
     let (done, slot) = host.session.handle_transmitted(true);
     assert_eq!((done.map(|done| done.outcome), slot), (Some(Outcome::HandedOver), None));
 }

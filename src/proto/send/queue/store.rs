@@ -1,0 +1,147 @@
+//! Where queued messages are kept: small numbers for places, a list through each lane.
+
+use super::{MessageId, Queued};
+use crate::proto::payload::Payload;
+use crate::proto::send::TicketId;
+
+/// No place.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// How many messages are allocated at once: a million of them need no more memory than their own,
+/// and none is moved when there are more.
+const CHUNK: usize = 64;
+
+/// A serial number has as many bits as leave a [`MessageId`] exact in a JavaScript number.
+const SERIAL_BITS: u32 = 26;
+const SERIAL_MASK: u32 = (1 << SERIAL_BITS) - 1;
+
+/// A queued message and its neighbours. 64 bytes on a 64-bit host, of which the payload has 32.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// `None` in a free place.
+    pub(super) payload: Option<Payload>,
+    pub(super) ticket: Option<TicketId>,
+    /// Behind it in its lane; in a free place, the next free one.
+    pub(super) next: u32,
+    /// Before it in its lane.
+    pub(super) prev: u32,
+    pub(super) lane: u32,
+    serial: u32,
+    /// Where its deadline is kept, if it has one.
+    pub(super) deadline: u32,
+    /// When it was queued: see [`ticks`](super::ticks).
+    pub(super) queued_at: u32,
+}
+
+/// Places for messages, used again as soon as they are free.
+#[derive(Debug)]
+pub(super) struct Store {
+    chunks: Vec<Box<[Node]>>,
+    free: u32,
+    used: u32,
+    last_serial: u32,
+}
+
+impl Store {
+    pub(super) const fn new() -> Self {
+        Self { chunks: Vec::new(), free: NONE, used: 0, last_serial: 0 }
+    }
+
+    /// The message at `at`, which is a place that a link leads to.
+    pub(super) fn node(&self, at: u32) -> &Node {
+        let (chunk, place) = (at as usize / CHUNK, at as usize % CHUNK);
+        self.chunks.get(chunk).and_then(|chunk| chunk.get(place)).expect("links lead to places")
+    }
+
+    pub(super) fn node_mut(&mut self, at: u32) -> &mut Node {
+        let (chunk, place) = (at as usize / CHUNK, at as usize % CHUNK);
+        self.chunks.get_mut(chunk).and_then(|chunk| chunk.get_mut(place)).expect("links lead to places")
+    }
+
+    /// Keeps a message, which is not in any list yet.
+    pub(super) fn insert(&mut self, payload: Payload, ticket: Option<TicketId>, lane: u32) -> u32 {
+        if self.free == NONE {
+            self.grow();
+        }
+        let at = self.free;
+        let serial = self.next_serial();
+        self.used += 1;
+        let node = self.node_mut(at);
+        let free = node.next;
+        *node = Node {
+            payload: Some(payload),
+            ticket,
+            next: NONE,
+            prev: NONE,
+            lane,
+            serial,
+            deadline: NONE,
+            queued_at: 0,
+        };
+        self.free = free;
+        at
+    }
+
+    /// Takes a message out of its place, which becomes free. It is in no list any more.
+    pub(super) fn remove(&mut self, at: u32) -> Option<Payload> {
+        let free = self.free;
+        let node = self.node_mut(at);
+        let payload = node.payload.take();
+        node.next = free;
+        self.free = at;
+        self.used -= 1;
+        if self.used == 0 && self.chunks.len() > 1 {
+            // What a burst has needed is given back after it.
+            self.chunks.clear();
+            self.free = NONE;
+        }
+        payload
+    }
+
+    /// By what the message at `at` is known.
+    pub(super) fn id(&self, at: u32) -> MessageId {
+        MessageId(u64::from(at) << SERIAL_BITS | u64::from(self.node(at).serial))
+    }
+
+    /// Where the message `id` is, if it is still queued.
+    pub(super) fn find(&self, id: MessageId) -> Option<u32> {
+        let at = u32::try_from(id.0 >> SERIAL_BITS).ok()?;
+        let node = self.chunks.get(at as usize / CHUNK)?.get(at as usize % CHUNK)?;
+        let is_it = node.payload.is_some() && u64::from(node.serial) == id.0 & u64::from(SERIAL_MASK);
+        is_it.then_some(at)
+    }
+
+    /// Gives the message at `at` another content, under a name of its own.
+    pub(super) fn replace(&mut self, at: u32, payload: Payload, ticket: Option<TicketId>) -> Queued {
+        let id = self.id(at);
+        let serial = self.next_serial();
+        let node = self.node_mut(at);
+        node.serial = serial;
+        let old = node.payload.replace(payload).expect("a queued message has a payload");
+        let ticket = core::mem::replace(&mut node.ticket, ticket);
+        Queued::new(id, node.lane, old, ticket)
+    }
+
+    fn next_serial(&mut self) -> u32 {
+        // 0 is left out: an id of 0 is no message's.
+        self.last_serial = self.last_serial % SERIAL_MASK + 1;
+        self.last_serial
+    }
+
+    fn grow(&mut self) {
+        let from =
+            u32::try_from(self.chunks.len() * CHUNK).expect("2^26 messages are more than a queue admits");
+        let free = |at: usize| Node {
+            payload: None,
+            ticket: None,
+            next: if at + 1 == CHUNK { NONE } else { from + at as u32 + 1 },
+            prev: NONE,
+            lane: 0,
+            serial: 0,
+            deadline: NONE,
+            queued_at: 0,
+        };
+        self.chunks.push((0..CHUNK).map(free).collect());
+        self.free = from;
+    }
+}

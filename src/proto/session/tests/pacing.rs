@@ -1,0 +1,244 @@
+//! Priorities, deadlines and pacing over a transport that takes everything at once.
+
+use core::time::Duration;
+
+use super::host::{Host, ticket};
+use crate::proto::outcome::Outcome;
+use crate::proto::payload::Payload;
+use crate::proto::send::{Flow, GateConfig, NewMessage, Priority};
+
+const KIB: usize = 1 << 10;
+
+/// A session behind a gate of 64 KiB, open.
+fn open() -> Host {
+    let mut host = Host::behind_gate(true, Some(GateConfig::default()));
+    host.session.handle_opened();
+    host.drain();
+    host
+}
+
+fn new(priority: Priority, bytes: usize, number: u64) -> NewMessage {
+    NewMessage { priority, ..NewMessage::normal(Payload::Binary(vec![0; bytes]), Some(ticket(number))) }
+}
+
+fn sizes(host: &Host) -> Vec<usize> {
+    host.sent.iter().map(|sent| usize::try_from(sent.bytes).unwrap()).collect()
+}
+
+/// Lets the timer fire that the session has asked for, after `drained` bytes have gone.
+fn turn(host: &mut Host, drained: u64) {
+    host.standing = host.standing.saturating_sub(drained);
+    let due = host.due.expect("something waits");
+    host.pass(due.saturating_since(host.now));
+}
+
+#[test]
+fn b21_no_more_than_the_budget_is_handed_over() {
+    let mut host = open();
+    for number in 1..=100 {
+        host.send_new(new(Priority::Bulk, 16 * KIB, number));
+    }
+    assert_eq!((sizes(&host), host.standing), (vec![16 * KIB; 4], 64 << 10));
+    for _ in 0..40 {
+        turn(&mut host, 10_000);
+        assert!(host.standing <= 64 << 10);
+    }
+    assert!(host.sent.len() > 25, "{}", host.sent.len());
+}
+
+#[test]
+fn b21_a_message_above_the_budget_goes_when_nothing_stands() {
+    let mut host = open();
+    host.send_new(new(Priority::Normal, 1, 1));
+    host.send_new(new(Priority::Normal, 1 << 20, 2));
+    assert_eq!(sizes(&host), [1]);
+    turn(&mut host, 1);
+    assert_eq!(sizes(&host), [1, 1 << 20]);
+}
+
+#[test]
+fn b24_an_urgent_message_leaves_at_once_while_the_budget_is_full() {
+    let mut host = open();
+    for number in 1..=10 {
+        host.send_new(new(Priority::Bulk, 32 * KIB, number));
+    }
+    assert_eq!(sizes(&host), [32 * KIB; 2]);
+    host.send_new(new(Priority::Urgent, 32, 11));
+    assert_eq!(sizes(&host), [32 * KIB, 32 * KIB, 32]);
+    // The next one would be above it by more than a message.
+    host.send_new(new(Priority::Urgent, 33, 12));
+    assert_eq!(host.sent.len(), 3);
+    turn(&mut host, 40_000);
+    assert_eq!(sizes(&host)[3..], [33, 32 * KIB]);
+}
+
+#[test]
+fn b23_nothing_is_asked_for_when_nothing_waits() {
+    let mut host = open();
+    assert_eq!(host.due, None);
+    // Small messages need no look and no timer, until a budget of them has gone.
+    for number in 1..=64 {
+        host.send_new(new(Priority::Normal, KIB, number));
+    }
+    assert_eq!((host.due, host.looks, host.sent.len()), (None, 0, 64));
+    host.standing = 0;
+    host.send_new(new(Priority::Normal, KIB, 65));
+    assert_eq!((host.due, host.looks, host.sent.len()), (None, 1, 65));
+    host.standing = 64 << 10;
+    for number in 66..=140 {
+        host.send_new(new(Priority::Normal, KIB, number));
+    }
+    assert!(host.due.is_some());
+    host.standing = 0;
+    turn(&mut host, 0);
+    assert_eq!(host.due, None);
+}
+
+#[test]
+fn b23_a_stalled_transport_is_looked_at_seldom() {
+    let mut host = open();
+    for number in 1..=10 {
+        host.send_new(new(Priority::Normal, 64 * KIB, number));
+    }
+    let looks = host.looks;
+    let mut passed = Duration::ZERO;
+    while passed < Duration::from_secs(60) {
+        let due = host.due.unwrap();
+        passed += due.saturating_since(host.now);
+        turn(&mut host, 0);
+    }
+    let looks = host.looks - looks;
+    assert!((200..400).contains(&looks), "{looks} looks in a minute");
+    // It goes on as soon as something moves.
+    turn(&mut host, 64 << 10);
+    assert_eq!(host.sent.len(), 2);
+}
+
+#[test]
+fn sends_while_one_waits_look_no_more_often() {
+    let mut host = open();
+    for number in 1..=1000 {
+        host.send_new(new(Priority::Normal, 16 * KIB, number));
+    }
+    assert!(host.looks <= 2, "{}", host.looks);
+    host.now = host.now.saturating_add(Duration::from_millis(5));
+    host.standing = 0;
+    host.send_new(new(Priority::Normal, 1, 1001));
+    assert_eq!(host.sent.len(), 8, "a send after a while looks as well");
+}
+
+#[test]
+fn b26_a_message_expires_on_time_and_is_never_started() {
+    let mut host = open();
+    let due = |host: &Host, millis| Some(host.now.saturating_add(Duration::from_millis(millis)));
+    host.send_new(new(Priority::Bulk, 64 * KIB, 1));
+    for (number, millis) in [(2, 30), (3, 10), (4, 0)] {
+        let deadline = due(&host, millis);
+        host.send_new(NewMessage { deadline, ..new(Priority::Bulk, 10, number) });
+    }
+    assert_eq!(host.outcome(4), Some(Outcome::Expired), "in the past");
+    host.pass(Duration::from_millis(10));
+    assert_eq!((host.outcome(3), host.outcome(2)), (Some(Outcome::Expired), None));
+    // The timer comes late: what has expired meanwhile does not go, though there is room now.
+    host.standing = 0;
+    host.pass(Duration::from_secs(1));
+    assert_eq!((host.outcome(2), host.sent.len()), (Some(Outcome::Expired), 1));
+    host.transport_end(1006, false);
+    assert_eq!(host.left(), [(0, 0), (1, 64 << 10)], "expired is neither unsent nor unknown");
+}
+
+#[test]
+fn b26_deadlines_pass_while_the_connection_opens() {
+    let mut host = Host::behind_gate(true, Some(GateConfig::default()));
+    let deadline = Some(host.now.saturating_add(Duration::from_millis(20)));
+    host.send_new(NewMessage { deadline, ..new(Priority::Normal, 10, 1) });
+    assert!(host.due.is_some_and(|due| Some(due) <= deadline));
+    host.pass(Duration::from_millis(20));
+    assert_eq!(host.outcome(1), Some(Outcome::Expired));
+}
+
+#[test]
+fn b26_a_newer_value_supersedes_the_queued_one() {
+    let mut host = open();
+    host.send_new(new(Priority::Normal, 64 * KIB, 1));
+    host.send_new(new(Priority::Normal, 10, 2));
+    let replaces = host.ids.get(&2).copied();
+    host.send_new(NewMessage { replaces, ..new(Priority::Normal, 11, 3) });
+    host.send_new(new(Priority::Normal, 12, 4));
+    assert_eq!((host.outcome(2), host.outcome(3)), (Some(Outcome::Superseded), None));
+    turn(&mut host, 64 << 10);
+    assert_eq!(sizes(&host), [64 * KIB, 11, 12]);
+    assert_eq!(host.session.queued_bytes(), 0);
+}
+
+#[test]
+fn a_blob_that_is_being_read_holds_up_its_own_lane_only() {
+    let mut host = open();
+    let blob = host.blob(100);
+    host.send(blob, 1);
+    host.send(Payload::Text("behind".into()), 2);
+    host.send_new(new(Priority::Urgent, 5, 3));
+    host.send_new(NewMessage { flow: Flow(1), ..new(Priority::Normal, 7, 4) });
+    assert_eq!(sizes(&host), [5, 7]);
+    host.answer_value();
+    assert_eq!(sizes(&host), [5, 7, 100, 6]);
+    assert_eq!(host.held(), [0_u32; 0]);
+}
+
+#[test]
+fn b32_what_waits_at_the_gate_is_flushed_before_the_close() {
+    let mut host = open();
+    for number in 1..=8 {
+        host.send_new(new(Priority::Background, 16 * KIB, number));
+    }
+    host.close(4001, true);
+    assert_eq!((host.sent.len(), host.closes.len()), (4, 0));
+    turn(&mut host, 64 << 10);
+    assert_eq!((host.sent.len(), host.closes.len()), (8, 1));
+}
+
+#[test]
+fn a_bound_on_the_rate_is_kept_but_by_urgent_messages() {
+    let config = GateConfig { max_bytes_per_second: Some(1_000_000), ..GateConfig::default() };
+    let mut host = Host::behind_gate(true, Some(config));
+    host.session.handle_opened();
+    host.drain();
+    for number in 1..=400 {
+        host.send_new(new(Priority::Bulk, 10_000, number));
+    }
+    let start = host.now;
+    while host.sent.len() < 300 {
+        turn(&mut host, 1 << 20);
+    }
+    let passed = host.now.saturating_since(start);
+    assert!((2_900..3_020).contains(&passed.as_millis()), "{passed:?} for 3 MB");
+    let sent = host.sent.len();
+    host.send_new(new(Priority::Urgent, 50_000, 1000));
+    assert_eq!(host.sent.len(), sent + 1);
+    // But what it has taken is missing afterwards.
+    let start = host.now;
+    while host.sent.len() < sent + 2 {
+        turn(&mut host, 1 << 20);
+    }
+    assert!(host.now.saturating_since(start) >= Duration::from_millis(50));
+}
+
+#[test]
+fn b41_an_amount_above_4_gib_counts_in_full_and_a_missing_one_as_nothing() {
+    let mut host = open();
+    host.standing = 5 << 30;
+    for number in 1..=5 {
+        host.send_new(new(Priority::Normal, 16 * KIB, number));
+    }
+    assert_eq!(host.sent.len(), 4, "what the gate does not know it has no reason to look for");
+    turn(&mut host, 1 << 20);
+    assert_eq!(host.sent.len(), 4);
+    host.standing = 0;
+    for number in 6..=100 {
+        host.send_new(new(Priority::Normal, 16 * KIB, number));
+        host.standing = 0;
+    }
+    while host.sent.len() < 100 {
+        turn(&mut host, u64::MAX);
+    }
+}
