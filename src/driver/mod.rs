@@ -184,7 +184,10 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     pub(crate) fn handle(&self, event: TransportEvent) {
         match event {
             TransportEvent::Opened => self.session.borrow_mut().handle_opened(),
-            TransportEvent::Message(incoming) => self.receive(incoming),
+            TransportEvent::Message(incoming) => {
+                self.session.borrow_mut().handle_task();
+                self.receive(incoming);
+            }
             TransportEvent::Fetched { token: FetchToken::Send(id), content } => {
                 self.session.borrow_mut().handle_fetched(id, content);
             }

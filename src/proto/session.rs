@@ -364,6 +364,11 @@ impl Session {
         }
     }
 
+    /// A task of the host's has begun in which the transport's buffer may show less than before.
+    pub fn handle_task(&mut self) {
+        self.look = Look::Due;
+    }
+
     /// The answer to [`Output::Look`]: how many bytes stand in the transport's buffer.
     pub fn handle_amount(&mut self, now: Timestamp, amount: u64) {
         self.now = now;

@@ -43,8 +43,9 @@ const SHORTEST: u64 = 10_000;
 const LONGEST: u64 = 250_000;
 /// A look that comes this much later than it was to was held up, as by a hidden page.
 const LATE: u64 = 100_000;
-/// Looks by hops that find nothing moved, before a timer is set.
-const IDLE_HOPS: u8 = 8;
+/// For how long after something has gone the next look is at once, by a hop into the next task. A browser
+/// needs about 0.1 ms to take 64 KiB; a hop takes a hundredth of that.
+const SPIN: u64 = 2_000;
 /// Without a backlog for as long as this, what was learnt about the link is forgotten.
 const FORGET: u64 = 1_000_000;
 
@@ -66,11 +67,11 @@ pub struct Gate {
     looked_at: Timestamp,
     moved_at: Timestamp,
     due: Option<Timestamp>,
-    idle_hops: u8,
-    /// What has gone since something was last found to stand for longer.
+    /// Whether the budget may be what limits, so that it is worth looking again at once.
+    hops: bool,
+    /// What has gone, and since when, without anything being found to stand for longer.
     run: u64,
-    /// How long `run` has to be for the budget to double by hops.
-    grows_at: u64,
+    run_began: Timestamp,
     /// What may go at once of [`GateConfig::max_bytes_per_second`], in millionths of a byte, since that is
     /// what a byte per second makes in a microsecond; below 0 it is owed.
     tokens: i64,
@@ -94,9 +95,9 @@ impl Gate {
             looked_at: Timestamp::ZERO,
             moved_at: Timestamp::ZERO,
             due: None,
-            idle_hops: 0,
+            hops: false,
             run: 0,
-            grows_at: HIDDEN,
+            run_began: Timestamp::ZERO,
             tokens: 1,
             rate: 0,
             window: (Timestamp::ZERO, 0),
@@ -136,27 +137,35 @@ impl Gate {
             // Nothing has waited, so that what has gone says nothing; nor, after a while, what was learnt
             // before: the link may be another one by now.
             if interval > FORGET {
-                (self.budget, self.run, self.grows_at) = (self.config.budget_bytes, 0, HIDDEN);
+                self.budget = self.config.budget_bytes;
             }
-            (self.window, self.moved_at, self.idle_hops) = ((now, left), now, 0);
+            (self.run, self.run_began, self.hops) = (0, now, true);
+            (self.window, self.moved_at) = ((now, left), now);
             return;
         };
         if gone > 0 {
-            (self.moved_at, self.idle_hops) = (now, 0);
+            self.moved_at = now;
         }
         self.run = self.run.saturating_add(gone);
         self.measure(now);
+        // A timer may come a moment early.
+        let by_timer = interval * 5 / 4 >= SHORTEST;
         let is_late = now.micros_since(due) >= LATE;
         if amount == 0 {
-            let held_up = interval * 5 / 4 >= SHORTEST && self.run >= HIDDEN;
-            if gone >= self.budget / 2 && (is_late || held_up || self.run >= self.grows_at) {
-                self.budget = (self.budget * 2).min(CEILING.max(self.config.budget_bytes));
-                self.grows_at = self.run.saturating_add(self.budget * 8);
-            }
-        } else if interval * 5 / 4 >= SHORTEST {
-            (self.run, self.grows_at) = (0, HIDDEN);
-            if amount > self.budget / 2 {
-                let wanted = if is_late { gone } else { self.budget / 2 };
+            self.hops = true;
+            // More than can be hidden has gone as fast as it was given: the link is faster than that.
+            let wanted = if is_late || (by_timer && self.run >= HIDDEN) {
+                gone * 2
+            } else if self.run >= HIDDEN {
+                self.run.saturating_mul(2 * SHORTEST) / now.micros_since(self.run_began).max(1)
+            } else {
+                0
+            };
+            self.budget = wanted.min(CEILING).max(self.budget);
+        } else if by_timer {
+            (self.run, self.run_began, self.hops) = (0, now, false);
+            if amount > self.budget / 4 * 3 {
+                let wanted = if is_late { gone } else { gone * 2 };
                 self.budget = self.budget.min(wanted).max(self.config.budget_bytes);
             }
         }
@@ -169,8 +178,7 @@ impl Gate {
             && self.tokens <= 0
         {
             (self.tokens.unsigned_abs() / rate.max(1) + 1).max(SHORTEST)
-        } else if self.idle_hops < IDLE_HOPS && now.micros_since(self.moved_at) < SHORTEST {
-            self.idle_hops += 1;
+        } else if self.hops && self.budget < CEILING / 64 && now.micros_since(self.moved_at) < SPIN {
             0
         } else {
             let over = self.inside().saturating_add(bytes).saturating_sub(self.budget).min(self.inside());
