@@ -20,7 +20,7 @@ use crate::time::{Clock, Timestamp};
 use crate::transport::Moved;
 use crate::transport::sim::{Item, Pipe, SimTransport, Values};
 
-pub use crate::transport::sim::Link;
+pub use crate::transport::sim::{Engine, Link, RateStep};
 
 type Handler = Rc<dyn Fn(Handshake) -> core::pin::Pin<Box<dyn Future<Output = ()>>>>;
 
@@ -168,9 +168,10 @@ impl ClientBuilder {
         let world = sim.executor.world();
         let (link, values) = {
             let inner = sim.inner.borrow();
-            (inner.link, inner.values.clone())
+            (inner.link.clone(), inner.values.clone())
         };
-        let (up, down) = (Pipe::new(link, world.clone()), Pipe::new(link, world.clone()));
+        let delay = link.delay;
+        let (up, down) = (Pipe::new(link.clone(), world.clone()), Pipe::new(link, world.clone()));
         let (hub, deadline) = self.hub(None, Duration::from_secs(15));
         let keep_blobs = (self.binary_type == BinaryType::Blob).then_some(values);
         let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs, self.protocols.clone());
@@ -184,7 +185,7 @@ impl ClientBuilder {
         match sim.handler(&path) {
             Some(handler) => {
                 // Without the network itself, which would keep its own tasks alive for ever.
-                let arrival = sleep(world.clone(), link.delay);
+                let arrival = sleep(world.clone(), delay);
                 sim.spawn(async move {
                     arrival.await;
                     handler(handshake).await;

@@ -4,35 +4,32 @@
 //!
 //! Not here: loss or reordering. A WebSocket has neither, so that the model has none.
 
+#[allow(dead_code, reason = "tests look at more of it than the transport does")]
+mod browser;
+mod engine;
+mod kernel;
+mod link;
+mod path;
+mod random;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
+mod tests;
+
 use core::cell::{Cell, RefCell};
 use core::ops::Range;
 use core::task::{Context, Waker};
-use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use self::engine::Engine;
+use self::link::NEVER;
+pub use self::link::{Link, RateStep};
+use self::random::Random;
 use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Hosted, HostedKind, Payload, Slot, Transmit};
 use crate::proto::ws::HandshakeError;
 use crate::slab::Slab;
 use crate::time::{Alarm, Timestamp};
-
-/// One direction of a simulated connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// Bytes of payload a second; `None` for no limit. Default none.
-    pub bytes_per_second: Option<u64>,
-    /// From the end of sending to arrival. Default 0.
-    pub delay: Duration,
-    /// How many bytes may be under way or unread before the sender has to wait. Default 256 KiB.
-    pub buffer_bytes: u64,
-}
-
-impl Default for Link {
-    fn default() -> Self {
-        Self { bytes_per_second: None, delay: Duration::ZERO, buffer_bytes: 256 << 10 }
-    }
-}
 
 /// What crosses a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +66,8 @@ struct PipeState {
     items: VecDeque<(Timestamp, Item)>,
     /// When the link has sent everything it was given.
     free_at: Timestamp,
+    last_arrival: Timestamp,
+    random: Random,
     unread_bytes: u64,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -82,6 +81,8 @@ impl<W: Alarm + ?Sized> Pipe<W> {
             link,
             items: VecDeque::new(),
             free_at,
+            last_arrival: free_at,
+            random: Random::new(0),
             unread_bytes: 0,
             reader: None,
             writer: None,
@@ -103,12 +104,11 @@ impl<W: Alarm + ?Sized> Pipe<W> {
             }
             state.cut = item == Item::Cut;
             let bytes = item.bytes();
-            let sending = match state.link.bytes_per_second {
-                Some(rate) => Duration::from_micros(bytes.saturating_mul(1_000_000) / rate.max(1)),
-                None => Duration::ZERO,
-            };
-            state.free_at = state.free_at.max(self.world.now()).saturating_add(sending);
-            let arrival = state.free_at.saturating_add(state.link.delay);
+            let PipeState { link, random, free_at, last_arrival, .. } = &mut *state;
+            *free_at = link.sent_at(self.world.now().max(*free_at), bytes);
+            // Never before what went ahead, however the jitter falls.
+            *last_arrival = link.arrives_at(*free_at, random).max(*last_arrival);
+            let arrival = *last_arrival;
             state.unread_bytes += bytes;
             state.items.push_back((arrival, item));
             state.reader.take()
@@ -134,6 +134,8 @@ impl<W: Alarm + ?Sized> Pipe<W> {
             let mut state = self.lock();
             match state.items.front() {
                 Some((arrival, _)) if *arrival <= self.world.now() => {}
+                // On a link that stands still for ever nothing more happens.
+                Some((arrival, _)) if *arrival == NEVER => return None,
                 Some((arrival, _)) => {
                     self.world.wake_at(*arrival, waker);
                     return None;
