@@ -18,9 +18,10 @@ use crate::platform::PollTimer;
 use crate::platform::sim::{Executor, World, WorldTimer};
 use crate::time::{Clock, Timestamp};
 use crate::transport::Moved;
+use crate::transport::sim::browser::BrowserConfig;
 use crate::transport::sim::{Item, Pipe, SimTransport, Values};
 
-pub use crate::transport::sim::{Engine, Link, RateStep};
+pub use crate::transport::sim::{Amounts, Engine, Link, RateStep};
 
 type Handler = Rc<dyn Fn(Handshake) -> core::pin::Pin<Box<dyn Future<Output = ()>>>>;
 
@@ -59,6 +60,9 @@ pub struct Sim {
 #[derive(Default)]
 struct Inner {
     link: Link,
+    engine: Option<Engine>,
+    /// Of the next connection.
+    seed: u64,
     routes: Vec<(String, Handler)>,
     values: Values,
 }
@@ -73,6 +77,20 @@ impl Sim {
     /// The link that connections made from now on get, in both directions.
     pub fn set_link(&self, link: Link) {
         self.inner.borrow_mut().link = link;
+    }
+
+    /// Has the clients of connections made from now on behave like a browser of this engine: messages are
+    /// taken at once, whatever the link, and a `bufferedAmount` shows some of them. With `None`, the
+    /// default, a client waits while its link has no room, as on the host.
+    pub fn set_engine(&self, engine: Option<Engine>) {
+        self.inner.borrow_mut().engine = engine;
+    }
+
+    /// Sets what everything random in connections made from now on depends on: the jitter of links, and the
+    /// moments at which an engine's page hears of what was sent. Two networks that are used alike and have the
+    /// same seed do the same. Default 0.
+    pub fn set_seed(&self, seed: u64) {
+        self.inner.borrow_mut().seed = seed;
     }
 
     /// Serves a path: `handler` is called for each connection to it. A path that nobody serves
@@ -166,12 +184,20 @@ impl ClientBuilder {
         let path = target.split('?').next().unwrap_or("/").to_owned();
 
         let world = sim.executor.world();
-        let (link, values) = {
-            let inner = sim.inner.borrow();
-            (inner.link.clone(), inner.values.clone())
+        let (link, engine, seed, values) = {
+            let mut inner = sim.inner.borrow_mut();
+            let seed = inner.seed;
+            inner.seed = seed.wrapping_add(1);
+            (inner.link.clone(), inner.engine, seed, inner.values.clone())
         };
-        let delay = link.delay;
-        let (up, down) = (Pipe::new(link.clone(), world.clone()), Pipe::new(link, world.clone()));
+        let (delay, down) = (link.delay, Pipe::new(link.clone(), seed, world.clone()));
+        let up = match engine {
+            Some(engine) => {
+                let config = BrowserConfig { engine, link, seed: !seed, ..BrowserConfig::default() };
+                Pipe::from_browser(config, world.clone())
+            }
+            None => Pipe::new(link, !seed, world.clone()),
+        };
         let (hub, deadline) = self.hub(None, Duration::from_secs(15));
         let keep_blobs = (self.binary_type == BinaryType::Blob).then_some(values);
         let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs, self.protocols.clone());
@@ -319,6 +345,13 @@ impl Peer {
     #[must_use]
     pub fn part_sizes(&self) -> &[u64] {
         &self.part_sizes
+    }
+
+    /// What the client's browser shows and holds of what it has sent; `None` without an
+    /// [`Engine`](Sim::set_engine).
+    #[must_use]
+    pub fn client_amounts(&self) -> Option<Amounts> {
+        self.end.up.amounts()
     }
 
     /// Sends a message, when the link has room. A Blob or an error is not sent.

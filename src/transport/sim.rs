@@ -1,13 +1,15 @@
-//! The in-memory transport: a link with a rate and a delay, in virtual time.
+//! The in-memory transport: a link with a rate and a delay, in virtual time, and if it is wanted a browser
+//! at the client's end of it.
 //!
 //! It takes bytes only, so that a Blob crosses it in the parts that the session fetches.
 //!
 //! Not here: loss or reordering. A WebSocket has neither, so that the model has none.
 
 #[allow(dead_code, reason = "tests look at more of it than the transport does")]
-mod browser;
+pub(crate) mod browser;
 mod engine;
 mod kernel;
+mod line;
 mod link;
 mod path;
 mod pipe;
@@ -25,6 +27,7 @@ use std::sync::{Arc, PoisonError};
 
 pub use self::engine::Engine;
 pub use self::link::{Link, RateStep};
+pub use self::pipe::Amounts;
 pub(crate) use self::pipe::{Item, Pipe};
 use self::value::SimValue;
 pub(crate) use self::value::Values;
@@ -52,7 +55,7 @@ pub(crate) struct SimTransport<W: ?Sized> {
     refused_room: Cell<bool>,
 }
 
-impl<W: Alarm + ?Sized> SimTransport<W> {
+impl<W: Alarm + Send + Sync + ?Sized + 'static> SimTransport<W> {
     /// A connection whose server has been asked. `keep_blobs`: where binary messages are kept as
     /// Blobs, if they are.
     pub(crate) fn new(
@@ -91,6 +94,12 @@ impl<W: Alarm + ?Sized> SimTransport<W> {
             changed = true;
         }
         if changed { Moved::Something } else { Moved::Nothing }
+    }
+
+    /// `bufferedAmount` of the simulated browser; `None` if there is no browser, or it has none.
+    #[allow(dead_code, reason = "for a driver that paces what it hands over")]
+    pub(crate) fn buffered_amount(&self) -> Option<u64> {
+        self.out.buffered_amount()
     }
 
     fn take(&self, item: Item) {
@@ -156,7 +165,7 @@ impl<W: Alarm + ?Sized> SimTransport<W> {
     }
 }
 
-impl<W: Alarm + ?Sized> Transport for SimTransport<W> {
+impl<W: Alarm + Send + Sync + ?Sized + 'static> Transport for SimTransport<W> {
     fn takes_values(&self) -> bool {
         false
     }

@@ -10,11 +10,11 @@
 //! at its own time and in order. Whoever drives it calls [`Browser::new_task`] at the beginning of each task
 //! of the page, and may call [`Browser::advance`] at any time.
 //!
-//! Not here: opening and closing, receiving, timers.
+//! Not here: the opening handshake, receiving, timers.
 
 use std::collections::VecDeque;
 
-use super::engine::{Engine, Pipe};
+use super::engine::{Engine, OwnBuffers};
 use super::kernel::{Kernel, SendBuffer};
 use super::link::Link;
 use super::path::{Path, Reading, Step};
@@ -102,7 +102,7 @@ struct News {
 #[derive(Clone, Debug)]
 pub(crate) struct Browser {
     engine: Engine,
-    pipe: Pipe,
+    own: OwnBuffers,
     random: Random,
     now: Timestamp,
     buffer: SendBuffer,
@@ -127,8 +127,7 @@ pub(crate) struct Browser {
     visible: u64,
     largest_amount: u64,
     largest_hidden: u64,
-    /// Sends are silent, and add to the amount for ever.
-    closed: bool,
+    is_closing: bool,
 }
 
 impl Browser {
@@ -139,7 +138,7 @@ impl Browser {
         let path = Path::new(link, reading, Random::new(random.bits()));
         Self {
             engine,
-            pipe: engine.pipe(),
+            own: engine.own_buffers(),
             random,
             now,
             buffer: SendBuffer::new(kernel),
@@ -158,26 +157,25 @@ impl Browser {
             visible: 0,
             largest_amount: 0,
             largest_hidden: 0,
-            closed: false,
+            is_closing: false,
         }
     }
 
-    /// `WebSocket.send`: takes a message of `bytes`, whatever lies there. Returns the mark behind it, at which
-    /// it is of no use to anybody if the page has closed.
+    /// `WebSocket.send`: takes a message of `bytes`, whatever lies there. Returns the mark behind it: where
+    /// [`arrived_mark`](Self::arrived_mark) will be when all of it has arrived.
     pub(crate) fn send(&mut self, now: Timestamp, bytes: u64) -> u64 {
         self.advance(now);
         self.amount = self.amount.saturating_add(bytes);
         self.visible = self.visible.saturating_add(bytes);
         self.largest_amount = self.largest_amount.max(self.visible);
-        if self.closed {
-            return self.given;
-        }
-        self.given_bytes = self.given_bytes.saturating_add(bytes);
-        self.given = self.given.saturating_add(bytes).saturating_add(header_bytes(bytes));
-        let (given, left, arrived) = (self.now, None, None);
-        self.messages.push_back(Crossing { bytes, end: self.given, given, left, arrived });
-        self.fill();
-        self.given
+        // A closing socket throws it away, and counts it for ever.
+        if self.is_closing { self.given } else { self.give(bytes) }
+    }
+
+    /// `WebSocket.close`: a close frame goes out behind what was sent. Returns the mark behind it.
+    pub(crate) fn close(&mut self, now: Timestamp) -> u64 {
+        self.advance(now);
+        if core::mem::replace(&mut self.is_closing, true) { self.given } else { self.give(0) }
     }
 
     /// `bufferedAmount`, as this task sees it; `None` if there is none.
@@ -189,11 +187,6 @@ impl Browser {
     pub(crate) fn new_task(&mut self, now: Timestamp) {
         self.advance(now);
         self.visible = self.amount;
-    }
-
-    /// `WebSocket.close`: what was sent still goes out, what is sent from now on never leaves the amount.
-    pub(crate) fn close(&mut self) {
-        self.closed = true;
     }
 
     /// The peer reads what has arrived before a mark; only for [`Reading::WhenAsked`].
@@ -286,11 +279,20 @@ impl Browser {
         self.largest_hidden
     }
 
+    fn give(&mut self, bytes: u64) -> u64 {
+        self.given_bytes = self.given_bytes.saturating_add(bytes);
+        self.given = self.given.saturating_add(bytes).saturating_add(header_bytes(bytes));
+        let (given, left, arrived) = (self.now, None, None);
+        self.messages.push_back(Crossing { bytes, end: self.given, given, left, arrived });
+        self.fill();
+        self.given
+    }
+
     /// Moves everything on as far as there is room, from below upwards.
     fn fill(&mut self) {
         loop {
             let before = (self.taken, self.written, self.chunk);
-            if self.pipe.capacity == 0 {
+            if self.own.pipe_bytes == 0 {
                 self.written += self.buffer.write(self.given - self.written);
                 self.taken = self.written;
             } else {
@@ -299,10 +301,10 @@ impl Browser {
                 self.written += written;
                 let piped = self.taken - self.written - self.chunk;
                 if self.chunk == 0 {
-                    self.chunk = piped.min(self.pipe.step);
+                    self.chunk = piped.min(self.own.chunk_bytes);
                 }
                 let piped = self.taken - self.written - self.chunk;
-                self.taken += (self.pipe.capacity - piped).min(self.given - self.taken);
+                self.taken += (self.own.pipe_bytes - piped).min(self.given - self.taken);
             }
             if before == (self.taken, self.written, self.chunk) {
                 break;

@@ -20,22 +20,22 @@ pub enum Engine {
     Missing,
 }
 
-/// What a browser holds below the page, in bytes.
+/// What a browser holds below the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pipe {
-    /// How much may lie in the pipe; 0 if the page writes to the kernel.
-    pub(crate) capacity: u64,
-    /// How much is taken out of it at once, when what was taken before has gone.
-    pub(crate) step: u64,
+pub(super) struct OwnBuffers {
+    /// How much the pipe takes out of the page's view; 0 if there is none and the page writes to the kernel.
+    pub(super) pipe_bytes: u64,
+    /// How much is taken out of the pipe at once, when what was taken before has gone to the kernel.
+    pub(super) chunk_bytes: u64,
 }
 
 impl Engine {
-    /// The browser's own pipe.
-    pub(super) fn pipe(self) -> Pipe {
+    /// What lies between page and kernel.
+    pub(super) fn own_buffers(self) -> OwnBuffers {
         match self {
-            Self::Chromium | Self::Missing => Pipe { capacity: 131_000, step: 65_536 },
-            Self::Firefox => Pipe { capacity: 0, step: 0 },
-            Self::WebKit => Pipe { capacity: u64::MAX, step: u64::MAX },
+            Self::Chromium | Self::Missing => OwnBuffers { pipe_bytes: 131_000, chunk_bytes: 65_536 },
+            Self::Firefox => OwnBuffers { pipe_bytes: 0, chunk_bytes: 0 },
+            Self::WebKit => OwnBuffers { pipe_bytes: u64::MAX, chunk_bytes: u64::MAX },
         }
     }
 

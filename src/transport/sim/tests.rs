@@ -2,6 +2,7 @@
 //! taken.
 
 mod gate;
+mod pipe;
 mod stalled;
 
 use core::time::Duration;
