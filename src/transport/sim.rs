@@ -11,6 +11,8 @@ mod engine;
 mod kernel;
 mod line;
 mod link;
+#[allow(dead_code, reason = "tests set more of it than the simulated network does")]
+pub(crate) mod page;
 mod path;
 mod pipe;
 mod random;

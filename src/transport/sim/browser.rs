@@ -36,6 +36,13 @@ pub(crate) struct BrowserConfig {
     pub(crate) seed: u64,
 }
 
+impl BrowserConfig {
+    /// A browser of this engine over this link; the rest as by default.
+    pub(crate) fn new(engine: Engine, link: Link) -> Self {
+        Self { engine, link, ..Self::default() }
+    }
+}
+
 impl Default for BrowserConfig {
     fn default() -> Self {
         Self {
@@ -159,6 +166,26 @@ impl Browser {
             largest_hidden: 0,
             is_closing: false,
         }
+    }
+
+    /// Chromium over a link.
+    pub(crate) fn chromium(now: Timestamp, link: Link) -> Self {
+        Self::new(now, BrowserConfig::new(Engine::Chromium, link))
+    }
+
+    /// Firefox over a link.
+    pub(crate) fn firefox(now: Timestamp, link: Link) -> Self {
+        Self::new(now, BrowserConfig::new(Engine::Firefox, link))
+    }
+
+    /// WebKit over a link.
+    pub(crate) fn webkit(now: Timestamp, link: Link) -> Self {
+        Self::new(now, BrowserConfig::new(Engine::WebKit, link))
+    }
+
+    /// A socket without a `bufferedAmount`.
+    pub(crate) fn missing(now: Timestamp, link: Link) -> Self {
+        Self::new(now, BrowserConfig::new(Engine::Missing, link))
     }
 
     /// `WebSocket.send`: takes a message of `bytes`, whatever lies there. Returns the mark behind it: where

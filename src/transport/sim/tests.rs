@@ -1,8 +1,10 @@
 //! The models of browsers beside what was measured; `docs/BROWSERS.md` has the figures and how they were
 //! taken.
 
+mod amounts;
 mod gate;
 mod pipe;
+mod properties;
 mod stalled;
 
 use core::time::Duration;
@@ -13,14 +15,17 @@ use super::link::Link;
 use crate::time::Timestamp;
 
 /// The link of the measurements: 2 MB/s, 20 ms, and a proxy beside the browser.
-fn proxy(engine: Engine) -> BrowserConfig {
-    let link = Link {
+fn slow_link() -> Link {
+    Link {
         bytes_per_second: Some(2_000_000),
         delay: Duration::from_millis(20),
         acknowledged_after: Some(Duration::ZERO),
         ..Link::default()
-    };
-    BrowserConfig { engine, link, ..BrowserConfig::default() }
+    }
+}
+
+fn proxy(engine: Engine) -> BrowserConfig {
+    BrowserConfig::new(engine, slow_link())
 }
 
 fn micros(micros: u64) -> Timestamp {
