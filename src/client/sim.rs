@@ -1,13 +1,16 @@
 //! A network in memory and in virtual time, for tests: of applications, and of tidegate itself.
 
+mod timer;
+
 use core::cell::RefCell;
 use core::fmt;
-use core::task::Poll;
+use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
+use self::timer::Pages;
 use super::builder::{BinaryType, ClientBuilder, opened};
 use super::error::ConnectError;
 use super::message::Message;
@@ -19,6 +22,7 @@ use crate::platform::sim::{Executor, World, WorldTimer};
 use crate::time::{Clock, Timestamp};
 use crate::transport::Moved;
 use crate::transport::sim::browser::BrowserConfig;
+use crate::transport::sim::page::PageConfig;
 use crate::transport::sim::{Item, Pipe, SimTransport, Values};
 
 pub use crate::transport::sim::{Amounts, Engine, Link, RateStep};
@@ -65,6 +69,7 @@ struct Inner {
     seed: u64,
     routes: Vec<(String, Handler)>,
     values: Values,
+    pages: Pages,
 }
 
 impl Sim {
@@ -80,8 +85,8 @@ impl Sim {
     }
 
     /// Has the clients of connections made from now on behave like a browser of this engine: messages are
-    /// taken at once, whatever the link, and a `bufferedAmount` shows some of them. With `None`, the
-    /// default, a client waits while its link has no room, as on the host.
+    /// taken at once, whatever the link, a `bufferedAmount` shows some of them, and timers are those of a page. With
+    /// `None`, the default, a client waits while its link has no room, and its timers are exact, as on the host.
     pub fn set_engine(&self, engine: Option<Engine>) {
         self.inner.borrow_mut().engine = engine;
     }
@@ -91,6 +96,15 @@ impl Sim {
     /// same seed do the same. Default 0.
     pub fn set_seed(&self, seed: u64) {
         self.inner.borrow_mut().seed = seed;
+    }
+
+    /// Whether the pages of all clients with an engine are hidden from now on: their timers fire once a
+    /// second then, in Chromium once a minute after five. Default false.
+    pub fn set_hidden(&self, hidden: bool) {
+        let now = self.executor.world().now();
+        // Woken when nothing is borrowed any more.
+        let wakers = self.inner.borrow_mut().pages.set_hidden(now, hidden);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Serves a path: `handler` is called for each connection to it. A path that nobody serves
@@ -204,7 +218,14 @@ impl ClientBuilder {
         let client = Client::new(&hub, &self.url, self.close.clone());
         let driver =
             Driver::new(HubOutlet::in_task(hub), transport, world.clone(), [deadline, self.close.deadline()]);
-        sim.executor.spawn(DriverTask::new(driver, WorldTimer::new(world.clone())));
+        match engine {
+            Some(engine) => {
+                let config = PageConfig { engine, seed, ..PageConfig::default() };
+                let timer = sim.inner.borrow_mut().pages.timer(world.clone(), config);
+                sim.executor.spawn(DriverTask::new(driver, timer));
+            }
+            None => sim.executor.spawn(DriverTask::new(driver, WorldTimer::new(world.clone()))),
+        }
 
         let end = End { up, down };
         let handshake = Handshake { target, protocols: self.protocols.clone(), end: Some(end) };

@@ -126,6 +126,25 @@ fn a_peer_that_never_reads_gets_a_window_and_no_more() {
     assert!((880_000..=1_317_000).contains(&amounts.hidden), "{amounts:?}");
 }
 
+#[test]
+fn a_deadline_in_a_hidden_page_is_late_and_never_early() {
+    for (engine, hidden, least, most) in [
+        (None, false, 300, 300),
+        (Some(Engine::Chromium), false, 300, 320),
+        (Some(Engine::Chromium), true, 1_000, 1_000),
+        (Some(Engine::Firefox), true, 1_000, 1_020),
+    ] {
+        let sim = network(engine);
+        sim.set_hidden(hidden);
+        sim.serve("/never", |handshake| async move { handshake.ignore() });
+        let deadline = Duration::from_millis(300);
+        let builder = Client::builder("ws://sim/never").connect_within(deadline);
+        assert!(sim.block_on(builder.connect_in(&sim)).is_err());
+        let took = sim.elapsed().as_millis();
+        assert!((least..=most).contains(&took), "{engine:?}, hidden {hidden}: {took} ms");
+    }
+}
+
 macro_rules! run {
     ($module:ident: $($case:ident,)*) => {
         mod $module {
