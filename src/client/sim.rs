@@ -1,13 +1,16 @@
 //! A network in memory and in virtual time, for tests: of applications, and of tidegate itself.
 
+mod timer;
+
 use core::cell::RefCell;
 use core::fmt;
-use core::task::Poll;
+use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
+use self::timer::Pages;
 use super::builder::{BinaryType, ClientBuilder, opened};
 use super::error::ConnectError;
 use super::message::Message;
@@ -18,9 +21,11 @@ use crate::platform::PollTimer;
 use crate::platform::sim::{Executor, World, WorldTimer};
 use crate::time::{Clock, Timestamp};
 use crate::transport::Moved;
+use crate::transport::sim::browser::BrowserConfig;
+use crate::transport::sim::page::PageConfig;
 use crate::transport::sim::{Item, Pipe, SimTransport, Values};
 
-pub use crate::transport::sim::Link;
+pub use crate::transport::sim::{Amounts, Engine, Link, RateStep};
 
 type Handler = Rc<dyn Fn(Handshake) -> core::pin::Pin<Box<dyn Future<Output = ()>>>>;
 
@@ -59,8 +64,12 @@ pub struct Sim {
 #[derive(Default)]
 struct Inner {
     link: Link,
+    engine: Option<Engine>,
+    /// Of the next connection.
+    seed: u64,
     routes: Vec<(String, Handler)>,
     values: Values,
+    pages: Pages,
 }
 
 impl Sim {
@@ -73,6 +82,29 @@ impl Sim {
     /// The link that connections made from now on get, in both directions.
     pub fn set_link(&self, link: Link) {
         self.inner.borrow_mut().link = link;
+    }
+
+    /// Has the clients of connections made from now on behave like a browser of this engine: messages are
+    /// taken at once, whatever the link, a `bufferedAmount` shows some of them, and timers are those of a page. With
+    /// `None`, the default, a client waits while its link has no room, and its timers are exact, as on the host.
+    pub fn set_engine(&self, engine: Option<Engine>) {
+        self.inner.borrow_mut().engine = engine;
+    }
+
+    /// Sets what everything random in connections made from now on depends on: the jitter of links, and the
+    /// moments at which an engine's page hears of what was sent. Two networks that are used alike and have the
+    /// same seed do the same. Default 0.
+    pub fn set_seed(&self, seed: u64) {
+        self.inner.borrow_mut().seed = seed;
+    }
+
+    /// Whether the pages of all clients with an engine are hidden from now on: their timers fire once a
+    /// second then, in Chromium once a minute after five. Default false.
+    pub fn set_hidden(&self, hidden: bool) {
+        let now = self.executor.world().now();
+        // Woken when nothing is borrowed any more.
+        let wakers = self.inner.borrow_mut().pages.set_hidden(now, hidden);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Serves a path: `handler` is called for each connection to it. A path that nobody serves
@@ -166,24 +198,40 @@ impl ClientBuilder {
         let path = target.split('?').next().unwrap_or("/").to_owned();
 
         let world = sim.executor.world();
-        let (link, values) = {
-            let inner = sim.inner.borrow();
-            (inner.link, inner.values.clone())
+        let (link, engine, seed, values) = {
+            let mut inner = sim.inner.borrow_mut();
+            let seed = inner.seed;
+            inner.seed = seed.wrapping_add(1);
+            (inner.link.clone(), inner.engine, seed, inner.values.clone())
         };
-        let (up, down) = (Pipe::new(link, world.clone()), Pipe::new(link, world.clone()));
+        let (delay, down) = (link.delay, Pipe::new(link.clone(), seed, world.clone()));
+        let up = match engine {
+            Some(engine) => {
+                let config = BrowserConfig { engine, link, seed: !seed, ..BrowserConfig::default() };
+                Pipe::from_browser(config, world.clone())
+            }
+            None => Pipe::new(link, !seed, world.clone()),
+        };
         let (hub, config) = self.hub(world.clone(), None, Duration::from_secs(15));
         let keep_blobs = (self.binary_type == BinaryType::Blob).then_some(values);
         let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs, self.protocols.clone());
         let client = Client::new(&hub, &self.url, self.close.clone());
         let driver = Driver::new(HubOutlet::in_task(hub), transport, world.clone(), config);
-        sim.executor.spawn(DriverTask::new(driver, WorldTimer::new(world.clone())));
+        match engine {
+            Some(engine) => {
+                let config = PageConfig { engine, seed, ..PageConfig::default() };
+                let timer = sim.inner.borrow_mut().pages.timer(world.clone(), config);
+                sim.executor.spawn(DriverTask::new(driver, timer));
+            }
+            None => sim.executor.spawn(DriverTask::new(driver, WorldTimer::new(world.clone()))),
+        }
 
         let end = End { up, down };
         let handshake = Handshake { target, protocols: self.protocols.clone(), end: Some(end) };
         match sim.handler(&path) {
             Some(handler) => {
                 // Without the network itself, which would keep its own tasks alive for ever.
-                let arrival = sleep(world.clone(), link.delay);
+                let arrival = sleep(world.clone(), delay);
                 sim.spawn(async move {
                     arrival.await;
                     handler(handshake).await;
@@ -317,6 +365,13 @@ impl Peer {
     #[must_use]
     pub fn part_sizes(&self) -> &[u64] {
         &self.part_sizes
+    }
+
+    /// What the client's browser shows and holds of what it has sent; `None` without an
+    /// [`Engine`](Sim::set_engine).
+    #[must_use]
+    pub fn client_amounts(&self) -> Option<Amounts> {
+        self.end.up.amounts()
     }
 
     /// Sends a message, when the link has room. A Blob or an error is not sent.

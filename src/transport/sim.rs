@@ -1,184 +1,43 @@
-//! The in-memory transport: a link with a rate and a delay, in virtual time.
+//! The in-memory transport: a link with a rate and a delay, in virtual time, and if it is wanted a browser
+//! at the client's end of it.
 //!
 //! It takes bytes only, so that a Blob crosses it in the parts that the session fetches.
 //!
 //! Not here: loss or reordering. A WebSocket has neither, so that the model has none.
 
+#[allow(dead_code, reason = "tests look at more of it than the transport does")]
+pub(crate) mod browser;
+mod engine;
+mod kernel;
+mod line;
+mod link;
+#[allow(dead_code, reason = "tests set more of it than the simulated network does")]
+pub(crate) mod page;
+mod path;
+mod pipe;
+mod random;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
+mod tests;
+mod value;
+
 use core::cell::{Cell, RefCell};
 use core::ops::Range;
-use core::task::{Context, Waker};
-use core::time::Duration;
+use core::task::Context;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
+pub use self::engine::Engine;
+pub use self::link::{Link, RateStep};
+pub use self::pipe::Amounts;
+pub(crate) use self::pipe::{Item, Pipe};
+use self::value::SimValue;
+pub(crate) use self::value::Values;
 use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Hosted, HostedKind, Payload, Slot, Transmit};
 use crate::proto::ws::HandshakeError;
 use crate::slab::Slab;
-use crate::time::{Alarm, Timestamp};
-
-/// One direction of a simulated connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// Bytes of payload a second; `None` for no limit. Default none.
-    pub bytes_per_second: Option<u64>,
-    /// From the end of sending to arrival. Default 0.
-    pub delay: Duration,
-    /// How many bytes may be under way or unread before the sender has to wait. Default 256 KiB.
-    pub buffer_bytes: u64,
-}
-
-impl Default for Link {
-    fn default() -> Self {
-        Self { bytes_per_second: None, delay: Duration::ZERO, buffer_bytes: 256 << 10 }
-    }
-}
-
-/// What crosses a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Item {
-    /// The server has accepted.
-    Accept { protocol: String },
-    /// A message, or a part of one.
-    Part { text: bool, first: bool, last: bool, bytes: Vec<u8> },
-    /// A close frame.
-    Close { code: Option<u16>, reason: String },
-    /// The connection is gone without a word.
-    Cut,
-}
-
-impl Item {
-    fn bytes(&self) -> u64 {
-        match self {
-            Self::Part { bytes, .. } => bytes.len() as u64,
-            _ => 0,
-        }
-    }
-}
-
-/// One direction: written at one end, read at the other.
-#[derive(Debug)]
-pub(crate) struct Pipe<W: ?Sized> {
-    state: Mutex<PipeState>,
-    world: Arc<W>,
-}
-
-#[derive(Debug)]
-struct PipeState {
-    link: Link,
-    items: VecDeque<(Timestamp, Item)>,
-    /// When the link has sent everything it was given.
-    free_at: Timestamp,
-    unread_bytes: u64,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-    cut: bool,
-}
-
-impl<W: Alarm + ?Sized> Pipe<W> {
-    pub(crate) fn new(link: Link, world: Arc<W>) -> Arc<Self> {
-        let free_at = world.now();
-        let state = PipeState {
-            link,
-            items: VecDeque::new(),
-            free_at,
-            unread_bytes: 0,
-            reader: None,
-            writer: None,
-            cut: false,
-        };
-        Arc::new(Self { state: Mutex::new(state), world })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, PipeState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts an item on the link, behind all that is there. After a cut nothing is taken.
-    pub(crate) fn write(&self, item: Item) {
-        let reader = {
-            let mut state = self.lock();
-            if state.cut {
-                return;
-            }
-            state.cut = item == Item::Cut;
-            let bytes = item.bytes();
-            let sending = match state.link.bytes_per_second {
-                Some(rate) => Duration::from_micros(bytes.saturating_mul(1_000_000) / rate.max(1)),
-                None => Duration::ZERO,
-            };
-            state.free_at = state.free_at.max(self.world.now()).saturating_add(sending);
-            let arrival = state.free_at.saturating_add(state.link.delay);
-            state.unread_bytes += bytes;
-            state.items.push_back((arrival, item));
-            state.reader.take()
-        };
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-    }
-
-    /// Whether the writer may write. If not, `waker` is called when it may.
-    pub(crate) fn has_room(&self, waker: Option<&Waker>) -> bool {
-        let mut state = self.lock();
-        let room = state.unread_bytes < state.link.buffer_bytes.max(1) || state.cut;
-        if let (false, Some(waker)) = (room, waker) {
-            state.writer = Some(waker.clone());
-        }
-        room
-    }
-
-    /// Takes the next item that has arrived. If none has, `waker` is called when one does.
-    pub(crate) fn read(&self, waker: &Waker) -> Option<Item> {
-        let (item, writer) = {
-            let mut state = self.lock();
-            match state.items.front() {
-                Some((arrival, _)) if *arrival <= self.world.now() => {}
-                Some((arrival, _)) => {
-                    self.world.wake_at(*arrival, waker);
-                    return None;
-                }
-                None => {
-                    state.reader = Some(waker.clone());
-                    return None;
-                }
-            }
-            let (_, item) = state.items.pop_front()?;
-            state.unread_bytes -= item.bytes();
-            (item, state.writer.take())
-        };
-        if let Some(writer) = writer {
-            writer.wake();
-        }
-        Some(item)
-    }
-}
-
-/// A value that the simulated host keeps: its content can be read asynchronously, and can vanish.
-#[derive(Clone, Debug)]
-pub(crate) struct SimValue {
-    content: Arc<Mutex<Option<Vec<u8>>>>,
-}
-
-/// Values that a test may let vanish.
-pub(crate) type Values = Arc<Mutex<Vec<SimValue>>>;
-
-impl SimValue {
-    fn new(content: Vec<u8>) -> Self {
-        Self { content: Arc::new(Mutex::new(Some(content))) }
-    }
-
-    /// Its file is gone.
-    pub(crate) fn vanish(&self) {
-        *self.content.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn read(&self, range: Range<u64>) -> Option<Vec<u8>> {
-        let content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
-        let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
-        Some(content.as_ref()?.get(range)?.to_vec())
-    }
-}
+use crate::time::Alarm;
 
 /// The client's end.
 pub(crate) struct SimTransport<W: ?Sized> {
@@ -198,7 +57,7 @@ pub(crate) struct SimTransport<W: ?Sized> {
     refused_room: Cell<bool>,
 }
 
-impl<W: Alarm + ?Sized> SimTransport<W> {
+impl<W: Alarm + Send + Sync + ?Sized + 'static> SimTransport<W> {
     /// A connection whose server has been asked. `keep_blobs`: where binary messages are kept as
     /// Blobs, if they are.
     pub(crate) fn new(
@@ -302,9 +161,17 @@ impl<W: Alarm + ?Sized> SimTransport<W> {
     }
 }
 
-impl<W: Alarm + ?Sized> Transport for SimTransport<W> {
+impl<W: Alarm + Send + Sync + ?Sized + 'static> Transport for SimTransport<W> {
     fn takes_values(&self) -> bool {
         false
+    }
+
+    fn takes_all(&self) -> bool {
+        self.out.is_browser()
+    }
+
+    fn buffered_amount(&self) -> u64 {
+        self.out.buffered_amount().unwrap_or(0)
     }
 
     fn has_room(&self) -> bool {

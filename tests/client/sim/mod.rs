@@ -1,6 +1,7 @@
 //! The simulated network, and the tests on it.
 
 mod blobs;
+mod browsers;
 mod links;
 mod net;
 mod server;
