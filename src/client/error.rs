@@ -149,6 +149,18 @@ impl fmt::Display for SendError {
 
 impl core::error::Error for SendError {}
 
+/// No room was kept: the connection is closing or closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReserveError;
+
+impl fmt::Display for ReserveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection is closing or closed")
+    }
+}
+
+impl core::error::Error for ReserveError {}
+
 /// Why a [`Sender`](super::Sender) used as a `Sink` failed.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]

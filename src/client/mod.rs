@@ -9,6 +9,7 @@ mod address;
 mod builder;
 mod close;
 mod error;
+mod flush;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
@@ -16,10 +17,12 @@ mod local;
 mod message;
 #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
 mod native;
+mod permit;
 mod receiver;
 mod sender;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod stats;
 #[cfg(feature = "json")]
 mod typed;
 mod wait;
@@ -31,8 +34,9 @@ pub use self::address::{ProxyError, SubprotocolError, UrlError};
 pub use self::builder::{BinaryType, ClientBuilder};
 pub use self::close::{CloseOptions, Closing};
 pub use self::error::{
-    BlobError, CloseError, ConnectError, ReceiveError, SendError, SinkError, TryRecvError,
+    BlobError, CloseError, ConnectError, ReceiveError, ReserveError, SendError, SinkError, TryRecvError,
 };
+pub use self::flush::NotSent;
 #[cfg(feature = "json")]
 pub use self::json::Json;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
@@ -40,14 +44,16 @@ pub use self::local::{LocalClient, LocalSendError, OffThread};
 pub use self::message::{Blob, Message};
 #[cfg(all(feature = "tls", not(all(target_family = "wasm", target_os = "unknown"))))]
 pub use self::native::{TlsError, TlsOptions};
+pub use self::permit::Permit;
 pub use self::receiver::Receiver;
 pub use self::sender::{Sender, Sending, Ticket};
+pub use self::stats::StatsChanges;
 #[cfg(feature = "json")]
 pub use self::typed::{Codec, DecodeError, EncodeError, Typed, TypedReceiver, TypedSendError, TypedSender};
 use self::wait::Wait;
 pub use crate::driver::SendOptions;
 use crate::driver::{Hub, Stage};
-use crate::proto::Closed;
+use crate::proto::{Closed, Stats};
 use crate::transport::TransportError;
 
 /// What a browser calls `readyState`.
@@ -191,6 +197,43 @@ impl Client {
         options: SendOptions,
     ) -> Result<Ticket, SendError> {
         self.sender.try_send_with(message, options)
+    }
+
+    /// Waits until all that is queued now has left the queue; see [`Sender::flushed`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub fn flushed(&self) -> impl Future<Output = Result<(), NotSent>> + Send + 'static {
+        self.sender.flushed()
+    }
+
+    /// As [`flushed`](Self::flushed), and until the transport has sent it; see [`Sender::drained`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub fn drained(&self) -> impl Future<Output = Result<(), NotSent>> + Send + 'static {
+        self.sender.drained()
+    }
+
+    /// The numbers of the connection, now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.sender.stats()
+    }
+
+    /// The numbers of the connection whenever they have changed; see [`StatsChanges`].
+    pub fn stats_changes(&self) -> StatsChanges {
+        self.sender.stats_changes()
     }
 
     /// The next message; see [`Receiver::recv`].

@@ -7,12 +7,15 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::close::{CloseOptions, Closing};
-use super::error::{SendError, SinkError};
+use super::error::{ReserveError, SendError, SinkError};
+use super::flush::NotSent;
 use super::message::Message;
+use super::permit::Permit;
+use super::stats::StatsChanges;
 use crate::driver::hub::NoRoom;
 use crate::driver::outbox::Outgoing;
 use crate::driver::{Command, Hub, SendOptions};
-use crate::proto::{Closed, Outcome, Payload, TicketId};
+use crate::proto::{Closed, Outcome, Payload, Stats, TicketId};
 use crate::transport::TransportError;
 
 /// Sends messages on one connection. Clones share one queue.
@@ -105,6 +108,71 @@ impl Sender {
             Ok(id) => Ok(Ticket::new(&self.hub, id)),
             Err((why, payload)) => Err(refused(why, payload, &self.hub)),
         }
+    }
+
+    /// Waits for room for one message of up to `bytes` bytes, and keeps it: for a message that is to be made
+    /// only when it can go, such as the newest state.
+    ///
+    /// # Errors
+    ///
+    /// [`ReserveError`] once the connection is closing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it waits, nothing was kept, and whoever waits next gets the room.
+    pub async fn reserve(&self, bytes: u64, options: SendOptions) -> Result<Permit, ReserveError> {
+        let mut waiting = Reserving { hub: &self.hub, options: &options, key: None };
+        let reserved = core::future::poll_fn(|cx| {
+            waiting.hub.poll_reserve(waiting.options, bytes, &mut waiting.key, cx.waker())
+        });
+        match reserved.await {
+            Ok(reserved) => {
+                drop(waiting);
+                Ok(Permit::new(&self.hub, options, reserved))
+            }
+            Err(_) => Err(ReserveError),
+        }
+    }
+
+    /// Waits until all that is queued now has left the queue: it has been handed over, or was dropped (cancelled,
+    /// expired, superseded, an unreadable Blob). What is queued later is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSent`] if the connection ended first.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time. The mark is set by the call, not by the first poll.
+    pub fn flushed(&self) -> impl Future<Output = Result<(), NotSent>> + Send + 'static {
+        let flushed = super::flush::flushed(&self.hub);
+        async move { flushed.await.map(|_| ()) }
+    }
+
+    /// As [`flushed`](Self::flushed), and then until the transport's own buffer has let go of it as well: in a
+    /// browser what `bufferedAmount` counts, on the host what waits to be written. Nobody but the peer can say
+    /// whether it has arrived.
+    ///
+    /// # Errors
+    ///
+    /// As [`flushed`](Self::flushed).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`flushed`](Self::flushed).
+    pub fn drained(&self) -> impl Future<Output = Result<(), NotSent>> + Send + 'static {
+        super::flush::drained(&self.hub)
+    }
+
+    /// The numbers of the connection, now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.hub.stats().0
+    }
+
+    /// The numbers of the connection whenever they have changed.
+    pub fn stats_changes(&self) -> StatsChanges {
+        StatsChanges::new(&self.hub)
     }
 
     /// How many messages are queued and not handed over, and their size in bytes.
@@ -228,11 +296,24 @@ impl fmt::Debug for Sender {
     }
 }
 
-fn refused(why: NoRoom, payload: Payload, hub: &Arc<Hub>) -> SendError {
+pub(super) fn refused(why: NoRoom, payload: Payload, hub: &Arc<Hub>) -> SendError {
     let message = Message::from_payload(payload, hub);
     match why {
         NoRoom::Full => SendError::Full(message),
         NoRoom::Closed => SendError::Closed(message),
+    }
+}
+
+/// A place in the line of those who wait for room, given up when it is dropped.
+struct Reserving<'a> {
+    hub: &'a Arc<Hub>,
+    options: &'a SendOptions,
+    key: Option<u64>,
+}
+
+impl Drop for Reserving<'_> {
+    fn drop(&mut self) {
+        self.hub.leave_line(self.options, &mut self.key);
     }
 }
 

@@ -4,6 +4,7 @@
 //! No waker is called while the lock is held.
 
 mod report;
+mod sending;
 
 use core::ops::Range;
 use core::task::{Poll, Waker};
@@ -15,10 +16,7 @@ use futures_channel::oneshot;
 use super::outbox::{Outbox, Outgoing};
 use super::send_options::SendOptions;
 use super::waiters::Waiters;
-use crate::proto::{
-    Amount, CloseRequest, Closed, NewMessage, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot,
-    TicketId,
-};
+use crate::proto::{CloseRequest, Closed, NewMessage, RecvLimits, RecvQueue, SendLimits, Slot, TicketId};
 use crate::time::{Clock, Timestamp};
 use crate::transport::{Incoming, Opened, TransportError};
 
@@ -219,143 +217,6 @@ impl Hub {
 
     pub(crate) fn failure(&self) -> Option<TransportError> {
         self.lock().failure.clone()
-    }
-
-    /// What was taken and is not handed over yet.
-    pub(crate) fn queued(&self) -> Amount {
-        self.lock().outbox.queued()
-    }
-
-    /// A message to send, whose deadline begins now.
-    pub(crate) fn outgoing(&self, payload: Payload, options: SendOptions) -> Outgoing {
-        let due = options.deadline.map(|within| (self.now.0)().saturating_add(within));
-        Outgoing { payload, options, due }
-    }
-
-    /// Takes room for a message and queues it, if there is room now.
-    pub(crate) fn try_send(&self, outgoing: Outgoing) -> Result<TicketId, (NoRoom, Payload)> {
-        let (ticket, driver) = {
-            let mut state = self.lock();
-            match state.admit(&outgoing.options, outgoing.payload.bytes()) {
-                Ok(()) => (state.queue(outgoing), state.driver_to_wake()),
-                Err(why) => return Err((why, outgoing.payload)),
-            }
-        };
-        self.kick(driver);
-        Ok(ticket)
-    }
-
-    /// Queues a message whatever the bounds say: its sender has found room before.
-    pub(crate) fn send_now(&self, outgoing: Outgoing) -> Result<TicketId, (NoRoom, Payload)> {
-        let (ticket, driver) = {
-            let mut state = self.lock();
-            if state.stage >= Stage::Closing {
-                return Err((NoRoom::Closed, outgoing.payload));
-            }
-            (state.queue(outgoing), state.driver_to_wake())
-        };
-        self.kick(driver);
-        Ok(ticket)
-    }
-
-    /// As [`try_send`](Self::try_send), in turn with everybody who waits for the same room. `key` is the
-    /// caller's place in the line, which it gives back by [`leave_line`](Self::leave_line).
-    pub(crate) fn poll_send(
-        &self,
-        outgoing: &mut Option<Outgoing>,
-        key: &mut Option<u64>,
-        waker: &Waker,
-    ) -> Poll<Result<TicketId, NoRoom>> {
-        // Dropped after the lock, as everywhere: see `waiters`.
-        let _displaced;
-        let (ticket, next, driver) = {
-            let mut state = self.lock();
-            let Some(message) = outgoing.as_ref() else { return Poll::Ready(Err(NoRoom::Closed)) };
-            let admitted = if state.stage >= Stage::Closing || state.outbox.is_first(&message.options, *key) {
-                state.admit(&message.options, message.payload.bytes())
-            } else {
-                Err(NoRoom::Full)
-            };
-            if admitted == Err(NoRoom::Full) {
-                _displaced = state.outbox.wait(&message.options, key, waker);
-                return Poll::Pending;
-            }
-            let (left, next) = state.outbox.leave(&message.options, key);
-            _displaced = left;
-            if admitted.is_err() {
-                return Poll::Ready(Err(NoRoom::Closed));
-            }
-            let Some(outgoing) = outgoing.take() else { return Poll::Ready(Err(NoRoom::Closed)) };
-            // The next in line may fit too.
-            (state.queue(outgoing), next, state.driver_to_wake())
-        };
-        wake(next);
-        self.kick(driver);
-        Poll::Ready(Ok(ticket))
-    }
-
-    /// Polls for room for one more message of no size, as a `Sink` wants it; not in turn with
-    /// those who wait in [`poll_send`](Self::poll_send).
-    pub(crate) fn poll_room(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), NoRoom>> {
-        let _displaced;
-        let mut state = self.lock();
-        let admitted = state.admit(&SendOptions::new(), 0);
-        if admitted == Err(NoRoom::Full) {
-            _displaced = state.outbox.sinks.register(key, waker);
-            return Poll::Pending;
-        }
-        _displaced = state.outbox.sinks.remove(key);
-        Poll::Ready(admitted)
-    }
-
-    /// Polls until nothing is queued any more, or the connection is over.
-    /// Ready with whether all of it was handed over; that it was not is told once, but for the end.
-    pub(crate) fn poll_flushed(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<bool> {
-        let _displaced;
-        let mut state = self.lock();
-        if state.outbox.queued().messages == 0 || state.stage == Stage::Closed {
-            _displaced = state.outbox.flushers.remove(key);
-            let lost = state.outbox.lost;
-            state.outbox.lost &= state.stage >= Stage::Closing;
-            return Poll::Ready(!lost);
-        }
-        _displaced = state.outbox.flushers.register(key, waker);
-        Poll::Pending
-    }
-
-    /// Whether a message was not handed over.
-    pub(crate) fn has_lost(&self) -> bool {
-        self.lock().outbox.lost
-    }
-
-    /// Gives up a place among those who wait for room; whoever is next may go.
-    pub(crate) fn leave_line(&self, options: &SendOptions, key: &mut Option<u64>) {
-        if key.is_some() {
-            let (left, next) = self.lock().outbox.leave(options, key);
-            drop(left);
-            wake(next);
-        }
-    }
-
-    /// A sink waits for room no more.
-    pub(crate) fn leave_sinks(&self, key: &mut Option<u64>) {
-        if key.is_some() {
-            let displaced = self.lock().outbox.sinks.remove(key);
-            drop(displaced);
-        }
-    }
-
-    /// The outcome of a message, or a promise to wake.
-    pub(crate) fn poll_outcome(&self, ticket: TicketId, waker: Option<&Waker>) -> Poll<Outcome> {
-        let (polled, displaced) = self.lock().outbox.tickets.poll(ticket, waker);
-        drop(displaced);
-        polled
-    }
-
-    /// Nobody waits for the outcome any more.
-    pub(crate) fn detach(&self, ticket: TicketId) {
-        let waiting = self.lock().outbox.tickets.close(ticket);
-        drop(waiting);
     }
 
     /// A message that is there; otherwise whether the connection is closed, so that none will be.

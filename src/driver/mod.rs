@@ -15,6 +15,8 @@
 #[cfg(feature = "client")]
 pub(crate) mod hub;
 #[cfg(feature = "client")]
+mod marks;
+#[cfg(feature = "client")]
 mod names;
 #[cfg(feature = "client")]
 pub(crate) mod outbox;
@@ -44,8 +46,8 @@ pub(crate) use self::outlet::HubOutlet;
 #[cfg(feature = "client")]
 pub use self::send_options::SendOptions;
 use crate::proto::{
-    CloseRequest, Closed, Done, Event, GateConfig, MessageId, NewMessage, Output, Payload, QueueConfig,
-    Session, SessionConfig,
+    CloseRequest, Closed, Done, Event, GateConfig, Gauges, MessageId, NewMessage, Output, Payload,
+    QueueConfig, Session, SessionConfig,
 };
 #[cfg(feature = "js")]
 use crate::proto::{Flow, Priority};
@@ -54,6 +56,9 @@ use crate::transport::{FetchToken, Incoming, Transport, TransportEvent};
 
 /// How long the closing handshake may take after the receive queue has overflowed.
 const OVERFLOW_CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often the transport is looked at for those who wait until it has sent everything.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Who learns what has happened, and whose wishes the driver carries out.
 pub(crate) trait Outlet<T: Transport>: Sized {
@@ -68,7 +73,13 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     /// A message has left the queue.
     fn done(&self, done: Done);
     /// Nothing else leaves it for now.
-    fn settle(&self) {}
+    fn settle(&self, _: Gauges) {}
+    /// Whether somebody waits for the transport to have sent what it was given.
+    fn wants_standing(&self) -> bool {
+        false
+    }
+    /// So much of it the transport has not sent.
+    fn set_standing(&self, _: u64) {}
     /// A message has arrived. If it does not fit, it is given back with the code to close with.
     fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)>;
     /// A read that a handle has asked for has ended.
@@ -149,6 +160,11 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             session.handle_time(self.clock.now());
         }
         session.handle_send(new)
+    }
+
+    /// See [`Session::gauges`].
+    pub(crate) fn gauges(&self) -> Gauges {
+        self.session.borrow().gauges()
     }
 
     /// See [`Session::handle_cancel`].
@@ -241,7 +257,21 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             }
         };
         self.pumping.set(false);
-        deadline
+        self.watch_standing(deadline)
+    }
+
+    /// Tells those who wait for it what the transport has not sent, and adds to `deadline` when to look again.
+    fn watch_standing(&self, deadline: Option<Timestamp>) -> Option<Timestamp> {
+        if !self.outlet.wants_standing() {
+            return deadline;
+        }
+        let amount = self.transport.buffered_amount();
+        self.outlet.set_standing(amount);
+        if amount == 0 {
+            return deadline;
+        }
+        let look = self.clock.now().saturating_add(LOOK_AGAIN);
+        Some(deadline.map_or(look, |deadline| deadline.min(look)))
     }
 
     /// Lets the session look at its deadline, then pumps.
@@ -291,7 +321,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             let output = self.session.borrow_mut().poll_output(room);
             match output {
                 Output::Blocked(deadline) | Output::Timeout(deadline) => {
-                    self.outlet.settle();
+                    self.outlet.settle(self.gauges());
                     return (any, deadline);
                 }
                 Output::Transmit(part) => {
@@ -317,7 +347,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                     self.outlet.stop_sending();
                     self.outlet.take_commands(self);
                     self.transport.abort();
-                    self.outlet.settle();
+                    self.outlet.settle(self.gauges());
                     self.outlet.closed(closed);
                 }
             }

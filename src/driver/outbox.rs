@@ -5,11 +5,14 @@
 use core::task::Waker;
 use std::collections::HashMap;
 
+use super::marks::{Marks, Passed};
 use super::names::FlowNames;
 use super::send_options::SendOptions;
 use super::tickets::Tickets;
 use super::waiters::Waiters;
-use crate::proto::{Amount, Done, Flow, NewMessage, Outcome, Payload, Priority, Room, SendLimits, TicketId};
+use crate::proto::{
+    Amount, Done, Flow, NewMessage, Outcome, Payload, Priority, Room, SendLimits, Stats, TicketId,
+};
 use crate::time::Timestamp;
 
 /// A message on its way into the queue.
@@ -33,11 +36,28 @@ struct Newest {
     bytes: u64,
 }
 
+/// Room that was taken for a message to come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reserved {
+    priority: Priority,
+    flow: Flow,
+    pub(crate) bytes: u64,
+}
+
+impl Reserved {
+    /// The class for which room is there when it is given back.
+    pub(super) fn priorities(&self) -> [bool; 4] {
+        Priority::ALL.map(|priority| priority == self.priority)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Outbox {
     room: Room,
-    /// What was taken and has not ended.
-    queued: Amount,
+    pub(super) stats: Stats,
+    /// What was given to the transport, in bytes.
+    given: u64,
+    marks: Marks,
     flow_bounds: bool,
     flows: FlowNames,
     newest: HashMap<Box<str>, Newest>,
@@ -48,8 +68,16 @@ pub(super) struct Outbox {
     /// Sinks that wait for room. A sink may be left waiting for ever (its `send` was dropped, it
     /// was not), so that nobody may have to wait for it.
     pub(super) sinks: Waiters,
-    /// Those who wait for the queue to be empty.
+    /// Those who wait for the queue, or what of it is before their mark, to be empty.
     pub(super) flushers: Waiters,
+    /// Those who wait until the transport has sent what it was given.
+    pub(super) drainers: Waiters,
+    /// What the transport's buffer held when that was last seen; `None` if nobody has asked.
+    standing: Option<u64>,
+    /// Those who watch the numbers.
+    pub(super) watchers: Waiters,
+    /// How often the numbers have changed.
+    pub(super) changes: u64,
     /// A message was not handed over since a sink was last told so.
     pub(super) lost: bool,
 }
@@ -58,7 +86,9 @@ impl Outbox {
     pub(super) fn new(limits: SendLimits) -> Self {
         Self {
             room: Room::new(limits),
-            queued: Amount::default(),
+            stats: Stats::default(),
+            given: 0,
+            marks: Marks::default(),
             flow_bounds: limits.max_flow_bytes != u64::MAX || limits.max_flow_messages != u32::MAX,
             flows: FlowNames::default(),
             newest: HashMap::new(),
@@ -66,13 +96,49 @@ impl Outbox {
             lines: HashMap::new(),
             sinks: Waiters::default(),
             flushers: Waiters::default(),
+            drainers: Waiters::default(),
+            standing: None,
+            watchers: Waiters::default(),
+            changes: 0,
             lost: false,
         }
     }
 
     /// What was taken and has not ended.
     pub(super) fn queued(&self) -> Amount {
-        self.queued
+        self.stats.queued()
+    }
+
+    /// A mark behind all that was queued so far.
+    pub(super) fn mark(&mut self) -> u64 {
+        self.marks.set(self.tickets.count(), self.queued().messages)
+    }
+
+    /// Whether that mark is passed.
+    pub(super) fn passed(&self, mark: u64) -> Passed {
+        self.marks.passed(mark)
+    }
+
+    /// What the transport was given so far, in bytes: what [`has_left`](Self::has_left) is asked with.
+    pub(super) fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// Whether the transport has sent what it was given when that was `given` bytes. Until the transport's
+    /// buffer has been looked at, it has not.
+    pub(super) fn has_left(&self, given: u64) -> bool {
+        self.standing.is_some_and(|standing| self.given.saturating_sub(standing) >= given)
+    }
+
+    /// Whether somebody waits for the transport's buffer to be looked at.
+    pub(super) fn wants_standing(&self) -> bool {
+        !self.drainers.is_empty()
+    }
+
+    /// The transport's buffer holds `amount` bytes. Gives whom to wake.
+    pub(super) fn set_standing(&mut self, amount: u64) -> Vec<Waker> {
+        self.standing = Some(amount);
+        self.drainers.all()
     }
 
     /// Whether there is room for a message of `bytes`. What it would replace makes room for it.
@@ -97,7 +163,8 @@ impl Outbox {
         let SendOptions { priority, flow, latest, .. } = options;
         let (flow, bytes) = (self.flows.get(flow.as_deref()), payload.bytes());
         self.room.enter(priority, flow, bytes);
-        self.queued.add(bytes);
+        self.stats.class_mut(priority).enter(bytes);
+        self.changes += 1;
         let ticket = self.tickets.open(latest.clone());
         let newest = Newest { ticket, priority, flow, bytes };
         let replaced = latest.and_then(|key| self.newest.insert(key, newest)).map(|old| old.ticket);
@@ -105,22 +172,30 @@ impl Outbox {
         (ticket, new, replaced)
     }
 
-    /// A message has ended. Gives who waits for its outcome.
-    pub(super) fn finish(&mut self, done: &Done) -> Option<Waker> {
-        self.queued.messages = self.queued.messages.saturating_sub(1);
-        self.queued.bytes = self.queued.bytes.saturating_sub(done.bytes);
+    /// A message has ended. Gives who waits for its outcome, and whether a mark was passed.
+    pub(super) fn finish(&mut self, done: &Done) -> (Option<Waker>, bool) {
+        self.stats.class_mut(done.priority).leave(done);
+        self.changes += 1;
+        if done.outcome == Outcome::HandedOver {
+            self.given = self.given.saturating_add(done.bytes);
+            // Seen before this was given.
+            self.standing = None;
+        }
         self.room.leave(done.priority, done.flow, done.bytes);
         if self.room.flow_messages(done.flow) == 0 {
             self.flows.release(done.flow);
         }
         self.lost |= !matches!(done.outcome, Outcome::HandedOver | Outcome::Cancelled | Outcome::Superseded);
-        let (waker, key) = self.tickets.finish(done.ticket?, done.outcome);
+        let Some(ticket) = done.ticket else { return (None, false) };
+        let not_sent = matches!(done.outcome, Outcome::Unsent | Outcome::Unknown);
+        let passed = self.marks.end(self.tickets.number(ticket), not_sent);
+        let (waker, key) = self.tickets.finish(ticket, done.outcome);
         if let Some(key) = key
             && self.newest.get(&key).map(|newest| newest.ticket) == done.ticket
         {
             self.newest.remove(&key);
         }
-        waker
+        (waker, passed)
     }
 
     /// Whether the caller may go before all others that wait for the same room.
@@ -161,6 +236,22 @@ impl Outbox {
     pub(super) fn next_in_line(&self, priorities: [bool; 4]) -> Vec<Waker> {
         let has_room = |lane: &Lane| self.flow_bounds || priorities.get(lane.0.index()) == Some(&true);
         self.lines.iter().filter(|(lane, _)| has_room(lane)).filter_map(|(_, line)| line.first()).collect()
+    }
+
+    /// Takes room for a message that is still to come.
+    pub(super) fn reserve(&mut self, options: &SendOptions, bytes: u64) -> Reserved {
+        let reserved =
+            Reserved { priority: options.priority, flow: self.flows.get(options.flow.as_deref()), bytes };
+        self.room.enter(reserved.priority, reserved.flow, bytes);
+        reserved
+    }
+
+    /// Gives the room back.
+    pub(super) fn release(&mut self, reserved: Reserved) {
+        self.room.leave(reserved.priority, reserved.flow, reserved.bytes);
+        if self.room.flow_messages(reserved.flow) == 0 {
+            self.flows.release(reserved.flow);
+        }
     }
 
     /// Everybody who waits for room.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::hub::{Command, Hub, Reply};
 use super::tickets::MessageIds;
 use super::{Driver, Outlet};
-use crate::proto::{Amount, Closed, Done, MessageId, Outcome};
+use crate::proto::{Amount, Closed, Done, Gauges, MessageId, Outcome};
 use crate::slab::Slab;
 use crate::time::Clock;
 use crate::transport::{FetchToken, Incoming, Transport, TransportError};
@@ -53,11 +53,11 @@ impl HubOutlet {
         &self.hub
     }
 
-    fn tell_done(&self) {
+    fn tell_done(&self, gauges: Gauges) {
         // Taken out, since a waker may call back and end in here again.
         let mut done = self.done.take();
         if !done.is_empty() {
-            self.hub.finish(&mut done);
+            self.hub.finish(&mut done, gauges);
             self.done.replace(done);
         }
     }
@@ -80,7 +80,15 @@ impl HubOutlet {
                         self.rejected.set(rejected);
                         driver.release(payload.slot());
                         let (id, outcome) = (MessageId(0), Outcome::Unsent);
-                        self.done.borrow_mut().push(Done { id, ticket, outcome, bytes, priority, flow });
+                        self.done.borrow_mut().push(Done {
+                            id,
+                            ticket,
+                            outcome,
+                            bytes,
+                            priority,
+                            flow,
+                            waited_micros: 0,
+                        });
                     }
                 }
             }
@@ -112,7 +120,7 @@ impl<T: Transport> Outlet<T> for HubOutlet {
             self.carry_out(driver, command);
         }
         self.commands.replace(commands);
-        self.tell_done();
+        self.tell_done(driver.gauges());
         any
     }
 
@@ -128,8 +136,16 @@ impl<T: Transport> Outlet<T> for HubOutlet {
         self.done.borrow_mut().push(done);
     }
 
-    fn settle(&self) {
-        self.tell_done();
+    fn settle(&self, gauges: Gauges) {
+        self.tell_done(gauges);
+    }
+
+    fn wants_standing(&self) -> bool {
+        self.hub.wants_standing()
+    }
+
+    fn set_standing(&self, amount: u64) {
+        self.hub.set_standing(amount);
     }
 
     fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)> {

@@ -16,7 +16,8 @@ const MASK: u64 = (1 << BITS) - 1;
 #[derive(Debug, Default)]
 pub(super) struct Tickets {
     entries: Slab<Entry>,
-    last_serial: u64,
+    /// How many there were.
+    last: u64,
 }
 
 #[derive(Debug)]
@@ -38,12 +39,24 @@ enum State {
 impl Tickets {
     /// A ticket for a message that has just been queued, as the newest value of `latest` if that is given.
     pub(super) fn open(&mut self, latest: Option<Box<str>>) -> TicketId {
+        self.last += 1;
         // 0 is left out, so that no ticket is.
-        self.last_serial = self.last_serial % MASK + 1;
-        let serial = self.last_serial;
+        let serial = (self.last - 1) % MASK + 1;
         let entry = Entry { serial, state: State::Pending(None), is_detached: false, latest };
         let key = self.entries.insert(entry);
         TicketId(NonZeroU64::MIN.saturating_add((serial << BITS | u64::from(key) & MASK) - 1))
+    }
+
+    /// How many tickets there were, the last of which has this number.
+    pub(super) fn count(&self) -> u64 {
+        self.last
+    }
+
+    /// The number of a ticket whose message has only just ended, from 1 on in the order of queueing.
+    pub(super) fn number(&self, ticket: TicketId) -> u64 {
+        let last = (self.last.max(1) - 1) % MASK + 1;
+        let ago = (last + MASK - (ticket.0.get() >> BITS)) % MASK;
+        self.last.saturating_sub(ago)
     }
 
     /// The outcome of a message, or its waker kept. Nobody will ever tell of a ticket that is not
@@ -132,6 +145,15 @@ fn key_of(ticket: TicketId) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tickets_have_numbers_in_their_order_also_across_the_wrap_of_their_serials() {
+        let mut tickets = Tickets { last: MASK - 2, ..Tickets::default() };
+        let ids: Vec<_> = (0..5).map(|_| tickets.open(None)).collect();
+        let numbers: Vec<_> = ids.iter().map(|id| tickets.number(*id)).collect();
+        assert_eq!(numbers, (MASK - 1..MASK + 4).collect::<Vec<_>>());
+        assert!(ids.is_sorted_by_key(|id| tickets.number(*id)) && tickets.count() == MASK + 3);
+    }
 
     #[test]
     fn a_key_that_is_used_again_belongs_to_another_ticket() {

@@ -22,7 +22,7 @@ pub use outcome::{Amount, CloseCause, Closed, Outcome};
 pub use payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
 pub use recv::{RecvLimits, RecvQueue};
 pub use send::{
-    Flow, Gate, GateConfig, MESSAGE_COST, MessageId, NewMessage, Next, Priority, QUANTUM, QueueConfig,
-    Queued, Room, SendLimits, SendQueue, TicketId,
+    ClassStats, Flow, Gate, GateConfig, Gauges, MESSAGE_COST, MessageId, NewMessage, Next, Priority, QUANTUM,
+    QueueConfig, Queued, Room, SendLimits, SendQueue, Stats, TicketId, Waits,
 };
 pub use session::{CloseRequest, Done, Event, Output, PART_BYTES, READ_BLOB_UP_TO, Session, SessionConfig};

@@ -67,6 +67,12 @@ impl<M> RecvQueue<M> {
         Some(message)
     }
 
+    /// How many messages wait, and the sum of their sizes in bytes.
+    #[must_use]
+    pub fn queued(&self) -> (u64, u64) {
+        (self.items.len() as u64, self.bytes)
+    }
+
     /// Whether something waits, and the `part`th part of either bound is taken.
     #[must_use]
     pub fn is_filled_by(&self, part: u32) -> bool {

@@ -485,6 +485,13 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
         false
     }
 
+    fn buffered_amount(&self) -> u64 {
+        match &self.inner.borrow().stage {
+            Stage::Open(open) => open.unwritten(),
+            _ => 0,
+        }
+    }
+
     fn has_room(&self) -> bool {
         let mut inner = self.inner.borrow_mut();
         let room = match &inner.stage {

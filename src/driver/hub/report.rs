@@ -1,7 +1,7 @@
 //! The driver's half of the hub: what it takes, and what it tells the handles.
 
 use super::{Attention, Command, Hub, Stage, wake};
-use crate::proto::{Closed, Done};
+use crate::proto::{Closed, Done, Gauges};
 use crate::transport::{Incoming, Opened, TransportError};
 
 impl Hub {
@@ -89,6 +89,8 @@ impl Hub {
             wakers.append(&mut state.readers.all());
             wakers.append(&mut state.outbox.all_in_line());
             wakers.append(&mut state.outbox.flushers.all());
+            wakers.append(&mut state.outbox.drainers.all());
+            wakers.append(&mut state.outbox.watchers.all());
             wakers
         };
         wake(wakers);
@@ -113,27 +115,44 @@ impl Hub {
         Ok(is_half_full)
     }
 
-    /// Messages have left the queue.
-    pub(crate) fn finish(&self, done: &mut Vec<Done>) {
+    /// Messages have left the queue; the transport's buffer stands as `gauges` say.
+    pub(crate) fn finish(&self, done: &mut Vec<Done>, gauges: Gauges) {
         let mut tickets = Vec::new();
-        let (next, sinks, flushers) = {
+        let (next, others) = {
             let mut state = self.lock();
             let mut priorities = [false; 4];
+            let mut passed = false;
             for done in done.drain(..) {
                 if let Some(ended) = priorities.get_mut(done.priority.index()) {
                     *ended = true;
                 }
-                tickets.extend(state.outbox.finish(&done));
+                let (ticket, mark) = state.outbox.finish(&done);
+                tickets.extend(ticket);
+                passed |= mark;
             }
-            let outbox = &state.outbox;
-            let is_flushed = outbox.queued().messages == 0;
-            let flushers = if is_flushed { outbox.flushers.all() } else { Vec::new() };
-            (outbox.next_in_line(priorities), outbox.sinks.all(), flushers)
+            let outbox = &mut state.outbox;
+            outbox.stats.transport = gauges;
+            let mut others = outbox.sinks.all();
+            if passed || outbox.queued().messages == 0 {
+                others.append(&mut outbox.flushers.all());
+            }
+            others.append(&mut outbox.watchers.all());
+            (outbox.next_in_line(priorities), others)
         };
         wake(tickets);
         wake(next);
-        wake(sinks);
-        wake(flushers);
+        wake(others);
+    }
+
+    /// Whether somebody waits for the transport's buffer to be empty.
+    pub(crate) fn wants_standing(&self) -> bool {
+        self.lock().outbox.wants_standing()
+    }
+
+    /// The transport's buffer holds `amount` bytes.
+    pub(crate) fn set_standing(&self, amount: u64) {
+        let wakers = self.lock().outbox.set_standing(amount);
+        wake(wakers);
     }
 
     /// Whether no handle and no received value is left.

@@ -7,6 +7,7 @@ mod gate;
 mod priority;
 mod queue;
 mod room;
+mod stats;
 
 pub use gate::{Gate, GateConfig};
 pub use priority::{Flow, Priority};
@@ -14,3 +15,4 @@ pub use queue::{
     MESSAGE_COST, MessageId, NewMessage, Next, QUANTUM, QueueConfig, Queued, SendQueue, TicketId,
 };
 pub use room::{Room, SendLimits};
+pub use stats::{ClassStats, Gauges, Stats, Waits};

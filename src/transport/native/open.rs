@@ -135,6 +135,12 @@ impl<S: ByteStream> Open<S> {
         self.given >= INPUT_BYTES && self.connection.pending() < bounds.output_bytes
     }
 
+    /// How many bytes wait to be written.
+    pub(super) fn unwritten(&self) -> u64 {
+        let outgoing = self.outgoing.as_ref().map_or(0, Outgoing::left);
+        (outgoing + self.connection.pending()) as u64
+    }
+
     /// Whether a part of a message is out and another is not.
     pub(super) fn is_within_message(&self) -> bool {
         self.outgoing.is_some()

@@ -65,8 +65,8 @@ fn every_engine_takes_all_at_once_and_the_link_has_its_rate() {
         assert!((2_117..=2_130).contains(&took), "{engine:?}: {took} ms");
         assert_eq!((amounts.sent, amounts.arrived, amounts.hidden), (4 << 20, 4 << 20, 0));
         // B21, but where nothing is shown; in WebKit nearly nothing is.
-        let most = if engine == Engine::Missing { 4 << 20 } else { 64 << 10 };
-        assert_eq!(amounts.largest_buffered, most, "{engine:?}");
+        let allowed = if engine == Engine::Missing { 3 << 20..=4 << 20 } else { 64 << 10..=64 << 10 };
+        assert!(allowed.contains(&amounts.largest_buffered), "{engine:?}: {amounts:?}");
         let hidden = amounts.largest_hidden;
         let expected = match engine {
             Engine::WebKit => 2_000_000..=4 << 20,

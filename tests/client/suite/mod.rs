@@ -19,6 +19,8 @@ pub(crate) mod closing;
 pub(crate) mod connecting;
 pub(crate) mod dropping;
 #[cfg(not(target_family = "wasm"))]
+pub(crate) mod priorities;
+#[cfg(not(target_family = "wasm"))]
 pub(crate) mod queueing;
 pub(crate) mod receiving;
 pub(crate) mod sending;
@@ -238,6 +240,22 @@ pub(crate) use for_every_transport;
 #[cfg(not(target_family = "wasm"))]
 macro_rules! for_transports_with_a_task {
     ($run:ident) => {
+        $run! { priorities:
+            b25_higher_priorities_go_first_and_each_keeps_its_order,
+            b25_the_messages_of_a_flow_keep_their_order,
+            b26_the_latest_value_takes_the_place_of_the_others,
+            b26_a_latest_value_has_the_room_of_the_one_before_it,
+            b26_what_has_expired_is_never_sent,
+            b28_a_full_priority_keeps_no_other_out,
+            b28_a_full_flow_keeps_no_other_out,
+            b28_ten_thousand_senders_each_get_their_turn,
+            flushed_waits_for_what_was_queued_before_it_and_for_nothing_else,
+            flushed_and_drained_say_that_the_connection_ended_first,
+            drained_waits_until_the_transport_has_sent_everything,
+            b28_reserved_room_is_kept_until_it_is_used_or_given_back,
+            stats_count_what_became_of_messages,
+            stats_come_again_when_they_have_changed,
+        }
         $run! { queueing:
             b28_try_send_gives_the_message_back_when_the_queue_is_full,
             b28_send_waits_for_room_and_drops_nothing,

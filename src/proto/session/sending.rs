@@ -1,0 +1,316 @@
+//! The way of a message from the queue to the transport: its turn, its content, the gate.
+
+use core::ops::Range;
+
+use super::{Done, Output, PART_BYTES, READ_BLOB_UP_TO, Session};
+use crate::proto::outcome::Outcome;
+use crate::proto::payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
+use crate::proto::send::{Flow, MessageId, Next, Priority, Queued, TicketId};
+use crate::proto::session::phase::Step;
+use crate::time::Timestamp;
+
+/// How long after a look the next one may come unasked, with a `send`, in microseconds.
+const LOOK_AGAIN: u64 = 4_000;
+
+/// A message that has left the queue and whose end is not known yet; its content is elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Started {
+    pub(super) id: MessageId,
+    pub(super) ticket: Option<TicketId>,
+    priority: Priority,
+    flow: Flow,
+    waited_micros: u64,
+    text: bool,
+    pub(super) bytes: u64,
+    /// Where the host keeps the whole of it, if it does.
+    pub(super) source: Option<Slot>,
+}
+
+impl Started {
+    pub(super) fn done(&self, outcome: Outcome) -> Done {
+        let Self { id, ticket, bytes, priority, flow, waited_micros, .. } = *self;
+        Done { id, ticket, outcome, bytes, priority, flow, waited_micros }
+    }
+}
+
+/// Where the message is that the transport is being given. Nothing overtakes it.
+#[derive(Debug)]
+pub(super) enum Head {
+    /// None has been started.
+    Idle,
+    /// This range of it is being read. If it does not begin at 0, the part before it is gone already.
+    Fetching { message: Started, range: Range<u64> },
+    /// This range of it is at hand and goes next.
+    Ready { message: Started, payload: Payload, range: Range<u64> },
+    /// The transport is being given this range; its word is awaited.
+    Given { message: Started, part: Option<Slot>, range: Range<u64> },
+}
+
+impl Head {
+    /// The message, and how much of it the transport has had for certain.
+    pub(super) fn message(&self) -> Option<(Started, u64)> {
+        match self {
+            Self::Idle => None,
+            Self::Fetching { message, range }
+            | Self::Ready { message, range, .. }
+            | Self::Given { message, range, .. } => Some((*message, range.start)),
+        }
+    }
+}
+
+/// Whether the transport's buffer is worth a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// If it has not been looked at for a while.
+    Idle,
+    /// The time that was set for it has come.
+    Due,
+    /// It has been looked at, and nothing changes before the next task.
+    Done,
+}
+
+impl Session {
+    /// The answer to [`Output::Look`]: how many bytes stand in the transport's buffer.
+    pub fn handle_amount(&mut self, now: Timestamp, amount: u64) {
+        self.now = now;
+        self.look = Look::Done;
+        if let Some(gate) = &mut self.gate {
+            gate.handle_amount(now, amount);
+        }
+    }
+
+    /// A task of the host's has begun in which the transport's buffer may show less than before.
+    pub fn handle_task(&mut self) {
+        self.look = Look::Due;
+    }
+
+    /// The transport has taken the last [`Output::Transmit`], or (`false`) has refused it.
+    ///
+    /// Returns the end of the message, if this was its last part, and a slot to release.
+    pub fn handle_transmitted(&mut self, taken: bool) -> (Option<Done>, Option<Slot>) {
+        let Head::Given { message, part, range } = core::mem::replace(&mut self.head, Head::Idle) else {
+            return (None, None);
+        };
+        if taken && let Some(gate) = &mut self.gate {
+            gate.handle_given(range.end - range.start);
+        }
+        if taken && range.end < message.bytes {
+            self.fetch_part(message, range.end);
+            return (None, part);
+        }
+        let outcome = match (taken, range.start) {
+            (true, _) => Outcome::HandedOver,
+            (false, 0) => Outcome::Unsent,
+            (false, _) => Outcome::Unknown,
+        };
+        self.count(outcome, message.bytes);
+        if part.is_some() {
+            self.release(message.source);
+        }
+        (Some(message.done(outcome)), part.or(message.source))
+    }
+
+    /// The answer to [`Output::Fetch`]; `None` if the host could not read it.
+    ///
+    /// `content` is owned bytes, or another slot where the host keeps what it has read.
+    pub fn handle_fetched(&mut self, id: FetchId, content: Option<Payload>) {
+        let id = MessageId(id.0);
+        let range = match (&self.head, self.queue.blob(id)) {
+            (Head::Fetching { message, range }, _) if message.id == id => range.clone(),
+            (_, Some(blob)) => 0..readable(blob.bytes),
+            // Cancelled, replaced or closed meanwhile.
+            _ => return self.release(content.and_then(|content| content.slot())),
+        };
+        let content = content.and_then(|content| {
+            if content.bytes() == range.end - range.start {
+                return Some(content);
+            }
+            // Not what was asked for, so that it is of no use; its slot is held all the same.
+            self.release(content.slot());
+            None
+        });
+        if let Some(blob) = self.queue.blob(id) {
+            self.read(id, blob, content);
+            return;
+        }
+        let Head::Fetching { message, range } = core::mem::replace(&mut self.head, Head::Idle) else {
+            return;
+        };
+        match content {
+            Some(payload) => self.head = Head::Ready { message, payload, range },
+            None if range.start == 0 => self.finish(&message, Outcome::Unreadable),
+            // A message of which the peer has a part cannot be taken back (RFC 6455 has no
+            // way to abandon one), so the connection cannot go on.
+            None => {
+                self.head = Head::Fetching { message, range };
+                self.step(Step::Broken);
+            }
+        }
+    }
+
+    /// The content of a Blob that waits for its turn was read, or the first byte of it, or neither.
+    fn read(&mut self, id: MessageId, blob: Hosted, content: Option<Payload>) {
+        let ready = match content {
+            Some(whole) if whole.bytes() == blob.bytes => whole,
+            // The probe of a large Blob: it is readable, so that the transport gets all of it, as it is.
+            Some(probe) => {
+                self.release(probe.slot());
+                Payload::Hosted(Hosted { kind: HostedKind::Buffer, ..blob })
+            }
+            None => {
+                if let Some(item) = self.queue.remove(id) {
+                    self.finish(&started(&item), Outcome::Unreadable);
+                }
+                return;
+            }
+        };
+        let slot = ready.slot();
+        let old = self.queue.set_content(id, ready);
+        self.release(old.slot().filter(|old| Some(*old) != slot));
+    }
+
+    /// As [`poll_output`](Self::poll_output) while messages go out; `None` if there is more to do.
+    pub(super) fn poll_sending(&mut self, room: bool) -> Option<Output> {
+        if room && let Some(part) = self.give() {
+            return Some(Output::Transmit(part));
+        }
+        match self.head {
+            Head::Idle => {}
+            Head::Ready { .. } => return Some(Output::Blocked(self.due())),
+            Head::Fetching { .. } | Head::Given { .. } => return Some(Output::Timeout(self.due())),
+        }
+        if self.expire() {
+            return None;
+        }
+        let Some(next) = self.queue.peek() else {
+            if self.phase.flushes() && self.queue.is_empty() {
+                self.step(Step::Flushed);
+                return None;
+            }
+            return Some(Output::Timeout(self.rest()));
+        };
+        // A file that is gone is to fail before its turn would come, and its reading to hold up nobody else.
+        if self.config.transport_takes_values
+            && let Some(blob) = next.hosted.filter(|hosted| hosted.kind == HostedKind::Blob)
+        {
+            self.queue.set_aside(next.id);
+            self.pending.push(Output::Fetch {
+                id: FetchId(next.id.0),
+                slot: blob.slot,
+                range: 0..readable(blob.bytes),
+            });
+            return None;
+        }
+        if !room {
+            return Some(Output::Blocked(self.due()));
+        }
+        if let Some(output) = self.pass_gate(next) {
+            return Some(output);
+        }
+        self.start_next();
+        None
+    }
+
+    /// What has to be done before the next message may go: to look, or to wait; `None` if it may.
+    fn pass_gate(&mut self, next: Next) -> Option<Output> {
+        let gate = self.gate.as_mut()?;
+        if gate.admits(next.bytes, next.priority == Priority::Urgent) {
+            return None;
+        }
+        if self.look == Look::Done {
+            gate.wait(self.now, next.bytes);
+        } else if self.look == Look::Due
+            || gate.due().is_none()
+            || self.now.micros_since(gate.looked_at()) >= LOOK_AGAIN
+        {
+            return Some(Output::Look);
+        }
+        Some(Output::Timeout(self.due()))
+    }
+
+    /// Ends a message whose deadline has passed. Returns whether there was one.
+    pub(super) fn expire(&mut self) -> bool {
+        let Some(item) = self.queue.expire(self.now) else { return false };
+        self.finish(&started(&item), Outcome::Expired);
+        true
+    }
+
+    /// As [`due`](Self::due), when no message can go.
+    fn rest(&mut self) -> Option<Timestamp> {
+        if let Some(gate) = &mut self.gate {
+            gate.rest();
+        }
+        self.due()
+    }
+
+    /// Begins with the message that goes next.
+    fn start_next(&mut self) {
+        let Some((item, waited_micros)) = self.queue.pop(self.now) else { return };
+        let message = Started { waited_micros, ..started(&item) };
+        match item.payload {
+            Payload::Hosted(_) if !self.config.transport_takes_values => self.fetch_part(message, 0),
+            payload => self.head = Head::Ready { message, payload, range: 0..message.bytes },
+        }
+    }
+
+    /// Reads the part of `message` that begins at `from`.
+    fn fetch_part(&mut self, message: Started, from: u64) {
+        let range = from..message.bytes.min(from + PART_BYTES);
+        let Some(slot) = message.source.filter(|_| !range.is_empty()) else {
+            // An empty message: there is nothing to read.
+            self.head = Head::Ready { message, payload: Payload::Binary(Vec::new()), range };
+            return;
+        };
+        self.pending.push(Output::Fetch { id: FetchId(message.id.0), slot, range: range.clone() });
+        self.head = Head::Fetching { message, range };
+    }
+
+    /// The part that is at hand, if one is.
+    fn give(&mut self) -> Option<Transmit> {
+        match core::mem::replace(&mut self.head, Head::Idle) {
+            Head::Ready { message, payload, range } => {
+                let part = payload.slot().filter(|slot| Some(*slot) != message.source);
+                let (first, last) = (range.start == 0, range.end == message.bytes);
+                self.head = Head::Given { message, part, range };
+                Some(Transmit { payload, text: message.text, first, last })
+            }
+            head => {
+                self.head = head;
+                None
+            }
+        }
+    }
+
+    /// Ends the message at the head. Its parts that were already read are released too.
+    pub(super) fn drop_head(&mut self, outcome: Outcome) {
+        let head = core::mem::replace(&mut self.head, Head::Idle);
+        let Some((message, _)) = head.message() else { return };
+        let part = match head {
+            Head::Ready { payload, .. } => payload.slot(),
+            Head::Given { part, .. } => part,
+            Head::Idle | Head::Fetching { .. } => None,
+        };
+        let part = part.filter(|slot| Some(*slot) != message.source);
+        self.release(part);
+        self.finish(&message, outcome);
+    }
+}
+
+/// How much of a Blob is read before it is handed over: a large file that is gone fails at its first byte just
+/// as well as at all of them. An empty one is read as well: a file that is gone may show a size of 0.
+fn readable(bytes: u64) -> u64 {
+    if bytes <= READ_BLOB_UP_TO { bytes } else { 1 }
+}
+
+pub(super) fn started(item: &Queued) -> Started {
+    Started {
+        id: item.id,
+        ticket: item.ticket,
+        priority: item.priority,
+        flow: item.flow,
+        waited_micros: 0,
+        text: item.payload.is_text(),
+        bytes: item.payload.bytes(),
+        source: item.payload.slot(),
+    }
+}
