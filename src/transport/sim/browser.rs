@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 
 use super::engine::{Engine, OwnBuffers};
 use super::kernel::{Kernel, SendBuffer};
-use super::link::Link;
-use super::path::{Path, Reading, Step};
+use super::link::{Link, NEVER};
+use super::path::{Path, Reading};
 use super::random::Random;
 use crate::time::Timestamp;
 
@@ -224,8 +224,8 @@ impl Browser {
 
     /// The next moment at which something happens by itself.
     pub(crate) fn next_event(&self) -> Option<Timestamp> {
-        let news = self.news.front().map(|news| news.at);
-        news.into_iter().chain(self.path.next_event()).min()
+        let next = self.news.front().map_or(NEVER, |news| news.at).min(self.path.next_event());
+        (next < NEVER).then_some(next)
     }
 
     /// Lets happen what happens until `now`. A moment before an earlier one changes nothing.
@@ -234,20 +234,21 @@ impl Browser {
             && at <= now
         {
             self.now = self.now.max(at);
-            if let Some(news) = self.news.front().copied()
+            while let Some(news) = self.news.front().copied()
                 && news.at <= at
             {
                 self.news.pop_front();
                 self.hear(news);
-                continue;
             }
-            match self.path.step(self.now) {
-                Step::Arrived => self.arrive(),
-                Step::Acknowledged(bytes) => {
-                    self.buffer.acknowledge(bytes);
+            let happened = self.path.step(self.now);
+            if happened.has_arrived {
+                self.arrive();
+            }
+            if happened.acknowledged > 0 {
+                self.buffer.acknowledge(happened.acknowledged);
+                if self.buffer.is_writable() {
                     self.fill();
                 }
-                Step::Inside => {}
             }
             self.path.start(self.now, self.written);
         }

@@ -63,6 +63,11 @@ impl SendBuffer {
         }
     }
 
+    /// Whether a write would take something.
+    pub(crate) fn is_writable(&self) -> bool {
+        !self.full && self.held_bytes < self.size_bytes
+    }
+
     /// Written and not acknowledged.
     pub(crate) fn held_bytes(&self) -> u64 {
         self.held_bytes

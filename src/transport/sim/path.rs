@@ -53,14 +53,12 @@ pub(crate) struct Path {
 }
 
 /// What has happened on a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Bytes have arrived up to [`Path::arrived`].
-    Arrived,
-    /// So many more bytes are acknowledged.
-    Acknowledged(u64),
-    /// Nothing that concerns others.
-    Inside,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Happened {
+    /// Bytes have arrived, up to [`Path::arrived`].
+    pub(crate) has_arrived: bool,
+    /// How many more bytes are acknowledged.
+    pub(crate) acknowledged: u64,
 }
 
 impl Path {
@@ -94,17 +92,22 @@ impl Path {
         self.sending = Some((self.link.sent_at(now, piece), self.sent + piece));
     }
 
-    /// The next moment at which something happens.
-    pub(crate) fn next_event(&self) -> Option<Timestamp> {
-        let single = [self.sending, self.reads].into_iter().flatten();
-        let queues = [&self.flying, &self.acknowledgements, &self.edges];
-        let first = queues.into_iter().filter_map(|queue| queue.front().copied());
-        single.chain(first).map(|(when, _)| when).min().filter(|when| *when < NEVER)
+    /// The next moment at which something happens; [`NEVER`] if nothing does.
+    pub(crate) fn next_event(&self) -> Timestamp {
+        // Asked before every event, and written for builds that are not optimised.
+        let mut next = NEVER;
+        for (when, _) in [self.sending, self.reads].into_iter().flatten() {
+            next = next.min(when);
+        }
+        for queue in [&self.flying, &self.acknowledgements, &self.edges] {
+            next = next.min(queue.front().map_or(NEVER, |(when, _)| *when));
+        }
+        next
     }
 
-    /// Lets happen one thing that is due at `now`; several of the same moment in the order in which a byte
-    /// meets them.
-    pub(crate) fn step(&mut self, now: Timestamp) -> Step {
+    /// Lets happen all that is due at `now`, in the order in which a byte meets it.
+    pub(crate) fn step(&mut self, now: Timestamp) -> Happened {
+        let mut happened = Happened::default();
         if let Some((_, mark)) = self.sending.take_if(|(when, _)| *when <= now) {
             self.sent = mark;
             // Never before what went ahead, however the jitter falls.
@@ -113,7 +116,9 @@ impl Path {
             if let Some(after) = self.link.acknowledged_after {
                 self.acknowledgements.push_back((now.saturating_add(after), mark));
             }
-        } else if let Some(mark) = take_due(&mut self.flying, now) {
+        }
+        while let Some(mark) = take_due(&mut self.flying, now) {
+            happened.has_arrived = true;
             self.arrived = mark;
             if self.link.acknowledged_after.is_none() {
                 self.acknowledgements.push_back((now.saturating_add(self.link.delay), mark));
@@ -123,18 +128,19 @@ impl Path {
                 Reading::Slowly(_) => self.read_slowly(now),
                 Reading::WhenAsked => {}
             }
-            return Step::Arrived;
-        } else if let Some(mark) = take_due(&mut self.acknowledgements, now) {
-            let bytes = mark - self.acknowledged;
+        }
+        while let Some(mark) = take_due(&mut self.acknowledgements, now) {
+            happened.acknowledged += mark - self.acknowledged;
             self.acknowledged = mark;
-            return Step::Acknowledged(bytes);
-        } else if let Some(mark) = take_due(&mut self.edges, now) {
+        }
+        while let Some(mark) = take_due(&mut self.edges, now) {
             self.edge = mark;
-        } else if let Some((_, mark)) = self.reads.take_if(|(when, _)| *when <= now) {
+        }
+        if let Some((_, mark)) = self.reads.take_if(|(when, _)| *when <= now) {
             self.read_to(now, mark);
             self.read_slowly(now);
         }
-        Step::Inside
+        happened
     }
 
     /// Up to where bytes have arrived.

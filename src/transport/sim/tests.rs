@@ -3,6 +3,7 @@
 
 mod amounts;
 mod gate;
+mod paths;
 mod pipe;
 mod properties;
 mod stalled;
