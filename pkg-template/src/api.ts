@@ -5,5 +5,6 @@ export type { Connect, ConnectOptions } from "./connect.js";
 export type { SocketEvent, WasmSource, WebSocketLike } from "./core.js";
 export type { Message, Sendable } from "./data.js";
 export { TidegateError, type ErrorCode, type ErrorDetails } from "./errors.js";
-export { Socket, type CloseOptions, type EndOptions, type Priority, type SendOptions, type TrySendOptions } from "./socket.js";
+export { Socket, type CloseOptions, type EndOptions, type SendOptions, type TrySendOptions } from "./socket.js";
 export { Ticket, type Amount, type CloseCause, type Closed, type Outcome } from "./ticket.js";
+export type { ClassStats, Priority, Stats } from "./stats.js";

@@ -70,7 +70,7 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
   overflowCode?: number | undefined;
 }
 
-/** The queues' default bounds, in the order in which the wasm takes them. */
+/** The queues' default bounds: those of sending are the socket's, and the wasm takes the others in this order. */
 const BOUNDS = {
   maxSendBytes: 16 << 20,
   maxSendMessages: 65_536,
@@ -213,7 +213,8 @@ function open<In, Out>(
         early,
         codec,
         // At least 1, since 0 means no deadline.
-        options: [within && Math.max(1, Math.ceil(deadline - performance.now())), ...numbers],
+        options: [within && Math.max(1, Math.ceil(deadline - performance.now())), ...numbers.slice(4)],
+        bounds: numbers,
         opened() {
           isOpen = true;
           arrive();

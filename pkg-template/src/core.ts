@@ -48,7 +48,6 @@ export interface WasmHost {
   setTimer(milliseconds: number): void;
   opened(): void;
   readable(): void;
-  room(): void;
   outcome(ticket: number, outcome: number): void;
   ended(
     code: number,
@@ -69,7 +68,7 @@ export interface WasmCore {
   /** `slot` below 0: it could not be read. */
   fetched(id: number, slot: number, bytes: number): void;
   timer(): void;
-  /** As {@link Core.send}; with -1 and -2 the slot stays the caller's. */
+  /** As {@link Core.send}; with -2 the slot stays the caller's. */
   send(
     slot: number,
     kind: number,
@@ -85,7 +84,8 @@ export interface WasmCore {
   close(code: number, withinMs: number, flush: boolean): void;
   end(withinMs: number, closeMs: number): void;
   abort(): void;
-  readonly queuedBytes: number;
+  /** As {@link Core.stat}. */
+  stat(index: number): number;
   free(): void;
 }
 
@@ -98,8 +98,6 @@ export interface Sink {
   opened(): void;
   /** There is a message again, once after `take` found none. */
   readable(): void;
-  /** There is room again, once after `send` found none. */
-  room(): void;
   /** A queued message has come to its end; `outcome` is an index into `OUTCOMES`. */
   outcome(ticket: number, outcome: number): void;
   /** The connection has ended; `cause` is an index into `CAUSES`. Exactly once, the last call of all. */
@@ -118,7 +116,7 @@ export interface Sink {
 /** One connection, from a socket that may still be connecting to its end. */
 export interface Core {
   /**
-   * 0: handed to the socket; above 0: queued under this number; -1: full; -2: closing or closed;
+   * 0: handed to the socket; above 0: queued under this number; -2: closing or closed;
    * -3: the socket has refused it; -4: its deadline has passed.
    *
    * `priority` is an index into `PRIORITIES`, `flow` a small number, `deadlineMs` below 0 is none; `replaces` is
@@ -135,15 +133,20 @@ export interface Core {
   end(withinMs: number, closeMs: number): void;
   /** Gives up at once. */
   abort(): void;
+  /** What the socket says: bytes that it was given and has not sent. */
   readonly bufferedAmount: number;
+  /**
+   * One of the numbers of the connection: 0 bytes that stand in the socket's buffer, 1 that may, 2 bytes a second, 3
+   * and 4 messages and bytes received and not taken.
+   */
+  stat(index: number): number;
   /** Gives the wasm side's memory back; no call may follow. */
   free(): void;
 }
 
 /**
- * What is left of the connect deadline in milliseconds, then the bounds of the queues (0 for none): maxSendBytes,
- * maxSendMessages, maxFlowBytes, maxFlowMessages, maxReceiveBytes, maxReceiveMessages; then overflowCode,
- * guaranteedShare, budgetBytes, maxBytesPerSecond.
+ * What is left of the connect deadline in milliseconds, maxReceiveBytes and maxReceiveMessages (0 for none each),
+ * overflowCode, guaranteedShare, budgetBytes, maxBytesPerSecond.
  */
 export type Options = readonly number[];
 

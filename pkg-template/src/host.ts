@@ -138,7 +138,6 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
           },
           opened: sink.opened,
           readable: sink.readable,
-          room: sink.room,
           outcome: sink.outcome,
           ended: (code, wasClean, ...rest) => sink.closed(code, this.#received, wasClean, ...rest),
         },
@@ -158,7 +157,7 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
       }
       const slot = this.#slots.put(data);
       const number = this.#wasm!.send(slot, kind, message.bytes, priority, flow, deadlineMs, replaces);
-      if (number === -1 || number === -2) this.#slots.take(slot);
+      if (number === -2) this.#slots.take(slot);
       // Sending has been tried. What still waits is copied, and only that: the caller may change it.
       else if (number > 0 && !owned) this.#slots.replace(slot, bytesOf(data as ArrayBuffer).slice());
       return number;
@@ -187,7 +186,11 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
     }
 
     get bufferedAmount(): number {
-      return this.#wasm!.queuedBytes + (this.#raw.bufferedAmount ?? 0);
+      return this.#raw.bufferedAmount ?? 0;
+    }
+
+    stat(index: number): number {
+      return this.#wasm!.stat(index);
     }
 
     free(): void {

@@ -1,21 +1,16 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** The handle of one open connection. Made by connect.ts, once the socket is open. */
 
-import { checkCloseCode, checkCloseReason, checkMilliseconds } from "./address.js";
+import { checkAmount, checkCloseCode, checkCloseReason, checkMilliseconds } from "./address.js";
 import type { Codec } from "./codec.js";
 import type { Core, CoreConstructor, Options, SocketEvent, WebSocketLike } from "./core.js";
 import { parcel, snapshot, transfer, type Message, type Parcel, type Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
+import { PRIORITIES, add, addSent, newCounts, readStats, type Count, type Priority, type Stats } from "./stats.js";
 import { CAUSES, OUTCOMES, Ticket, type Closed, type Outcome } from "./ticket.js";
 
 /** Default deadline of {@link Socket.close} and {@link Socket.end}, in milliseconds. */
 const CLOSE_WITHIN = 10_000;
-
-/** How urgent a message is. */
-export type Priority = (typeof PRIORITIES)[number];
-
-/** The highest first, in the order of the wasm's numbers. */
-const PRIORITIES = ["urgent", "normal", "bulk", "background"] as const;
 
 /** Options of {@link Socket.trySend}. */
 export interface TrySendOptions {
@@ -82,10 +77,36 @@ interface Way {
 /** That of a plain `send`. */
 const PLAIN: Way = { priority: 1, flow: undefined, latest: undefined, due: undefined, signal: undefined };
 
+const LOW = "bufferedamountlow";
+
+/** How often the socket's buffer is looked at for those who wait until it is empty, in milliseconds. */
+const LOOK_AGAIN = 20;
+
+/** A mark behind what was queued when `flushed` was called. */
+interface Mark {
+  /** How many messages before it, and behind the mark before it, have not ended. */
+  open: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
 /** A flow that has something queued. */
 interface Flow {
   readonly number: number;
-  queued: number;
+  readonly queued: Count;
+}
+
+/** A message that is queued. */
+interface Queued {
+  readonly ticket: Ticket;
+  readonly way: Way;
+  readonly flow: Flow | undefined;
+  readonly bytes: number;
+  /** By `performance.now`. */
+  readonly since: number;
+  /** The number of the mark that is set behind it next. */
+  readonly mark: number;
+  readonly cancel: () => void;
 }
 
 /** A `send` that waits for room. */
@@ -112,6 +133,8 @@ export interface Opening<In, Out> {
   /** Events recorded since the socket was made, in order. */
   readonly early: SocketEvent[];
   readonly options: Options;
+  /** The bounds of sending first. */
+  readonly bounds: readonly number[];
   readonly codec: Codec<In, Out> | undefined;
   /** Called once when open; perhaps before {@link adopt} has returned. */
   opened(): void;
@@ -131,7 +154,7 @@ export let abort: (socket: Socket<any, any>) => void;
  * It receives into a bounded queue, from which `recv`, `tryRecv` and `for await` take: one
  * consumer at a time. Nothing that arrived before the close is lost.
  */
-export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, undefined>, AsyncDisposable {
+export class Socket<In = Message, Out = Sendable> extends EventTarget implements AsyncIterable<In, undefined>, AsyncDisposable {
   /**
    * How the connection ended. Never rejects, and does not wait until the messages that are still
    * in the receive queue are taken.
@@ -148,8 +171,14 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
   #stopped = false;
   #closing = false;
   #final: Closed | undefined;
-  /** Tickets of queued messages by number; a bare outcome if it came before `send` had returned. */
-  readonly #tickets = new Map<number, Ticket | Outcome>();
+  /** What is queued, by number; a bare outcome if it came before `send` had returned. */
+  readonly #queue = new Map<number, Queued | Outcome>();
+  /** What became of the messages of each priority. */
+  readonly #counts = newCounts();
+  /** Bytes that the socket was given. */
+  #given = 0;
+  /** maxSendBytes, maxSendMessages, maxFlowBytes, maxFlowMessages; 0 for none. */
+  readonly #bounds: readonly number[];
   /** A line for each priority and flow, so that an upload that waits keeps nobody else waiting. */
   readonly #lines = new Map<number | string, Set<Waiting>>();
   /** Numbers for the names of flows that have something queued; 0 is the flow without a name. */
@@ -157,6 +186,21 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
   readonly #freeFlows: number[] = [];
   /** The number of the newest queued message of each key. */
   readonly #newest = new Map<string, number>();
+  /** Marks that are not passed yet, and how many were. */
+  readonly #marks: Mark[] = [];
+  #passed = 0;
+  /** A message before a mark was not sent because the connection has ended. */
+  #lost = false;
+  /** How many of the queued messages are counted by a mark. */
+  #marked = 0;
+  /** Who waits until the socket has let go of so many bytes. */
+  readonly #drains: (Omit<Mark, "open"> & { readonly given: number })[] = [];
+  #low = 0;
+  /** Whether somebody listens to `bufferedamountlow`. */
+  #watches = false;
+  #isAbove = false;
+  #onLow: ((event: Event) => unknown) | null = null;
+  #watcher: ReturnType<typeof setTimeout> | undefined;
   /** The one read that waits. */
   #reader: Reader | undefined;
 
@@ -165,8 +209,10 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
     abort = (socket) => socket.#core?.abort();
   }
 
-  private constructor({ Core, raw, early, options, codec, opened, closed }: Opening<In, Out>) {
+  private constructor({ Core, raw, early, options, bounds, codec, opened, closed }: Opening<In, Out>) {
+    super();
     this.#raw = raw;
+    this.#bounds = bounds;
     this.#codec = codec;
     let settle: (closed: Closed) => void;
     this.closed = new Promise((resolve) => (settle = resolve));
@@ -176,7 +222,6 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
       {
         opened,
         readable: () => this.#reader?.attempt(),
-        room: () => this.#admit(),
         outcome: (number, outcome) => this.#conclude(number, OUTCOMES[outcome]!),
         closed: (code, reason, wasClean, cause, unsentMessages, unsentBytes, unknownMessages, unknownBytes) => {
           this.#final = {
@@ -226,7 +271,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
 
   /** Bytes that have not left: those queued here and those in the socket's own buffer. */
   get bufferedAmount(): number {
-    return (this.#core ?? this.#raw).bufferedAmount ?? 0;
+    return this.#counts.reduce((sum, { queued }) => sum + queued.bytes, this.#raw.bufferedAmount ?? 0);
   }
 
   /**
@@ -380,51 +425,155 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
     }
   }
 
+  /**
+   * Resolves when all that is queued now has left the queue: it was handed to the socket, or was dropped (cancelled,
+   * expired, superseded, an unreadable Blob). What is queued later is not waited for.
+   *
+   * Rejects with a {@link TidegateError} `closed` if the connection ends first.
+   */
+  flushed(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (!this.#queue.size) {
+        if (this.#final?.unsent.messages) reject(notSent());
+        else resolve();
+        return;
+      }
+      this.#marks.push({ open: this.#queue.size - this.#marked, resolve, reject });
+      this.#marked = this.#queue.size;
+    });
+  }
+
+  /**
+   * As {@link flushed}, and then until the socket's own buffer has let go of it as well, which is what
+   * `bufferedAmount` counts there. Nobody but the peer can say whether it has arrived.
+   */
+  async drained(): Promise<void> {
+    await this.flushed();
+    if (!this.#core) throw notSent();
+    await new Promise<void>((resolve, reject) => {
+      this.#drains.push({ given: this.#given, resolve, reject });
+      this.#watch();
+    });
+  }
+
+  /** The numbers of the connection, now. */
+  stats(): Stats {
+    return readStats(this.#counts, this.#core);
+  }
+
+  /**
+   * The `bufferedamountlow` event comes when {@link bufferedAmount} has fallen to this. Default 0.
+   *
+   * Specification: as `RTCDataChannel.bufferedAmountLowThreshold` of WebRTC.
+   */
+  get bufferedAmountLowThreshold(): number {
+    return this.#low;
+  }
+
+  set bufferedAmountLowThreshold(bytes: number) {
+    this.#low = checkAmount("bufferedAmountLowThreshold", bytes, 0);
+    this.#watch();
+  }
+
+  /** Called with each `bufferedamountlow` event, as a listener is. */
+  get onbufferedamountlow(): ((event: Event) => unknown) | null {
+    return this.#onLow;
+  }
+
+  set onbufferedamountlow(listener: ((event: Event) => unknown) | null) {
+    if (this.#onLow) this.removeEventListener(LOW, this.#onLow);
+    this.#onLow = listener;
+    if (listener) this.addEventListener(LOW, listener);
+  }
+
+  override addEventListener(...listening: Parameters<EventTarget["addEventListener"]>): void {
+    super.addEventListener(...listening);
+    this.#watches ||= listening[0] === LOW;
+    this.#watch();
+  }
+
+  /** Looks at what is buffered, for those who wait for less of it; again after a while if there are any. */
+  #watch(): void {
+    clearTimeout(this.#watcher);
+    this.#watcher = undefined;
+    if (!this.#core || (!this.#drains.length && !this.#watches)) return;
+    const buffered = this.bufferedAmount;
+    const left = this.#given - (this.#raw.bufferedAmount ?? 0);
+    for (let first; (first = this.#drains[0]) && first.given <= left; ) {
+      this.#drains.shift();
+      first.resolve();
+    }
+    const isAbove = buffered > this.#low;
+    const fell = this.#isAbove && !isAbove;
+    this.#isAbove = isAbove;
+    if (this.#drains.length || (this.#watches && isAbove)) {
+      this.#watcher = setTimeout(() => this.#watch(), LOOK_AGAIN);
+    }
+    if (fell) this.dispatchEvent(new Event(LOW));
+  }
+
   /** Gives `message` to the wasm: its ticket, `undefined` if there is no room; throws if closed. */
   #offer(message: Parcel, way: Way): Ticket | undefined {
     if (this.#stopped) throw refused(message.data);
+    const { bytes } = message;
     const { priority, latest, due, signal } = way;
+    const counts = this.#counts[priority]!;
+    const old = latest === undefined ? 0 : (this.#newest.get(latest) ?? 0);
+    if (!this.#admits(bytes, way, old)) return undefined;
     const flow = way.flow === undefined ? undefined : this.#flow(way.flow);
     const number = this.#core!.send(
       message,
       priority,
       flow?.number ?? 0,
       due === undefined ? -1 : Math.max(0, due - performance.now()),
-      latest === undefined ? 0 : (this.#newest.get(latest) ?? 0),
+      old,
     );
-    if (number <= 0) {
-      if (flow) this.#leaveFlow(way.flow!, flow);
-      if (!number) return new Ticket("handedOver");
-      if (number === -1) return undefined;
-      if (number === -4) return new Ticket("expired");
-      throw refused(message.data);
-    }
-    const cancel = (): void => this.#core?.cancel(number);
-    let ended;
-    if (way !== PLAIN) {
-      if (flow) flow.queued++;
+    if (number > 0) {
+      const cancel = (): void => this.#core?.cancel(number);
+      const ticket = new Ticket(undefined, cancel);
+      const mark = this.#passed + this.#marks.length;
+      const early = this.#queue.get(number) as Outcome | undefined;
+      this.#queue.set(number, { ticket, way, flow, bytes, since: performance.now(), mark, cancel });
+      add(counts.queued, bytes);
+      if (flow) add(flow.queued, bytes);
       if (latest !== undefined) this.#newest.set(latest, number);
       signal?.addEventListener("abort", cancel);
-      ended = (): void => {
-        signal?.removeEventListener("abort", cancel);
-        if (latest !== undefined && this.#newest.get(latest) === number) this.#newest.delete(latest);
-        if (flow) {
-          flow.queued--;
-          this.#leaveFlow(way.flow!, flow);
-        }
-      };
+      if (early) this.#conclude(number, early);
+      if (this.#watches) this.#watch();
+      return ticket;
     }
-    const ticket = new Ticket(undefined, cancel, ended);
-    const early = this.#tickets.get(number) as Outcome | undefined;
-    this.#tickets.set(number, ticket);
-    if (early) this.#conclude(number, early);
-    return ticket;
+    if (flow) this.#leaveFlow(way.flow!, flow);
+    if (number === -4) {
+      add(counts.expired, bytes);
+      return new Ticket("expired");
+    }
+    if (number) throw refused(message.data);
+    addSent(counts, bytes, 0);
+    this.#given += bytes;
+    if (this.#watches) this.#watch();
+    return new Ticket("handedOver");
+  }
+
+  /** Whether there is room for so many bytes; the message of number `old` would make room for them. */
+  #admits(bytes: number, { priority, flow }: Way, old: number): boolean {
+    const [maxBytes, maxMessages, maxFlowBytes, maxFlowMessages] = this.#bounds as [number, number, number, number];
+    const replaced = old ? (this.#queue.get(old) as Queued) : undefined;
+    const fits = (queued: Count | undefined, most: number, mostMessages: number, isSame: boolean | undefined): boolean => {
+      const messages = (queued?.messages ?? 0) - (isSame ? 1 : 0);
+      const sum = (queued?.bytes ?? 0) - (isSame ? replaced!.bytes : 0) + bytes;
+      return !messages || ((!mostMessages || messages < mostMessages) && (!most || sum <= most));
+    };
+    const named = flow === undefined ? undefined : this.#flows.get(flow);
+    return (
+      fits(this.#counts[priority]!.queued, maxBytes, maxMessages, replaced && replaced.way.priority === priority) &&
+      fits(named?.queued, maxFlowBytes, maxFlowMessages, named && replaced?.flow === named)
+    );
   }
 
   #flow(name: string): Flow {
     let flow = this.#flows.get(name);
     if (!flow) {
-      flow = { number: this.#freeFlows.pop() ?? this.#flows.size + 1, queued: 0 };
+      flow = { number: this.#freeFlows.pop() ?? this.#flows.size + 1, queued: { messages: 0, bytes: 0 } };
       this.#flows.set(name, flow);
     }
     return flow;
@@ -432,22 +581,55 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
 
   /** Gives the number of a flow back if nothing is queued in it. */
   #leaveFlow(name: string, flow: Flow): void {
-    if (!flow.queued && this.#flows.delete(name)) this.#freeFlows.push(flow.number);
+    if (!flow.queued.messages && this.#flows.delete(name)) this.#freeFlows.push(flow.number);
   }
 
   #conclude(number: number, outcome: Outcome): void {
-    const ticket = this.#tickets.get(number) as Ticket | undefined;
-    if (!ticket) {
-      this.#tickets.set(number, outcome);
+    const queued = this.#queue.get(number) as Queued | undefined;
+    if (!queued) {
+      this.#queue.set(number, outcome);
       return;
     }
-    this.#tickets.delete(number);
+    this.#queue.delete(number);
+    const { ticket, way, flow, bytes, since, mark, cancel } = queued;
+    const counts = this.#counts[way.priority]!;
+    add(counts.queued, bytes, -1);
+    if (outcome === "handedOver") {
+      addSent(counts, bytes, performance.now() - since);
+      this.#given += bytes;
+    } else if (outcome in counts) {
+      add(counts[outcome as "expired"], bytes);
+    }
+    way.signal?.removeEventListener("abort", cancel);
+    if (way.latest !== undefined && this.#newest.get(way.latest) === number) this.#newest.delete(way.latest);
+    if (flow) {
+      add(flow.queued, bytes, -1);
+      this.#leaveFlow(way.flow!, flow);
+    }
+    this.#pass(mark, outcome);
     Ticket.settle(ticket, outcome);
+    if (this.#lines.size) this.#admit();
+    if (this.#watches) this.#watch();
   }
 
   /** Whether others wait for the same room already. */
   #mustWait(way: Way): boolean {
     return this.#lines.size > 0 && this.#lines.has(lane(way));
+  }
+
+  /** A message has ended that was queued before the mark of that number. */
+  #pass(number: number, outcome: Outcome): void {
+    const mark = this.#marks[number - this.#passed];
+    if (!mark) return;
+    mark.open--;
+    this.#marked--;
+    if (outcome === "unsent" || outcome === "unknown") this.#lost = true;
+    while (this.#marks[0]?.open === 0) {
+      const { resolve, reject } = this.#marks.shift()!;
+      this.#passed++;
+      if (this.#lost) reject(notSent());
+      else resolve();
+    }
   }
 
   #wait(message: Parcel, way: Way): Promise<Ticket> {
@@ -531,8 +713,14 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
     for (let message; (message = core.take()) !== undefined; ) rest.push(message);
     this.#rest = rest.values();
     this.#core = undefined;
+    this.#watch();
+    for (const { reject } of this.#drains.splice(0)) reject(notSent());
     core.free();
   }
+}
+
+function notSent(): TidegateError {
+  return new TidegateError("closed", "the connection ended before everything that was queued could be sent");
 }
 
 function refused(data: unknown): TidegateError {

@@ -72,20 +72,17 @@ export class Ticket {
   #promise: Promise<Outcome> | undefined;
   #resolve: ((outcome: Outcome) => void) | undefined;
   #cancel: (() => void) | undefined;
-  #ended: (() => void) | undefined;
 
-  /** Made by `send`; `ended` is called once the outcome is known. @internal */
-  constructor(outcome: Outcome | undefined, cancel?: () => void, ended?: () => void) {
+  /** Made by `send`. @internal */
+  constructor(outcome: Outcome | undefined, cancel?: () => void) {
     this.#outcome = outcome;
     this.#cancel = cancel;
-    this.#ended = ended;
   }
 
   /** Notes the outcome of `ticket`; its promise is made only when somebody asks for it. @internal */
   static settle(ticket: Ticket, outcome: Outcome): void {
     ticket.#outcome = outcome;
     ticket.#cancel = undefined;
-    ticket.#ended?.();
     ticket.#resolve?.(outcome);
   }
 

@@ -49,8 +49,6 @@ use crate::proto::{
     CloseRequest, Closed, Done, Event, GateConfig, Gauges, MessageId, NewMessage, Output, Payload,
     QueueConfig, Session, SessionConfig,
 };
-#[cfg(feature = "js")]
-use crate::proto::{Flow, Priority};
 use crate::time::{Clock, Timestamp};
 use crate::transport::{FetchToken, Incoming, Transport, TransportEvent};
 
@@ -170,12 +168,6 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     /// See [`Session::handle_cancel`].
     pub(crate) fn cancel(&self, id: MessageId) {
         self.session.borrow_mut().handle_cancel(id);
-    }
-
-    /// Class, flow and size of a message that is queued.
-    #[cfg(feature = "js")]
-    pub(crate) fn queued(&self, id: MessageId) -> Option<(Priority, Flow, u64)> {
-        self.session.borrow().queued(id)
     }
 
     /// See [`Session::handle_close`].

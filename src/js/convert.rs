@@ -6,7 +6,6 @@ use crate::proto::{CloseCause, HostedKind, Outcome, Priority};
 
 /// What `Core.send` returns beside a ticket.
 pub(super) const HANDED_OVER: f64 = 0.0;
-pub(super) const FULL: f64 = -1.0;
 pub(super) const CLOSED: f64 = -2.0;
 pub(super) const REFUSED: f64 = -3.0;
 pub(super) const EXPIRED: f64 = -4.0;

@@ -6,7 +6,7 @@ use core::time::Duration;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{
-    CLOSED, EXPIRED, FULL, HANDED_OVER, REFUSED, bound, bound_u32, count, deadline, kind, number, priority,
+    CLOSED, EXPIRED, HANDED_OVER, REFUSED, bound, bound_u32, count, deadline, kind, number, priority,
 };
 use super::host::{Host, HostTransport};
 use super::outlet::{FacadeOutlet, Sent};
@@ -14,7 +14,7 @@ use crate::driver::{Driver, DriverConfig};
 use crate::platform::web::WebClock;
 use crate::proto::{
     CloseRequest, FetchId, Flow, GateConfig, Hosted, HostedKind, MessageId, NewMessage, Outcome, Payload,
-    QueueConfig, RecvLimits, SendLimits, Slot,
+    QueueConfig, RecvLimits, Slot,
 };
 use crate::time::{Clock, Timestamp};
 use crate::transport::{FetchToken, Incoming, TransportEvent};
@@ -32,27 +32,21 @@ impl Core {
     #[wasm_bindgen(constructor)]
     pub fn new(host: Host) -> Core {
         let option = |index| host.option(index);
-        let send = SendLimits {
+        let receive = RecvLimits {
             max_queued_bytes: bound(option(1)),
             max_queued_messages: bound_u32(option(2)),
-            max_flow_bytes: bound(option(3)),
-            max_flow_messages: bound_u32(option(4)),
-        };
-        let receive = RecvLimits {
-            max_queued_bytes: bound(option(5)),
-            max_queued_messages: bound_u32(option(6)),
-            overflow_code: u16::try_from(count(option(7))).unwrap_or(u16::MAX),
+            overflow_code: u16::try_from(count(option(3))).unwrap_or(u16::MAX),
         };
         let config = DriverConfig {
             connect_within: deadline(option(0)),
             // In 256ths.
-            queue: QueueConfig { share: u8::try_from(count(option(8) * 256.0)).unwrap_or(u8::MAX) },
+            queue: QueueConfig { share: u8::try_from(count(option(4) * 256.0)).unwrap_or(u8::MAX) },
             gate: GateConfig {
-                budget_bytes: count(option(9)),
-                max_bytes_per_second: Some(bound(option(10))).filter(|rate| *rate < u64::MAX),
+                budget_bytes: count(option(5)),
+                max_bytes_per_second: Some(bound(option(6))).filter(|rate| *rate < u64::MAX),
             },
         };
-        let outlet = FacadeOutlet::new(host.clone(), send, receive);
+        let outlet = FacadeOutlet::new(host.clone(), receive);
         let driver = Driver::new(outlet, HostTransport { host }, WebClock, config);
         let core = Core { driver, due: Cell::new(None) };
         core.pump();
@@ -95,8 +89,8 @@ impl Core {
 
     // What the application wants.
 
-    /// Sends the value in `slot`. 0: handed over; a positive ticket: queued; -1: full; -2: closed
-    /// (with both the slot stays the facade's); -3: the socket has refused it; -4: its deadline has passed.
+    /// Sends the value in `slot`, for which the facade has found room. 0: handed over; a positive ticket: queued; -2:
+    /// closed (the slot stays the facade's); -3: the socket has refused it; -4: its deadline has passed.
     ///
     /// `flow` is a small number; `deadline_ms` below 0 is none; `replaces` is the ticket of the message whose
     /// newer value it is, or 0.
@@ -117,9 +111,6 @@ impl Core {
             return CLOSED;
         }
         let replaces = (replaces > 0.0).then(|| MessageId(count(replaces)));
-        if !outlet.admit(priority, flow, bytes, replaces.and_then(|old| self.driver.queued(old))) {
-            return FULL;
-        }
         let payload = Payload::Hosted(Hosted { slot: Slot(slot), kind: kind(data_kind), bytes });
         let deadline = (deadline_ms >= 0.0)
             .then(|| WebClock.now().saturating_add(Duration::from_micros(count(deadline_ms * 1000.0))));
@@ -170,10 +161,17 @@ impl Core {
         self.pump();
     }
 
-    /// Bytes queued here.
-    #[wasm_bindgen(getter, js_name = queuedBytes)]
-    pub fn queued_bytes(&self) -> f64 {
-        number(self.driver.outlet().queued_bytes())
+    /// A number of the connection, in the order that `core.ts` has.
+    pub fn stat(&self, index: u8) -> f64 {
+        let gauges = self.driver.gauges();
+        let received = self.driver.outlet().received();
+        number(match index {
+            0 => gauges.buffered_amount,
+            1 => gauges.budget_bytes,
+            2 => gauges.bytes_per_second,
+            3 => received.0,
+            _ => received.1,
+        })
     }
 
     fn handle(&self, event: TransportEvent) {

@@ -44,8 +44,6 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(super) fn readable(this: &Host);
     #[wasm_bindgen(method)]
-    pub(super) fn room(this: &Host);
-    #[wasm_bindgen(method)]
     pub(super) fn outcome(this: &Host, ticket: f64, outcome: u8);
     /// Exactly once, the last call of all.
     #[wasm_bindgen(method)]

@@ -5,19 +5,13 @@ use core::cell::{Cell, RefCell};
 use super::convert::{cause, number, outcome};
 use super::host::{Host, HostTransport};
 use crate::driver::{Driver, Outlet};
-use crate::proto::{
-    Closed, Done, Flow, Hosted, MessageId, Outcome, Payload, Priority, RecvLimits, RecvQueue, Room,
-    SendLimits, Slot,
-};
+use crate::proto::{Closed, Done, Hosted, MessageId, Outcome, Payload, RecvLimits, RecvQueue, Slot};
 use crate::time::Clock;
 use crate::transport::Incoming;
 
-/// The room of the send queue, the received messages, and what the facade waits for.
+/// The received messages, and what the facade waits for.
 pub(super) struct FacadeOutlet {
     host: Host,
-    room: RefCell<Room>,
-    /// `send` has found no room, so that room is worth a call.
-    wants_room: Cell<bool>,
     received: RefCell<RecvQueue<Slot>>,
     /// `take` has found nothing, so that the next message is worth a call.
     wants_message: Cell<bool>,
@@ -40,11 +34,9 @@ pub(super) enum Sent {
 }
 
 impl FacadeOutlet {
-    pub(super) fn new(host: Host, send: SendLimits, receive: RecvLimits) -> Self {
+    pub(super) fn new(host: Host, receive: RecvLimits) -> Self {
         Self {
             host,
-            room: RefCell::new(Room::new(send)),
-            wants_room: Cell::new(false),
             received: RefCell::new(RecvQueue::new(receive)),
             wants_message: Cell::new(false),
             stopped: Cell::new(false),
@@ -62,33 +54,9 @@ impl FacadeOutlet {
         self.stopped.set(true);
     }
 
-    /// Bytes that were taken and are not handed over.
-    pub(super) fn queued_bytes(&self) -> u64 {
-        self.room.borrow().bytes()
-    }
-
-    /// Takes room for a message; false if there is none. `old` is what it replaces and makes room for it.
-    pub(super) fn admit(
-        &self,
-        priority: Priority,
-        flow: Flow,
-        bytes: u64,
-        old: Option<(Priority, Flow, u64)>,
-    ) -> bool {
-        let mut room = self.room.borrow_mut();
-        if let Some((priority, flow, bytes)) = old {
-            room.leave(priority, flow, bytes);
-        }
-        let admitted = room.admits(priority, flow, bytes);
-        if let Some((priority, flow, bytes)) = old {
-            room.enter(priority, flow, bytes);
-        }
-        if admitted {
-            room.enter(priority, flow, bytes);
-        } else {
-            self.wants_room.set(true);
-        }
-        admitted
+    /// Messages and bytes that were received and not taken.
+    pub(super) fn received(&self) -> (u64, u64) {
+        self.received.borrow().queued()
     }
 
     /// Runs `pump` for a message that was just queued. Returns its end, if that has come, and reports the
@@ -136,16 +104,12 @@ impl Outlet<HostTransport> for FacadeOutlet {
     }
 
     fn done(&self, done: Done) {
-        self.room.borrow_mut().leave(done.priority, done.flow, done.bytes);
         match self.current.get() {
             Some((current, _)) if current == done.id => {
                 self.current.set(Some((current, Some(done.outcome))));
             }
             Some(_) => self.keep(done.id, done.outcome),
             None => self.host.outcome(number(done.id.0), outcome(done.outcome)),
-        }
-        if self.wants_room.replace(false) {
-            self.host.room();
         }
     }
 

@@ -216,6 +216,12 @@ impl Session {
             })
     }
 
+    /// Whether the transport takes host values as they are. The facade of the npm build always does, which goes
+    /// without the code for parts (400 B).
+    pub(super) fn takes_values(&self) -> bool {
+        cfg!(not(feature = "client")) || self.config.transport_takes_values
+    }
+
     /// Notes the present moment.
     pub fn handle_time(&mut self, now: Timestamp) {
         self.now = now;
@@ -240,12 +246,6 @@ impl Session {
             self.finish(&started(&item), Outcome::Expired);
         }
         Ok(id)
-    }
-
-    /// Class, flow and size of a message that is queued.
-    #[must_use]
-    pub fn queued(&self, id: MessageId) -> Option<(Priority, Flow, u64)> {
-        self.queue.get(id)
     }
 
     /// Takes a message out of the queue. Its end follows as [`Event::Done`]. Returns whether it

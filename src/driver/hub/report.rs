@@ -131,7 +131,7 @@ impl Hub {
                 passed |= mark;
             }
             let outbox = &mut state.outbox;
-            outbox.stats.transport = gauges;
+            outbox.stats.set_gauges(gauges);
             let mut others = outbox.sinks.all();
             if passed || outbox.queued().messages == 0 {
                 others.append(&mut outbox.flushers.all());

@@ -285,14 +285,6 @@ impl SendQueue {
         Some(self.take(at))
     }
 
-    /// Class, flow and size of a message that is queued.
-    #[must_use]
-    pub fn get(&self, id: MessageId) -> Option<(Priority, Flow, u64)> {
-        let node = self.store.node(self.store.find(id)?);
-        let (priority, flow) = place_of(node.lane);
-        Some((priority, flow, node.payload.as_ref()?.bytes()))
-    }
-
     /// The Blob that a queued message consists of, if it does.
     #[must_use]
     pub fn blob(&self, id: MessageId) -> Option<Hosted> {

@@ -69,14 +69,14 @@ impl ClassStats {
     }
 }
 
-/// What stands in the transport's own buffer, and what may.
+/// What stands in the transport's own buffer, and what may: see [`Stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
-    /// What stands there, in bytes: as it was seen last, and what it was given since. 0 on the host.
+    /// [`Stats::buffered_amount`].
     pub buffered_amount: u64,
-    /// What may stand there; 0 on the host.
+    /// [`Stats::budget_bytes`].
     pub budget_bytes: u64,
-    /// What has left it in a second, over the last second or more in which messages had to wait; 0 if none had.
+    /// [`Stats::bytes_per_second`].
     pub bytes_per_second: u64,
 }
 
@@ -85,8 +85,13 @@ pub struct Gauges {
 #[non_exhaustive]
 pub struct Stats {
     classes: [ClassStats; Priority::ALL.len()],
-    /// What stands in the browser's own buffer, and what may.
-    pub transport: Gauges,
+    /// What stands in the browser's own buffer, in bytes: as it was seen last, and what it was given since. 0 on the
+    /// host.
+    pub buffered_amount: u64,
+    /// What may stand there; 0 on the host.
+    pub budget_bytes: u64,
+    /// What has left it in a second, over the last second or more in which messages had to wait; 0 if none had.
+    pub bytes_per_second: u64,
     /// Received, and not taken by the application.
     pub received: Amount,
 }
@@ -102,6 +107,15 @@ impl Stats {
             Priority::Bulk => bulk,
             Priority::Background => background,
         }
+    }
+
+    /// Notes what stands in the transport's buffer.
+    #[cfg(feature = "client")]
+    pub(crate) fn set_gauges(&mut self, gauges: Gauges) {
+        let Gauges { buffered_amount, budget_bytes, bytes_per_second } = gauges;
+        self.buffered_amount = buffered_amount;
+        self.budget_bytes = budget_bytes;
+        self.bytes_per_second = bytes_per_second;
     }
 
     pub(crate) fn class_mut(&mut self, priority: Priority) -> &mut ClassStats {

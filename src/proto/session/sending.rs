@@ -94,7 +94,7 @@ impl Session {
         if taken && let Some(gate) = &mut self.gate {
             gate.handle_given(range.end - range.start);
         }
-        if taken && range.end < message.bytes {
+        if taken && range.end < message.bytes && !self.takes_values() {
             self.fetch_part(message, range.end);
             return (None, part);
         }
@@ -115,36 +115,45 @@ impl Session {
     /// `content` is owned bytes, or another slot where the host keeps what it has read.
     pub fn handle_fetched(&mut self, id: FetchId, content: Option<Payload>) {
         let id = MessageId(id.0);
-        let range = match (&self.head, self.queue.blob(id)) {
-            (Head::Fetching { message, range }, _) if message.id == id => range.clone(),
-            (_, Some(blob)) => 0..readable(blob.bytes),
-            // Cancelled, replaced or closed meanwhile.
-            _ => return self.release(content.and_then(|content| content.slot())),
-        };
-        let content = content.and_then(|content| {
-            if content.bytes() == range.end - range.start {
-                return Some(content);
-            }
-            // Not what was asked for, so that it is of no use; its slot is held all the same.
-            self.release(content.slot());
-            None
-        });
         if let Some(blob) = self.queue.blob(id) {
+            let content = self.of_length(content, readable(blob.bytes));
             self.read(id, blob, content);
             return;
         }
-        let Head::Fetching { message, range } = core::mem::replace(&mut self.head, Head::Idle) else {
+        if !self.takes_values()
+            && let Head::Fetching { message, range } = &self.head
+            && message.id == id
+        {
+            let (message, range) = (*message, range.clone());
+            let content = self.of_length(content, range.end - range.start);
+            self.read_part(message, range, content);
             return;
-        };
+        }
+        // Cancelled, replaced or closed meanwhile.
+        self.release(content.and_then(|content| content.slot()));
+    }
+
+    /// `content`, if it has the length that was asked for. Otherwise it is of no use, but its slot is held.
+    fn of_length(&mut self, content: Option<Payload>, bytes: u64) -> Option<Payload> {
+        let content = content?;
+        if content.bytes() == bytes {
+            return Some(content);
+        }
+        self.release(content.slot());
+        None
+    }
+
+    /// A part of the message at the head was read, or could not be.
+    fn read_part(&mut self, message: Started, range: Range<u64>, content: Option<Payload>) {
         match content {
             Some(payload) => self.head = Head::Ready { message, payload, range },
-            None if range.start == 0 => self.finish(&message, Outcome::Unreadable),
+            None if range.start == 0 => {
+                self.head = Head::Idle;
+                self.finish(&message, Outcome::Unreadable);
+            }
             // A message of which the peer has a part cannot be taken back (RFC 6455 has no
             // way to abandon one), so the connection cannot go on.
-            None => {
-                self.head = Head::Fetching { message, range };
-                self.step(Step::Broken);
-            }
+            None => self.step(Step::Broken),
         }
     }
 
@@ -190,7 +199,7 @@ impl Session {
             return Some(Output::Timeout(self.rest()));
         };
         // A file that is gone is to fail before its turn would come, and its reading to hold up nobody else.
-        if self.config.transport_takes_values
+        if self.takes_values()
             && let Some(blob) = next.hosted.filter(|hosted| hosted.kind == HostedKind::Blob)
         {
             self.queue.set_aside(next.id);
@@ -248,7 +257,7 @@ impl Session {
         let Some((item, waited_micros)) = self.queue.pop(self.now) else { return };
         let message = Started { waited_micros, ..started(&item) };
         match item.payload {
-            Payload::Hosted(_) if !self.config.transport_takes_values => self.fetch_part(message, 0),
+            Payload::Hosted(_) if !self.takes_values() => self.fetch_part(message, 0),
             payload => self.head = Head::Ready { message, payload, range: 0..message.bytes },
         }
     }

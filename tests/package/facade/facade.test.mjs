@@ -445,10 +445,6 @@ test("options_are_checked_before_a_socket_is_made", async () => {
   assert.equal(FakeSocket.sockets.length, before);
   const { core } = await opened();
   assert.deepEqual(core.bounds, {
-    maxSendBytes: 16 << 20,
-    maxSendMessages: 65_536,
-    maxFlowBytes: 0,
-    maxFlowMessages: 0,
     maxReceiveBytes: 64 << 20,
     maxReceiveMessages: 65_536,
     overflowCode: 4009,
@@ -480,6 +476,132 @@ test("what_a_send_asks_for_reaches_the_core_as_numbers", async () => {
   core.drain();
   await socket.send("3", { latest: "cursor" });
   assert.equal(core.way.replaces, 0, "what has left is not replaced");
+});
+
+test("b26_a_latest_value_has_the_room_of_the_one_before_it", async () => {
+  const { socket, raw, core } = await opened({ maxSendBytes: 10 });
+  raw.gated = true;
+  const first = await socket.send("12345", { latest: "key" });
+  await socket.send("12345");
+  assert.equal(socket.trySend("x"), undefined);
+  const second = socket.trySend("54321", { latest: "key" });
+  assert.equal(await first.outcome, "superseded");
+  assert.equal(socket.trySend("123456", { latest: "key" }), undefined);
+  core.drain();
+  assert.equal(await second.outcome, "handedOver");
+  assert.deepEqual(raw.sent, ["54321", "12345"]);
+});
+
+test("b28_flows_have_bounds_of_their_own", async () => {
+  const { socket, raw, core } = await opened({ maxFlowBytes: 10, maxFlowMessages: 2 });
+  raw.gated = true;
+  await socket.send("1234567890", { flow: "a" });
+  assert.equal(socket.trySend("x", { flow: "a" }), undefined);
+  const waiting = socket.send("x", { flow: "a" });
+  await socket.send("1", { flow: "b" });
+  await socket.send("2", { flow: "b" });
+  assert.equal(socket.trySend("3", { flow: "b" }), undefined);
+  await socket.send("4");
+  core.drain();
+  await waiting;
+  core.drain();
+  assert.equal(raw.sent.length, 5);
+});
+
+test("flushed_waits_for_what_was_queued_before_it_and_for_nothing_else", async () => {
+  const { socket, raw, core } = await opened();
+  await socket.flushed();
+  raw.gated = true;
+  const order = [];
+  const note = (name) => () => order.push(name);
+  await socket.send("1");
+  await socket.send("2");
+  const first = socket.flushed().then(note("first"));
+  const same = socket.flushed().then(note("same"));
+  await socket.send("3");
+  const second = socket.flushed().then(note("second"));
+  core.drain(1);
+  await null;
+  assert.deepEqual(order, []);
+  core.drain(1);
+  await Promise.all([first, same]);
+  assert.deepEqual(order, ["first", "same"]);
+  core.drain(1);
+  await second;
+  await socket.send("4");
+  const lost = socket.flushed();
+  const drained = socket.drained();
+  raw.finish(1006, "", false);
+  await assert.rejects(lost, code("closed"));
+  await assert.rejects(drained, code("closed"));
+  await assert.rejects(socket.flushed(), code("closed"));
+});
+
+test("drained_waits_until_the_socket_has_sent_it", async () => {
+  const { socket, raw } = await opened();
+  raw.bufferedAmount = 5;
+  await socket.send("12345");
+  let done = false;
+  const drained = socket.drained().then(() => (done = true));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(done, false);
+  raw.bufferedAmount = 0;
+  await drained;
+});
+
+test("buffered_amount_low_comes_when_it_has_fallen_to_the_threshold", async () => {
+  const { socket, raw, core } = await opened();
+  const events = [];
+  socket.addEventListener("bufferedamountlow", (event) => events.push(["listener", event.type]));
+  socket.onbufferedamountlow = function () {
+    events.push(["property", this === socket]);
+  };
+  socket.bufferedAmountLowThreshold = 4;
+  assert.equal(socket.bufferedAmountLowThreshold, 4);
+  raw.gated = true;
+  await socket.send("123");
+  core.drain();
+  assert.deepEqual(events, [], "it was never above");
+  await socket.send("12345");
+  await socket.send("1234");
+  assert.equal(socket.bufferedAmount, 9);
+  core.drain(1);
+  assert.deepEqual(events, [["listener", "bufferedamountlow"], ["property", true]]);
+  core.drain();
+  assert.equal(events.length, 2);
+  socket.onbufferedamountlow = null;
+  raw.bufferedAmount = 10;
+  await socket.send("1");
+  raw.bufferedAmount = 0;
+  core.drain();
+  assert.deepEqual(events.slice(2), [["listener", "bufferedamountlow"]]);
+  assert.throws(() => (socket.bufferedAmountLowThreshold = -1), code("option"));
+});
+
+test("stats_count_what_became_of_messages", async () => {
+  const { socket, raw, core } = await opened();
+  await socket.send("four", { priority: "urgent" });
+  raw.gated = true;
+  const old = await socket.send("one", { priority: "bulk", latest: "key" });
+  await socket.send("three", { priority: "bulk", latest: "key" });
+  const cancelled = await socket.send("ab", { priority: "background" });
+  assert.deepEqual(socket.stats().classes.bulk.queued, { messages: 1, bytes: 5 });
+  cancelled.cancel();
+  core.drain();
+  const { classes, ...others } = socket.stats();
+  assert.deepEqual(classes.urgent.handedOver, { messages: 1, bytes: 4 });
+  assert.equal(classes.urgent.waits[0], 1);
+  assert.deepEqual(classes.bulk.superseded, { messages: 1, bytes: 3 });
+  assert.deepEqual(classes.bulk.handedOver, { messages: 1, bytes: 5 });
+  assert.equal(classes.bulk.waits.reduce((sum, count) => sum + count), 1);
+  assert.deepEqual(classes.background.cancelled, { messages: 1, bytes: 2 });
+  assert.deepEqual(others, { bufferedAmount: 7, budgetBytes: 65_536, bytesPerSecond: 1000, received: { messages: 0, bytes: 0 } });
+  assert.deepEqual(Object.keys(classes), ["urgent", "normal", "bulk", "background"]);
+  assert.equal(await old.outcome, "superseded");
+  raw.finish(1000);
+  await socket.closed;
+  await null;
+  assert.equal(socket.stats().classes.bulk.handedOver.messages, 1, "also after the end");
 });
 
 test("flows_have_numbers_that_are_used_again", async () => {

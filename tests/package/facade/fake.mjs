@@ -61,10 +61,6 @@ const TYPES = ["open", "message", "error", "close"];
 
 /** The options beside the deadline, in their order. */
 const BOUNDS = [
-  "maxSendBytes",
-  "maxSendMessages",
-  "maxFlowBytes",
-  "maxFlowMessages",
   "maxReceiveBytes",
   "maxReceiveMessages",
   "overflowCode",
@@ -82,7 +78,6 @@ export class FakeCore {
   stopped = false;
   cause = 0;
   next = 1;
-  wantsRoom = false;
   wantsMessage = false;
 
   constructor(socket, early, sink, options) {
@@ -114,33 +109,28 @@ export class FakeCore {
   }
   send({ data, kind, bytes, owned }, priority, flow, deadlineMs, replaces) {
     this.way = { priority, flow, deadlineMs, replaces };
+    const old = this.queue.find((message) => message.number === replaces);
     if (this.stopped || this.socket.readyState > 1) return -2;
     if (!this.socket.gated) {
       this.last = { data, kind, bytes, owned };
       this.socket.send(data);
       return 0;
     }
-    const queued = this.queue.reduce((sum, message) => sum + message.bytes, 0);
-    const { maxSendBytes, maxSendMessages } = this.bounds;
-    // As in the core, each priority has the bounds to itself.
-    const same = this.queue.filter((message) => message.priority === priority);
-    if (same.length && (queued + bytes > maxSendBytes || same.length >= maxSendMessages)) {
-      this.wantsRoom = true;
-      return -1;
-    }
     const kept = kind === 1 && !owned ? new Uint8Array(new Uint8Array(data.buffer ?? data, data.byteOffset ?? 0, bytes)) : data;
-    this.queue.push({ number: this.next, data: kept, bytes, priority });
-    return this.next++;
+    const number = this.next++;
+    if (old) {
+      Object.assign(old, { number, data: kept, bytes });
+      this.sink.outcome(replaces, 6);
+    } else {
+      this.queue.push({ number, data: kept, bytes });
+    }
+    return number;
   }
   /** Lets `count` queued messages out. */
   drain(count = this.queue.length) {
     for (const { number, data } of this.queue.splice(0, count)) {
       this.socket.send(data);
       this.sink.outcome(number, 0);
-    }
-    if (this.wantsRoom) {
-      this.wantsRoom = false;
-      this.sink.room();
     }
   }
   cancel(number) {
@@ -171,7 +161,10 @@ export class FakeCore {
     this.finish(1006, "", false, 1);
   }
   get bufferedAmount() {
-    return this.queue.reduce((sum, message) => sum + message.bytes, this.socket.bufferedAmount);
+    return this.socket.bufferedAmount;
+  }
+  stat(index) {
+    return [7, 65_536, 1000, this.received.length, 0][index];
   }
   free() {
     this.freed = true;

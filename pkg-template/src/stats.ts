@@ -1,0 +1,99 @@
+/** The numbers of a connection. */
+
+import type { Core } from "./core.js";
+import type { Amount } from "./ticket.js";
+
+/** How urgent a message is. */
+export type Priority = (typeof PRIORITIES)[number];
+
+/** The highest first, in the order of the wasm's numbers. */
+export const PRIORITIES = ["urgent", "normal", "bulk", "background"] as const;
+
+/** What became of the messages of one priority, since the connection was made. */
+export interface ClassStats {
+  /** Queued now. */
+  readonly queued: Amount;
+  /** Given to the socket. */
+  readonly handedOver: Amount;
+  /** Dropped because their deadline had passed. */
+  readonly expired: Amount;
+  /** Dropped for a newer value of their key. */
+  readonly superseded: Amount;
+  /** Taken back. */
+  readonly cancelled: Amount;
+  /**
+   * How long those that were given to the socket had been queued, in 32 classes of time: the first counts those
+   * that have not waited, class `i` those from 2^(i-1) to 2^i microseconds, the last all from 2^30 on.
+   */
+  readonly waits: readonly number[];
+}
+
+/** Numbers of one connection. */
+export interface Stats {
+  /** By priority. */
+  readonly classes: Readonly<Record<Priority, ClassStats>>;
+  /** Bytes that stand in the socket's own buffer: as it was seen last, and what it was given since. */
+  readonly bufferedAmount: number;
+  /** How many may stand there. */
+  readonly budgetBytes: number;
+  /** What has left it in a second, over the last second or more in which messages had to wait; 0 if none had. */
+  readonly bytesPerSecond: number;
+  /** Received, and not taken by the application. */
+  readonly received: Amount;
+}
+
+/** An amount that grows and falls. */
+export interface Count {
+  messages: number;
+  bytes: number;
+}
+
+/** {@link ClassStats} as they are counted. */
+export interface ClassCounts {
+  readonly queued: Count;
+  readonly handedOver: Count;
+  readonly expired: Count;
+  readonly superseded: Count;
+  readonly cancelled: Count;
+  readonly waits: number[];
+}
+
+const count = (): Count => ({ messages: 0, bytes: 0 });
+
+/** Nothing has been sent yet. */
+export function newCounts(): ClassCounts[] {
+  return PRIORITIES.map(() => ({
+    queued: count(),
+    handedOver: count(),
+    expired: count(),
+    superseded: count(),
+    cancelled: count(),
+    waits: new Array<number>(32).fill(0),
+  }));
+}
+
+/** Counts `bytes` more, or with `messages` -1 less. */
+export function add(to: Count, bytes: number, messages = 1): void {
+  to.messages += messages;
+  to.bytes += messages * bytes;
+}
+
+/** Counts a message that was given to the socket after so many milliseconds in the queue. */
+export function addSent({ handedOver, waits }: ClassCounts, bytes: number, milliseconds: number): void {
+  add(handedOver, bytes);
+  waits[Math.min(31, 32 - Math.clz32(milliseconds * 1000))]!++;
+}
+
+/** The numbers of a connection, of which the socket counts `counts` and the wasm the rest, if it is still there. */
+export function readStats(counts: readonly ClassCounts[], core: Core | undefined): Stats {
+  const read = (index: number): number => core?.stat(index) ?? 0;
+  const classes = {} as Record<Priority, ClassStats>;
+  PRIORITIES.forEach((name, index) => (classes[name] = structuredClone(counts[index]!)));
+  return {
+    classes,
+    bufferedAmount: read(0),
+    budgetBytes: read(1),
+    bytesPerSecond: read(2),
+    received: { messages: read(3), bytes: read(4) },
+  };
+}
