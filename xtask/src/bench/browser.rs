@@ -103,7 +103,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         steps.run(&format!("find {browser}"), || browsers::find(*browser))?;
     }
     let package = dist::build(&mut steps)?;
-    let server = server::start(Config { port: None, roots: roots(&package) })?;
+    let server = server::start(Config { roots: roots(&package), ..Config::default() })?;
     let base = format!("http://{}", server.address());
     let mut all = Vec::new();
     for browser in browsers {
