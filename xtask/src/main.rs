@@ -8,6 +8,8 @@ mod demo;
 mod dist;
 mod fuzz;
 mod hash;
+#[cfg(test)]
+mod link;
 mod listen;
 mod place;
 mod process;
