@@ -8,7 +8,6 @@ mod demo;
 mod dist;
 mod fuzz;
 mod hash;
-#[cfg(test)]
 mod link;
 mod listen;
 mod place;
