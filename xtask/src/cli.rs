@@ -87,8 +87,9 @@ mod tests {
             "bench",
             "bench --rounds 3",
             "bench browser --rounds 3",
-            "bench hol --quick --browser firefox",
+            "bench hol --quick --browser firefox --svg a.svg",
             "bench hol --rounds 3 --rate 100000 --delay 80 --mebibytes 2",
+            "bench hol --from a.json --svg a.svg",
             "bench codec --only encode/16 --native",
         ] {
             assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
@@ -99,6 +100,7 @@ mod tests {
             "bench echo --browser firefox",
             "bench hol --rate 0",
             "bench hol --quick --rounds 2",
+            "bench hol --from a.json --quick",
         ] {
             assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_err(), "{line}");
         }

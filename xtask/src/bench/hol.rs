@@ -2,14 +2,15 @@
 //!
 //! The page in `benches/browser/pages` does one upload at a time over a [`Link`], with an urgent message every 100 ms, and
 //! the server behind the link tells over another socket when each of them arrived. Here the order is made, by turns over
-//! all contenders, so that all see the same machine; and what the pages measured becomes a table and a file.
+//! all contenders, so that all see the same machine; and what the pages measured becomes a table, a file and a picture.
 //!
 //! Not here: who the contenders are (`pages/hol/contenders.js`), and a judgement.
 
+mod plot;
 mod report;
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -54,13 +55,19 @@ pub(crate) struct Options {
     /// Milliseconds that everything takes on the way to the server
     #[arg(long, default_value_t = 20, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=10_000))]
     delay: u64,
+    /// Measure nothing: print and draw what an earlier run wrote as JSON
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["browser", "rounds", "quick", "only", "json"])]
+    from: Option<PathBuf>,
     /// Also write all figures as JSON to this file
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+    /// Also draw the latency over time, of the first size of messages, into this file
+    #[arg(long, value_name = "PATH")]
+    svg: Option<PathBuf>,
 }
 
 /// The load, the same for everybody.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Load {
     rounds: u32,
     bytes: u64,
@@ -87,7 +94,7 @@ struct Upload {
 }
 
 /// One upload, and whose it was.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Sample {
     contender: String,
     piece_bytes: u32,
@@ -97,14 +104,14 @@ struct Sample {
 }
 
 /// Everything that one browser did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Measured {
     browser: String,
     samples: Vec<Sample>,
 }
 
-/// Everything, as it is written.
-#[derive(Clone, Debug, Serialize)]
+/// Everything, as it is written and read again.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Figures {
     load: Load,
     browsers: Vec<Measured>,
@@ -116,8 +123,24 @@ struct Figures {
 ///
 /// If something cannot be built, a browser is missing, or a page fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let figures = measure_all(options)?;
+    let figures = match &options.from {
+        Some(path) => read(path)?,
+        None => measure_all(options)?,
+    };
+    if let Some(path) = &options.svg {
+        let picture = plot::draw(&figures)?;
+        std::fs::write(path, picture).with_context(|| format!("writing {}", path.display()))?;
+    }
     write_json(options.json.as_deref(), &report::with_rows(&figures)?)
+}
+
+/// Reads what an earlier run has written, and prints it.
+fn read(path: &Path) -> Result<Figures> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let figures: Figures =
+        serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+    figures.browsers.iter().for_each(|measured| report::print(figures.load, measured));
+    Ok(figures)
 }
 
 fn measure_all(options: &Options) -> Result<Figures> {
