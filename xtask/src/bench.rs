@@ -25,7 +25,7 @@ pub(crate) struct Choice {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum What {
-    /// The npm package against a raw WebSocket in the same page, in both browsers
+    /// Messages and megabytes a second beside other libraries and a raw WebSocket, in both browsers
     Browser(browser::Options),
     /// How long an urgent message takes behind an upload over a slow link, beside the same, in both browsers
     Hol(hol::Options),

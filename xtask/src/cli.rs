@@ -33,7 +33,7 @@ enum Command {
     },
     /// Run the Autobahn test suite against the client, the server, or both
     Autobahn(autobahn::Options),
-    /// Measure the npm package in both browsers, or the codec against other libraries
+    /// Measure the npm package against other libraries in both browsers, or the codec against other codecs
     Bench(bench::Choice),
     /// Look for inputs that break a promise of the codec or the native transport
     Fuzz(fuzz::Options),
@@ -86,7 +86,7 @@ mod tests {
         for line in [
             "bench",
             "bench --rounds 3",
-            "bench browser --rounds 3",
+            "bench browser --rounds 3 --only tidegate",
             "bench hol --quick --browser firefox --svg a.svg",
             "bench hol --rounds 3 --rate 100000 --delay 80 --mebibytes 2",
             "bench hol --from a.json --svg a.svg",

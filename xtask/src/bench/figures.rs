@@ -19,6 +19,12 @@ impl Quartiles {
         let at = |share| percentile(&sorted, share);
         Some(Self { q1: at(0.25)?, median: at(0.5)?, q3: at(0.75)? })
     }
+
+    /// `median (q1–q3)`, with so many digits behind the point.
+    pub(crate) fn show(self, digits: usize) -> String {
+        let Self { q1, median, q3 } = self;
+        format!("{median:.digits$} ({q1:.digits$}–{q3:.digits$})")
+    }
 }
 
 /// The middle, and how bad it gets.
@@ -91,5 +97,11 @@ mod tests {
     fn one_slow_message_shows_in_the_maximum_and_hardly_in_the_median() {
         let tail = Tail::of((0..199).map(|_| 20.0).chain([10_000.0])).unwrap();
         assert_eq!((tail.p50, tail.p95, tail.p99, tail.max), (20.0, 20.0, 20.0, 10_000.0));
+    }
+
+    #[test]
+    fn quartiles_are_shown_around_their_median() {
+        let quartiles = Quartiles { q1: 0.994, median: 1.0, q3: 12.349 };
+        assert_eq!(quartiles.show(2), "1.00 (0.99–12.35)");
     }
 }

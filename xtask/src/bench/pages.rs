@@ -29,6 +29,16 @@ pub(super) fn prepare(steps: &mut Steps) -> Result<Vec<(String, PathBuf)>> {
         .to_vec())
 }
 
+/// The server that is fast enough not to be what is measured; returns its program.
+///
+/// # Errors
+///
+/// If it does not build.
+pub(super) fn build_server() -> Result<PathBuf> {
+    process::run(cargo().args(["--package", "tidegate-bench-server"]))?;
+    Ok(target().join("release").join(format!("tidegate-bench-server{}", std::env::consts::EXE_SUFFIX)))
+}
+
 /// Where everything of these benches is built.
 fn target() -> PathBuf {
     tools::target().join("bench-browser")
