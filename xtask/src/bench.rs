@@ -2,8 +2,14 @@
 
 mod browser;
 mod codec;
+mod figures;
+mod hol;
+mod pages;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
+
+use crate::place::Browser;
+use crate::webdriver::Session;
 
 pub(crate) use browser::{measure, print};
 
@@ -19,8 +25,10 @@ pub(crate) struct Choice {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum What {
-    /// The npm package against a raw WebSocket in the same page, in both browsers
+    /// Messages and megabytes a second beside other libraries and a raw WebSocket, in both browsers
     Browser(browser::Options),
+    /// How long an urgent message takes behind an upload over a slow link, beside the same, in both browsers
+    Hol(hol::Options),
     /// The frame codec against other Rust libraries, by the CPU time of one thread
     Codec(codec::Options),
     /// Echo servers of other Rust libraries and tidegate's over loopback
@@ -36,7 +44,47 @@ pub(crate) fn run(choice: &Choice) -> Result<()> {
     match &choice.what {
         None => browser::run(&choice.browser),
         Some(What::Browser(options)) => browser::run(options),
+        Some(What::Hol(options)) => hol::run(options),
         Some(What::Codec(options)) => codec::run("codec", options),
         Some(What::Echo(options)) => codec::run("echo", options),
+    }
+}
+
+/// All browsers, or the one that is wanted.
+fn browsers(only: Option<Browser>) -> Vec<Browser> {
+    Browser::ALL.into_iter().filter(|browser| only.is_none_or(|one| one == *browser)).collect()
+}
+
+/// The names of the page's contenders that are wanted, behind the first, with which they are compared.
+///
+/// # Errors
+///
+/// If the page did not load, or none of them is wanted.
+fn contenders(session: &Session, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    let told = session.run("return globalThis.bench?.contenders", &[])?;
+    let names: Vec<String> =
+        serde_json::from_value(told).context("the page of the bench did not load, or names no contenders")?;
+    if !names.iter().any(|name| is_wanted(name)) {
+        bail!("no contender has such a name; there are {}", names.join("; "));
+    }
+    let wanted = names.into_iter().enumerate().filter(|(place, name)| *place == 0 || is_wanted(name));
+    Ok(wanted.map(|(_, name)| name).collect())
+}
+
+/// The places of all contenders in the order of this round: each begins with another one.
+fn in_turn(contenders: usize, round: u32) -> impl Iterator<Item = usize> {
+    let first = usize::try_from(round).unwrap_or(0) % contenders.max(1);
+    (first..contenders).chain(0..first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_turn;
+
+    #[test]
+    fn everybody_has_a_turn_in_each_round_and_each_round_begins_with_another() {
+        let rounds: Vec<Vec<usize>> = (0..4).map(|round| in_turn(3, round).collect()).collect();
+        assert_eq!(rounds, [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]);
+        assert_eq!(in_turn(0, 3).count(), 0);
     }
 }

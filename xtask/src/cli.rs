@@ -33,7 +33,7 @@ enum Command {
     },
     /// Run the Autobahn test suite against the client, the server, or both
     Autobahn(autobahn::Options),
-    /// Measure the npm package against a raw WebSocket in both browsers, or the codec against other libraries
+    /// Measure the npm package against other libraries in both browsers, or the codec against other codecs
     Bench(bench::Choice),
     /// Look for inputs that break a promise of the codec or the native transport
     Fuzz(fuzz::Options),
@@ -83,12 +83,25 @@ mod tests {
     #[test]
     fn the_command_line_is_sound_and_bench_needs_no_word() {
         Cli::command().debug_assert();
-        for line in
-            ["bench", "bench --rounds 3", "bench browser --rounds 3", "bench codec --only encode/16 --native"]
-        {
+        for line in [
+            "bench",
+            "bench --rounds 3",
+            "bench browser --rounds 3 --only tidegate",
+            "bench hol --quick --browser firefox --svg a.svg",
+            "bench hol --rounds 3 --rate 100000 --delay 80 --mebibytes 2",
+            "bench hol --from a.json --svg a.svg",
+            "bench codec --only encode/16 --native",
+        ] {
             assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
         }
-        for line in ["bench --rounds 3 codec", "bench codec --rounds 0", "bench echo --browser firefox"] {
+        for line in [
+            "bench --rounds 3 codec",
+            "bench codec --rounds 0",
+            "bench echo --browser firefox",
+            "bench hol --rate 0",
+            "bench hol --quick --rounds 2",
+            "bench hol --from a.json --quick",
+        ] {
             assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_err(), "{line}");
         }
     }

@@ -61,5 +61,5 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn serve(package: &Package, port: Option<u16>) -> Result<Running> {
     let roots =
         vec![("/".to_owned(), tools::root().join("www")), ("/pkg".to_owned(), package.directory.clone())];
-    server::start(Config { port, roots }).context("starting the embedded server")
+    server::start(Config { port, roots, ..Config::default() }).context("starting the embedded server")
 }

@@ -8,6 +8,7 @@ mod demo;
 mod dist;
 mod fuzz;
 mod hash;
+mod link;
 mod listen;
 mod place;
 mod process;

@@ -14,9 +14,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::files::Files;
 use super::route::{Route, Unknown};
-use super::{misbehave, talk};
+use super::{Site, arrivals, misbehave, talk};
 
 /// How long a head may take. Browsers open connections ahead of need and leave them unused.
 const HEAD_WITHIN: Duration = Duration::from_secs(60);
@@ -40,12 +39,12 @@ enum Asked {
 ///
 /// Each carries one request. A second one might be for a WebSocket, and then everything read ahead
 /// for HTTP would have to be taken back.
-pub(super) async fn serve(mut stream: TcpStream, files: Arc<Files>) -> io::Result<()> {
+pub(super) async fn serve(mut stream: TcpStream, site: Arc<Site>) -> io::Result<()> {
     // Small messages are not held back for the acknowledgement of those before.
     stream.set_nodelay(true)?;
     match timeout(HEAD_WITHIN, read_head(&mut stream)).await?? {
-        Asked::WebSocket(request) => web_socket(stream, *request).await,
-        Asked::Http(read) => http(stream, read, files).await,
+        Asked::WebSocket(request) => web_socket(stream, *request, &site).await,
+        Asked::Http(read) => http(stream, read, site).await,
         Asked::Refused(response) => part(stream, &response.to_bytes()).await,
         Asked::Nothing => Ok(()),
     }
@@ -73,12 +72,12 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<Asked> {
     }
 }
 
-async fn http(stream: TcpStream, read: Vec<u8>, files: Arc<Files>) -> io::Result<()> {
+async fn http(stream: TcpStream, read: Vec<u8>, site: Arc<Site>) -> io::Result<()> {
     let (reader, writer) = stream.into_split();
     let stream = tokio::io::join(io::Cursor::new(read).chain(reader), writer);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let files = files.clone();
-        async move { files.answer(&request).await }
+        let site = site.clone();
+        async move { site.files.answer(&request).await }
     });
     http1::Builder::new()
         .keep_alive(false)
@@ -91,7 +90,7 @@ async fn http(stream: TcpStream, read: Vec<u8>, files: Arc<Files>) -> io::Result
         .map_err(io::Error::other)
 }
 
-async fn web_socket(stream: TcpStream, request: Request) -> io::Result<()> {
+async fn web_socket(stream: TcpStream, request: Request, site: &Site) -> io::Result<()> {
     let route = match Route::of(&request.target) {
         Ok(route) => route,
         Err(unknown) => {
@@ -105,6 +104,7 @@ async fn web_socket(stream: TcpStream, request: Request) -> io::Result<()> {
     };
     let first = request.subprotocols.first().map(String::as_str);
     match route {
+        Route::Arrivals { run } => arrivals::note(stream, &request, &run, &site.arrivals).await,
         Route::Burst => misbehave::burst(stream, &request).await,
         Route::Close { code, reason } => misbehave::close(stream, &request, code, &reason).await,
         Route::Echo { digest } => talk::echo(stream, &request, None, digest).await,
@@ -122,6 +122,7 @@ async fn web_socket(stream: TcpStream, request: Request) -> io::Result<()> {
         Route::Status(status) => misbehave::status(stream, status).await,
         Route::Subprotocol => talk::echo(stream, &request, first, false).await,
         Route::Subprotocols => talk::subprotocols(stream, &request, first).await,
+        Route::Watch { run } => arrivals::watch(stream, &request, &run, &site.arrivals).await,
         Route::WrongAccept => misbehave::wrong_accept(stream, &request).await,
     }
 }

@@ -9,9 +9,13 @@ use std::path::PathBuf;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use hyper::{Request, Response, StatusCode};
 use tower_http::services::ServeDir;
+
+/// By which a page is cross-origin isolated (HTML, section 7.1.4).
+const ISOLATION: [(&str, &str); 2] =
+    [("cross-origin-opener-policy", "same-origin"), ("cross-origin-embedder-policy", "require-corp")];
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -19,15 +23,16 @@ type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub(super) struct Files {
     /// Prefixes without their last `/`, the longest first.
     roots: Vec<(String, ServeDir)>,
+    isolates: bool,
 }
 
 impl Files {
-    /// See [`Config::roots`](super::Config::roots).
+    /// See [`Config::roots`](super::Config::roots) and [`Config::isolates`](super::Config::isolates).
     ///
     /// # Errors
     ///
     /// If a path does not begin with `/` or does not lead to a directory.
-    pub(super) fn new(roots: Vec<(String, PathBuf)>) -> io::Result<Self> {
+    pub(super) fn new(roots: Vec<(String, PathBuf)>, isolates: bool) -> io::Result<Self> {
         let mut served = Vec::new();
         for (prefix, directory) in roots {
             if !prefix.starts_with('/') {
@@ -44,7 +49,7 @@ impl Files {
         }
         // Stable, so that roots of the same path stay in the order given.
         served.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-        Ok(Self { roots: served })
+        Ok(Self { roots: served, isolates })
     }
 
     /// Answers one request; the body of the request is not looked at.
@@ -55,6 +60,9 @@ impl Files {
             self.find(request).await
         };
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for (name, value) in ISOLATION.into_iter().filter(|_| self.isolates) {
+            response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
         Ok(response)
     }
 

@@ -6,6 +6,8 @@
 //! | `/echo` | Sends each message back as its own kind. |
 //! | `/echo?digest=1` | The same, each followed by the text `{"bytes", "sha256"}` about it. |
 //! | `/sink` | Takes everything; the text `report` is answered by `{"messages", "bytes", "sha256"}`. |
+//! | `/arrivals?run=NAME` | Takes everything and notes when it arrives. A binary message of 32 B is urgent, its first four bytes its number, little endian; all else is bulk. |
+//! | `/watch?run=NAME` | Tells of `/arrivals`: `now` is answered by the milliseconds of the server's clock, `wait BYTES URGENT` by `{"bulk": {"messages", "bytes", "at"}, "urgent": [[number, at], …]}` once so much has arrived. |
 //! | `/feed` | The Unicode Character Database, a text message a row; then close 1000, the reason being the SHA-256 of all rows joined by line feeds. |
 //! | `/flood?messages=M&bytes=N` | `M` binary messages of `N` bytes, byte `i` of message `m` being `m + i` modulo 256; then close 1000, the reason being the SHA-256 of all bytes. |
 //! | `/subprotocol` | `/echo`, acknowledging the first subprotocol offered. |
@@ -27,6 +29,7 @@
 //!
 //! Not here: TLS, HTTP/2, any address but 127.0.0.1.
 
+mod arrivals;
 mod connection;
 mod feed;
 mod files;
@@ -48,6 +51,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 
+use self::arrivals::Arrivals;
 use self::files::Files;
 
 /// Connections at one time; a further one waits in the listener's backlog.
@@ -62,6 +66,15 @@ pub(crate) struct Config {
     /// match, the longest path comes first, then the order given; the first that has the file
     /// answers.
     pub(crate) roots: Vec<(String, PathBuf)>,
+    /// Whether pages are cross-origin isolated, which gives them a clock of at most 20 µs of resolution;
+    /// else Firefox rounds it to a millisecond.
+    pub(crate) isolates: bool,
+}
+
+/// What all connections share.
+struct Site {
+    files: Files,
+    arrivals: Arrivals,
 }
 
 /// A server that runs, on a thread of its own; dropped, it stops and its thread has ended.
@@ -106,7 +119,7 @@ impl Drop for Running {
 /// If the port is taken, a root is not a directory or its path does not begin with `/`, or the
 /// operating system gives no thread.
 pub(crate) fn start(config: Config) -> io::Result<Running> {
-    let files = Files::new(config.roots)?;
+    let site = Site { files: Files::new(config.roots, config.isolates)?, arrivals: Arrivals::default() };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port.unwrap_or(0)))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
@@ -117,14 +130,14 @@ pub(crate) fn start(config: Config) -> io::Result<Running> {
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new()
         .name("server".into())
-        .spawn(move || run(runtime, listener, files, stopped))?;
+        .spawn(move || run(runtime, listener, site, stopped))?;
     Ok(Running { address, runtime: handle, stop: Some(stop), thread: Some(thread) })
 }
 
-fn run(runtime: Runtime, listener: TcpListener, files: Files, stopped: oneshot::Receiver<()>) {
+fn run(runtime: Runtime, listener: TcpListener, site: Site, stopped: oneshot::Receiver<()>) {
     runtime.block_on(async {
         tokio::select! {
-            () = accept(listener, Arc::new(files)) => {}
+            () = accept(listener, Arc::new(site)) => {}
             _ = stopped => {}
         }
     });
@@ -132,17 +145,17 @@ fn run(runtime: Runtime, listener: TcpListener, files: Files, stopped: oneshot::
     runtime.shutdown_timeout(Duration::from_secs(1));
 }
 
-async fn accept(listener: TcpListener, files: Arc<Files>) {
+async fn accept(listener: TcpListener, site: Arc<Site>) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("it is a listener, not blocking");
     let seats = Arc::new(Semaphore::new(SEATS));
     loop {
         let seat = seats.clone().acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((stream, _)) => {
-                let files = files.clone();
+                let site = site.clone();
                 tokio::spawn(async move {
                     // A peer that breaks off is none of the server's business.
-                    let _ = connection::serve(stream, files).await;
+                    let _ = connection::serve(stream, site).await;
                     drop(seat);
                 });
             }

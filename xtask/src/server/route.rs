@@ -19,6 +19,7 @@ const STALL_SECONDS: u64 = 120;
 /// A route with its parameters, all within bounds. The module's page of the server has the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
+    Arrivals { run: String },
     Burst,
     Close { code: Option<u16>, reason: String },
     Echo { digest: bool },
@@ -35,6 +36,7 @@ pub(super) enum Route {
     Status(u16),
     Subprotocol,
     Subprotocols,
+    Watch { run: String },
     WrongAccept,
 }
 
@@ -66,6 +68,7 @@ impl Route {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let query = Query(query);
         Ok(match path {
+            "/arrivals" => Self::Arrivals { run: query.text("run").ok_or(Unknown::Query("run"))? },
             "/burst" => Self::Burst,
             "/close" => {
                 Self::Close { code: query.number("code")?, reason: query.text("reason").unwrap_or_default() }
@@ -93,6 +96,7 @@ impl Route {
             }
             "/subprotocol" => Self::Subprotocol,
             "/subprotocols" => Self::Subprotocols,
+            "/watch" => Self::Watch { run: query.text("run").ok_or(Unknown::Query("run"))? },
             "/wrong-accept" => Self::WrongAccept,
             _ => return Err(Unknown::Path),
         })
@@ -149,6 +153,7 @@ mod tests {
         assert_eq!(Route::of("/raw?hex="), Ok(Route::Raw(vec![])));
         assert_eq!(Route::of("/raw?hex=81ff0A"), Ok(Route::Raw(vec![0x81, 0xff, 0x0a])));
         assert_eq!(Route::of("/echo?digest=1&x=2"), Ok(Route::Echo { digest: true }));
+        assert_eq!(Route::of("/watch?run=a%20b"), Ok(Route::Watch { run: "a b".into() }));
         assert_eq!(Route::of("/echo?"), Ok(Route::Echo { digest: false }));
         assert_eq!(Route::of("/flood?messages=3&bytes=0"), Ok(Route::Flood { messages: 3, bytes: 0 }));
     }
@@ -158,6 +163,8 @@ mod tests {
         for (target, name) in [
             ("/close?code=65536", "code"),
             ("/close?code=x", "code"),
+            ("/arrivals", "run"),
+            ("/watch?name=a", "run"),
             ("/status", "code"),
             ("/status?code=101", "code"),
             ("/raw", "hex"),

@@ -1,5 +1,6 @@
 //! Over real TCP: a foreign WebSocket where the server behaves, plain bytes where it does not.
 
+mod arrivals;
 mod files;
 mod misbehave;
 mod talk;

@@ -62,9 +62,13 @@ pub(super) fn run(session: &mut Session) {
             });
         }
         // Judges nothing, but that the page can still measure.
-        let rounds = if session.full { 15 } else { 2 };
+        let rounds = if session.full { 15 } else { 1 };
         session.step(&format!("package: throughput in {browser}"), |_| {
-            let measured = bench::measure(browser, &format!("{base}/package/throughput/"), rounds)?;
+            let page = format!("{base}/bench/throughput.html");
+            let sockets = format!("ws://{}", server.address());
+            // The others would have to be built and installed first.
+            let is_ours = |name: &str| name.starts_with("raw") || name == "tidegate";
+            let measured = bench::measure(browser, &page, &sockets, rounds, is_ours)?;
             bench::print(browser, &measured);
             Ok(())
         });
@@ -72,8 +76,9 @@ pub(super) fn run(session: &mut Session) {
 }
 
 /// What the server shows to pages.
-fn roots(package: &Package, project: &Project) -> [(&'static str, std::path::PathBuf); 3] {
+fn roots(package: &Package, project: &Project) -> [(&'static str, std::path::PathBuf); 4] {
     [
+        ("/bench", tools::root().join("benches/browser/pages")),
         ("/pkg", package.directory.clone()),
         ("/package", project.directory.clone()),
         ("/vite", project.directory.join("vite/dist")),

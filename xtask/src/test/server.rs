@@ -20,7 +20,7 @@ pub(super) fn start(roots: &[(&str, PathBuf)]) -> Result<Running> {
     let roots: Vec<_> = roots.iter().filter(|(_, directory)| directory.is_dir()).collect();
     let roots: Vec<_> =
         roots.into_iter().map(|(path, directory)| ((*path).to_owned(), directory.clone())).collect();
-    let on = |port| server::start(Config { port, roots: roots.clone() });
+    let on = |port| server::start(Config { port, roots: roots.clone(), ..Config::default() });
     on(Some(PORT)).or_else(|_| on(None)).context("starting the embedded server")
 }
 

@@ -30,19 +30,24 @@ pub(crate) fn tools() -> Result<Tools> {
     let hash = crate::hash::of_files([&lock].into_iter())?;
     let directory = cache()?.join("npm").join(hash.get(..16).unwrap_or(&hash));
     if !directory.is_dir() {
+        println!("installing TypeScript, Binaryen and Vite once, into {}", directory.display());
         install(&source, &directory)?;
     }
     Ok(Tools { node, directory })
 }
 
-/// Installs beside the final place and renames, so that a broken installation is never taken for one.
-fn install(source: &Path, directory: &Path) -> Result<()> {
-    println!("installing TypeScript, Binaryen and Vite once, into {}", directory.display());
+/// Installs what the lock file in `source` names as `directory`: beside that place, and then renames, so
+/// that a broken installation is never taken for one.
+///
+/// # Errors
+///
+/// [`super::Missing`] without npm; else if it fails.
+pub(crate) fn install(source: &Path, directory: &Path) -> Result<()> {
     let fresh = directory.with_extension(format!("new-{}", std::process::id()));
     std::fs::create_dir_all(&fresh).with_context(|| format!("making {}", fresh.display()))?;
     for name in ["package.json", "package-lock.json", ".npmrc"] {
         std::fs::copy(source.join(name), fresh.join(name))
-            .with_context(|| format!("copying xtask/npm/{name}"))?;
+            .with_context(|| format!("copying {name} of {}", source.display()))?;
     }
     let mut install = Command::new(npm()?);
     let installed =

@@ -68,6 +68,21 @@ fn files_have_their_types_and_are_not_cached() {
 }
 
 #[test]
+fn pages_are_isolated_only_where_that_is_asked_for() {
+    let scratch = Scratch::new("isolation", &[("index.html", "page")]);
+    for isolates in [true, false] {
+        let server = start(Config { roots: vec![scratch.root("/")], isolates, ..Config::default() }).unwrap();
+        let answer = get(&server, "/");
+        assert_eq!(answer.contains("\r\ncross-origin-opener-policy: same-origin\r\n"), isolates, "{answer}");
+        assert_eq!(
+            answer.contains("\r\ncross-origin-embedder-policy: require-corp\r\n"),
+            isolates,
+            "{answer}"
+        );
+    }
+}
+
+#[test]
 fn roots_are_found_by_their_paths() {
     let page = Scratch::new("page", &[("index.html", "page"), ("pkg/a.js", "hidden"), ("pkgs/b.js", "b")]);
     let package = Scratch::new("package", &[("a.js", "a"), ("deep/index.html", "deep")]);

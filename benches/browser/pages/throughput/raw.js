@@ -28,7 +28,7 @@ export class RawSocket {
     };
   }
 
-  trySend(data) {
+  send(data) {
     this.raw.send(data);
   }
 

@@ -1,6 +1,6 @@
 /** What the library itself costs per message: over a socket in the page, which does nothing. */
 
-import { quartiles } from "./quartiles.js";
+import { connect } from "tidegate";
 import { RawSocket } from "./raw.js";
 
 /** Messages a measurement takes, in batches, each in a task of its own. */
@@ -69,43 +69,36 @@ async function measure(step, after = () => {}) {
   return (ms * 1000) / MESSAGES;
 }
 
+/** One socket of each, kept from round to round. */
+const sockets = {
+  async tidegate(url) {
+    const socket = await connect(url, { WebSocket: InPageSocket, maxReceiveMessages: 0 });
+    const iterator = socket[Symbol.asyncIterator]();
+    return { below: InPageSocket.last, send: (data) => socket.trySend(data), next: () => iterator.next() };
+  },
+  async raw(url) {
+    const raw = await RawSocket.connect(url, InPageSocket);
+    return { below: raw.raw, send: (data) => raw.send(data), next: () => raw.next() };
+  },
+};
+const opened = {};
+
 /**
- * Microseconds per message of 32 bytes, with quartiles over `rounds`: tidegate, the hand-written
- * shape over the same socket, and their difference in the medians.
+ * Microseconds per message of 32 bytes: tidegate, or the hand-written shape over the same socket.
  *
- * @param {any} connect
- * @param {number} rounds
+ * @param {"tidegate" | "raw"} name
+ * @returns {Promise<{ send: number, receive: number }>}
  */
-export async function costs(connect, rounds) {
-  const samples = { send: { tidegate: [], raw: [] }, receive: { tidegate: [], raw: [] } };
-  const url = "ws://in-page.test/";
+export async function cost(name) {
+  const { below, send, next } = (opened[name] ??= await sockets[name]("ws://in-page.test/"));
   const data = new ArrayBuffer(32);
-  const socket = await connect(url, { WebSocket: InPageSocket, maxReceiveMessages: 0 });
-  const iterator = socket[Symbol.asyncIterator]();
-  const below = InPageSocket.last;
-  const raw = await RawSocket.connect(url, InPageSocket);
-  const subjects = {
-    tidegate: { below, send: () => socket.trySend(data), next: () => iterator.next() },
-    raw: { below: raw.raw, send: () => raw.trySend(data), next: () => raw.next() },
+  return {
+    send: await measure(() => send(data)),
+    receive: await measure(
+      () => below.deliver(data),
+      async () => {
+        for (let i = 0; i < BATCH; i++) await next();
+      },
+    ),
   };
-  for (let round = 0; round <= rounds; round++) {
-    for (const [name, { below, send, next }] of Object.entries(subjects)) {
-      const sent = await measure(send);
-      const received = await measure(
-        () => below.deliver(data),
-        async () => {
-          for (let i = 0; i < BATCH; i++) await next();
-        },
-      );
-      if (!round) continue;
-      samples.send[name].push(sent);
-      samples.receive[name].push(received);
-    }
-  }
-  await socket.close();
-  const table = ({ tidegate, raw }) => {
-    const [ours, theirs] = [quartiles(tidegate), quartiles(raw)];
-    return { tidegate: ours, raw: theirs, library: ours.median - theirs.median };
-  };
-  return { unit: "microseconds per message of 32 bytes", send: table(samples.send), receive: table(samples.receive) };
 }

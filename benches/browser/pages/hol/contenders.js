@@ -1,0 +1,64 @@
+/**
+ * Who is compared: a name, and how it connects. Each sends a piece of the upload by `bulk`, waiting for whatever its API
+ * lets it wait for, and an urgent message by `urgent`, at once.
+ */
+
+import { connect } from "tidegate";
+import { connectCrate } from "../crates.js";
+
+/** @typedef {{ bulk(piece: Uint8Array): unknown, urgent(message: Uint8Array): unknown, close(): unknown }} Contender */
+
+/** The budget of the gate: what it lets lie in `bufferedAmount`. */
+const GATE_BYTES = 65_536;
+
+/** An object with the events of a WebSocket, as it is. */
+async function plain(socket) {
+  await new Promise((resolve, reject) => {
+    socket.addEventListener("open", resolve, { once: true });
+    socket.addEventListener("error", () => reject(new Error(`no connection to ${socket.url}`)), { once: true });
+  });
+  const send = (data) => socket.send(data);
+  return { socket, bulk: send, urgent: send, close: () => socket.close() };
+}
+
+/** What one writes by hand against a full `bufferedAmount`, which has no event. */
+async function gate(url) {
+  const { socket, ...contender } = await plain(new WebSocket(url));
+  const bulk = async (piece) => {
+    while (socket.bufferedAmount + piece.length > GATE_BYTES) {
+      await new Promise((later) => setTimeout(later));
+    }
+    socket.send(piece);
+  };
+  return { ...contender, bulk };
+}
+
+async function crate(name, url) {
+  const contender = await connectCrate(name, url);
+  const send = (data) => contender.send(data);
+  return { bulk: send, urgent: send, close: () => contender.free() };
+}
+
+/** @param {any} [bulk] options of a piece @param {any} [urgent] options of an urgent message */
+async function tidegate(url, bulk, urgent) {
+  const socket = await connect(url);
+  return {
+    bulk: (piece) => socket.send(piece, bulk),
+    urgent: (message) => socket.send(message, urgent),
+    close: () => socket.close(),
+  };
+}
+
+/** @type {Record<string, (url: string) => Promise<Contender>>} */
+export const CONTENDERS = {
+  "raw WebSocket": (url) => plain(new WebSocket(url)),
+  "gloo-net": (url) => crate("gloo-net", url),
+  ws_stream_wasm: (url) => crate("ws_stream_wasm", url),
+  partysocket: async (url) => {
+    const { default: PartySocket } = await import("partysocket");
+    return plain(new PartySocket(url, undefined, { maxRetries: 0 }));
+  },
+  "gate by hand": gate,
+  tidegate: (url) => tidegate(url),
+  "tidegate, priorities": (url) => tidegate(url, { priority: "bulk" }, { priority: "urgent" }),
+};

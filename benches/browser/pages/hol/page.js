@@ -1,0 +1,13 @@
+/**
+ * What `cargo xtask bench hol` calls: one upload at a time. The order, and what becomes of the figures, are xtask's
+ * (`xtask/src/bench/hol.rs`), so that nobody looks at the page while it measures.
+ */
+
+import { CONTENDERS } from "./contenders.js";
+import { upload } from "./upload.js";
+
+globalThis.bench = {
+  /** The names of all contenders; the first is what the others are compared with. */
+  contenders: Object.keys(CONTENDERS),
+  upload,
+};

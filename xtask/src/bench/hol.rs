@@ -1,0 +1,213 @@
+//! `cargo xtask bench hol`: how long an urgent message takes while an upload fills a slow link.
+//!
+//! The page in `benches/browser/pages` does one upload at a time over a [`Link`], with an urgent message every 100 ms, and
+//! the server behind the link tells over another socket when each of them arrived. Here the order is made, by turns over
+//! all contenders, so that all see the same machine; and what the pages measured becomes a table, a file and a picture.
+//!
+//! Not here: who the contenders are (`pages/hol/contenders.js`), and a judgement.
+
+mod plot;
+mod report;
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::pages;
+use crate::link::{Link, Shape};
+use crate::place::Browser;
+use crate::server::{self, Config, Running};
+use crate::steps::{Steps, write_json};
+use crate::tools::browsers;
+use crate::webdriver::Session;
+
+/// The sizes of an upload's messages.
+const PIECES: [u32; 2] = [64 << 10, 16 << 10];
+
+/// The most seconds that one upload may take by the link's rate: WebDriver waits for no script longer than 90.
+const LONGEST: u64 = 75;
+
+/// What is measured, and where.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Only this browser, not both
+    #[arg(long, value_enum)]
+    browser: Option<Browser>,
+    /// How often everything is measured
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// One round with an upload of 4 MiB, to see that it works: most of it vanishes in buffers
+    #[arg(long, conflicts_with_all = ["rounds", "mebibytes"])]
+    quick: bool,
+    /// Only the contenders whose names begin so; the raw WebSocket is always there
+    #[arg(long, value_name = "PREFIX")]
+    only: Option<String>,
+    /// The size of the upload
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    mebibytes: u32,
+    /// Bytes a second on the way to the server
+    #[arg(long, default_value = "2000000", value_name = "BYTES")]
+    rate: NonZeroU32,
+    /// Milliseconds that everything takes on the way to the server
+    #[arg(long, default_value_t = 20, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    delay: u64,
+    /// Measure nothing: print and draw what an earlier run wrote as JSON
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["browser", "rounds", "quick", "only", "json"])]
+    from: Option<PathBuf>,
+    /// Also write all figures as JSON to this file
+    #[arg(long, value_name = "PATH")]
+    json: Option<PathBuf>,
+    /// Also draw the latency over time, of the first size of messages, into this file
+    #[arg(long, value_name = "PATH")]
+    svg: Option<PathBuf>,
+}
+
+/// The load, the same for everybody.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct Load {
+    rounds: u32,
+    bytes: u64,
+    /// Of the link, on the way to the server.
+    bytes_per_second: NonZeroU32,
+    delay_ms: u64,
+}
+
+/// What the page tells of one upload; milliseconds and bytes.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Upload {
+    /// Latencies over the idle link.
+    idle: Vec<f64>,
+    /// When each urgent message was sent, since the upload began, and its latency.
+    urgent: Vec<(f64, f64)>,
+    /// Until the server had all of the upload.
+    took: f64,
+    largest_buffered_amount: u64,
+    /// How far the clocks of page and server went apart meanwhile.
+    drift: f64,
+    /// The round trip by which they were compared.
+    nearest: f64,
+}
+
+/// One upload, and whose it was.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Sample {
+    contender: String,
+    piece_bytes: u32,
+    round: u32,
+    #[serde(flatten)]
+    upload: Upload,
+}
+
+/// Everything that one browser did.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Measured {
+    browser: String,
+    samples: Vec<Sample>,
+}
+
+/// Everything, as it is written and read again.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Figures {
+    load: Load,
+    browsers: Vec<Measured>,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+///
+/// If something cannot be built, a browser is missing, or a page fails.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let figures = match &options.from {
+        Some(path) => read(path)?,
+        None => measure_all(options)?,
+    };
+    if let Some(path) = &options.svg {
+        let picture = plot::draw(&figures)?;
+        std::fs::write(path, picture).with_context(|| format!("writing {}", path.display()))?;
+    }
+    write_json(options.json.as_deref(), &report::with_rows(&figures)?)
+}
+
+/// Reads what an earlier run has written, and prints it.
+fn read(path: &Path) -> Result<Figures> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let figures: Figures =
+        serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+    figures.browsers.iter().for_each(|measured| report::print(figures.load, measured));
+    Ok(figures)
+}
+
+fn measure_all(options: &Options) -> Result<Figures> {
+    let load = load(options)?;
+    let mut steps = Steps::default();
+    let browsers = super::browsers(options.browser);
+    for browser in &browsers {
+        // Before the build, since they are what may be missing.
+        steps.run(&format!("find {browser}"), || browsers::find(*browser))?;
+    }
+    let roots = pages::prepare(&mut steps)?;
+    let server = server::start(Config { roots, isolates: true, ..Config::default() })?;
+    let up =
+        Shape { bytes_per_second: Some(load.bytes_per_second), delay: Duration::from_millis(load.delay_ms) };
+    let link = Link::start(server.address(), up, Shape::default())?;
+    let is_wanted = |name: &str| options.only.as_ref().is_none_or(|prefix| name.starts_with(prefix));
+    let mut figures = Figures { load, browsers: Vec::new() };
+    for browser in browsers {
+        let samples = steps
+            .run(&format!("measure in {browser}"), || measure(browser, load, is_wanted, &server, &link))?;
+        let measured = Measured { browser: browser.to_string(), samples };
+        report::print(load, &measured);
+        figures.browsers.push(measured);
+    }
+    Ok(figures)
+}
+
+fn load(options: &Options) -> Result<Load> {
+    let (rounds, mebibytes) = if options.quick { (1, 4) } else { (options.rounds, options.mebibytes) };
+    let bytes = u64::from(mebibytes) << 20;
+    if bytes / u64::from(options.rate.get()) > LONGEST {
+        bail!("{mebibytes} MiB take more than {LONGEST} s at {} bytes a second", options.rate);
+    }
+    Ok(Load { rounds, bytes, bytes_per_second: options.rate, delay_ms: options.delay })
+}
+
+/// All uploads in one browser. Nothing else should run on the machine meanwhile.
+fn measure(
+    browser: Browser,
+    load: Load,
+    is_wanted: impl Fn(&str) -> bool,
+    server: &Running,
+    link: &Link,
+) -> Result<Vec<Sample>> {
+    let session = Session::start(&browsers::find(browser)?)?;
+    session.open(&format!("http://{}/bench/hol.html", server.address()))?;
+    let contenders = super::contenders(&session, is_wanted)?;
+    let mut samples = Vec::new();
+    for round in 0..load.rounds {
+        for piece_bytes in PIECES {
+            for contender in super::in_turn(contenders.len(), round).filter_map(|place| contenders.get(place))
+            {
+                let run = format!("{browser} {contender} {piece_bytes} {round}");
+                let asked = json!({
+                    "contender": contender,
+                    "bytes": load.bytes,
+                    "pieceBytes": piece_bytes,
+                    "link": format!("ws://{}", link.address()),
+                    "server": format!("ws://{}", server.address()),
+                    "run": run,
+                });
+                let told = session.run("return bench.upload(arguments[0])", &[asked]).context(run)?;
+                let upload: Upload = serde_json::from_value(told).context("reading what the page tells")?;
+                println!("   {}", report::line(contender, piece_bytes, &upload));
+                samples.push(Sample { contender: contender.clone(), piece_bytes, round, upload });
+            }
+        }
+    }
+    Ok(samples)
+}

@@ -1,0 +1,148 @@
+//! When messages arrive: `/arrivals` notes it, `/watch` tells it over a connection of its own, which may take
+//! another way than the one that is measured.
+//!
+//! Not here: what the figures mean, and the other clock, which is the page's.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+use tidegate::Message;
+use tidegate::proto::ws::Request;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::peer::Peer;
+
+/// The length of an urgent message. Its first four bytes are its number, the lowest first.
+const URGENT_BYTES: usize = 32;
+
+/// What has arrived under each name, and the clock by which it has.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    start: Instant,
+    runs: Mutex<HashMap<String, Arc<watch::Sender<Seen>>>>,
+}
+
+/// What has arrived so far. Times are in milliseconds.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Seen {
+    bulk: Bulk,
+    /// Number and time of each urgent message, in the order of arrival.
+    urgent: Vec<(u32, f64)>,
+}
+
+/// All messages that are not urgent.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Bulk {
+    messages: u64,
+    bytes: u64,
+    /// When the last of them arrived.
+    at: f64,
+}
+
+impl Default for Arrivals {
+    fn default() -> Self {
+        Self { start: Instant::now(), runs: Mutex::default() }
+    }
+}
+
+impl Arrivals {
+    /// Milliseconds on the server's clock.
+    fn now(&self) -> f64 {
+        self.start.elapsed().as_secs_f64() * 1_000.0
+    }
+
+    /// The run of that name, which begins with whoever asks first.
+    fn run(&self, name: &str) -> Arc<watch::Sender<Seen>> {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.entry(name.to_owned()).or_default().clone()
+    }
+
+    fn forget(&self, name: &str) {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+/// Takes everything, and notes what arrives when.
+pub(super) async fn note(
+    stream: TcpStream,
+    request: &Request,
+    name: &str,
+    arrivals: &Arrivals,
+) -> io::Result<()> {
+    let run = arrivals.run(name);
+    let peer = Peer::accept(stream, request, None).await?;
+    while let Some(message) = peer.recv().await {
+        let now = arrivals.now();
+        run.send_modify(|seen| {
+            if let Some(number) = number(&message) {
+                seen.urgent.push((number, now));
+            } else {
+                seen.bulk.messages += 1;
+                seen.bulk.bytes += message.size();
+                seen.bulk.at = now;
+            }
+        });
+    }
+    Ok(())
+}
+
+/// The number of an urgent message.
+fn number(message: &Message) -> Option<u32> {
+    let Message::Binary(bytes) = message else { return None };
+    let (number, rest) = bytes.split_first_chunk()?;
+    (number.len() + rest.len() == URGENT_BYTES).then(|| u32::from_le_bytes(*number))
+}
+
+/// Answers `now` by the server's clock, and `wait BYTES URGENT` by what has arrived, once it is so many
+/// bytes of bulk and so many urgent messages. With the connection the run is forgotten.
+pub(super) async fn watch(
+    stream: TcpStream,
+    request: &Request,
+    name: &str,
+    arrivals: &Arrivals,
+) -> io::Result<()> {
+    let run = arrivals.run(name);
+    let peer = Peer::accept(stream, request, None).await?;
+    while let Some(message) = peer.recv().await {
+        let answer = match message.as_text().and_then(asked) {
+            Some(Asked::Now) => arrivals.now().to_string(),
+            Some(Asked::Wait { bytes, urgent }) => {
+                let mut seen = run.subscribe();
+                let enough = |seen: &Seen| seen.bulk.bytes >= bytes && seen.urgent.len() >= urgent;
+                tokio::select! {
+                    seen = seen.wait_for(enough) => serde_json::to_string(&*seen.map_err(io::Error::other)?)?,
+                    // Nobody says anything while waiting: it is the end.
+                    _ = peer.recv() => break,
+                }
+            }
+            None => "what is that?".to_owned(),
+        };
+        if !peer.send(answer).await {
+            break;
+        }
+    }
+    arrivals.forget(name);
+    Ok(())
+}
+
+/// What a watcher may ask for.
+#[derive(Debug, PartialEq)]
+enum Asked {
+    Now,
+    Wait { bytes: u64, urgent: usize },
+}
+
+fn asked(text: &str) -> Option<Asked> {
+    let mut words = text.split(' ');
+    match (words.next()?, words.next(), words.next(), words.next()) {
+        ("now", None, None, None) => Some(Asked::Now),
+        ("wait", Some(bytes), Some(urgent), None) => {
+            Some(Asked::Wait { bytes: bytes.parse().ok()?, urgent: urgent.parse().ok()? })
+        }
+        _ => None,
+    }
+}
