@@ -43,9 +43,15 @@ const SHORTEST: u64 = 10_000;
 const LONGEST: u64 = 250_000;
 /// A look that comes this much later than it was to was held up, as by a hidden page.
 const LATE: u64 = 100_000;
-/// For how long after something has gone the next look is at once, by a hop into the next task. A browser
-/// needs about 0.1 ms to take 64 KiB; a hop takes a hundredth of that.
-const SPIN: u64 = 2_000;
+/// For how long after something has gone the next look is at once, by a hop into the next task, while it is the
+/// budget that limits: a browser needs about 0.1 ms to take 64 KiB, a hop a hundredth of that.
+const SPIN: u64 = 1_000;
+/// The timer after that, as long as it is the budget that limits: what browsers clamp timers to. So often it is set
+/// only until [`HIDDEN`] has gone, or something stands.
+const SHORT: u64 = 4_000;
+/// How many budgets may stand at the beginning: browser and kernel hide 300 KB at least (measured), so that this
+/// much stands nowhere.
+const FIRST: u64 = 4;
 /// Without a backlog for as long as this, what was learnt about the link is forgotten.
 const FORGET: u64 = 1_000_000;
 
@@ -55,7 +61,7 @@ const FORGET: u64 = 1_000_000;
 #[derive(Debug)]
 pub struct Gate {
     config: GateConfig,
-    /// Invariant: `config.budget_bytes <= budget <= max(CEILING, config.budget_bytes)`.
+    /// Invariant: `config.budget_bytes <= budget <= max(CEILING, FIRST * config.budget_bytes)`.
     budget: u64,
     /// What the browser said last.
     standing: u64,
@@ -87,7 +93,7 @@ impl Gate {
         let config = GateConfig { budget_bytes: config.budget_bytes.max(1), ..config };
         Self {
             config,
-            budget: config.budget_bytes,
+            budget: config.budget_bytes.saturating_mul(FIRST),
             standing: 0,
             given: 0,
             total: 0,
@@ -137,7 +143,7 @@ impl Gate {
             // Nothing has waited, so that what has gone says nothing; nor, after a while, what was learnt
             // before: the link may be another one by now.
             if interval > FORGET {
-                self.budget = self.config.budget_bytes;
+                self.budget = self.config.budget_bytes.saturating_mul(FIRST);
             }
             (self.run, self.run_began, self.hops) = (0, now, true);
             (self.window, self.moved_at) = ((now, left), now);
@@ -149,7 +155,7 @@ impl Gate {
         self.run = self.run.saturating_add(gone);
         self.measure(now);
         // A timer may come a moment early.
-        let by_timer = interval * 5 / 4 >= SHORTEST;
+        let by_timer = interval * 5 / 4 >= SHORT;
         let is_late = now.micros_since(due) >= LATE;
         if amount == 0 {
             self.hops = true;
@@ -164,7 +170,8 @@ impl Gate {
             self.budget = wanted.min(CEILING).max(self.budget);
         } else if by_timer {
             (self.run, self.run_began, self.hops) = (0, now, false);
-            if amount > self.budget / 4 * 3 {
+            // Half of the budget is to stand when the timer comes, lest the link should run dry before it.
+            if amount > self.budget / 2 {
                 let wanted = if is_late { gone } else { gone * 2 };
                 self.budget = self.budget.min(wanted).max(self.config.budget_bytes);
             }
@@ -178,8 +185,8 @@ impl Gate {
             && self.tokens <= 0
         {
             (self.tokens.unsigned_abs() / rate.max(1) + 1).max(SHORTEST)
-        } else if self.hops && self.budget < CEILING / 64 && now.micros_since(self.moved_at) < SPIN {
-            0
+        } else if self.hops && self.run < HIDDEN {
+            if now.micros_since(self.moved_at) < SPIN { 0 } else { SHORT }
         } else {
             let over = self.inside().saturating_add(bytes).saturating_sub(self.budget).min(self.inside());
             // Half of the time that it should take; and less often when nothing moves.
