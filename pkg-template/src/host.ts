@@ -14,6 +14,7 @@ import type {
   WebSocketLike,
 } from "./core.js";
 import { bytesOf, type Parcel } from "./data.js";
+import { Timer, onVisibility } from "./timers.js";
 
 /** `error` says nothing that `close` does not, but `ws` kills the process over one that nobody hears. */
 export const EVENTS = ["open", "message", "error", "close"];
@@ -34,21 +35,6 @@ export function letGo(raw: WebSocketLike, listener: (event: SocketEvent) => void
   } catch {
     // A foreign socket; there is nothing more to be done about it.
   }
-}
-
-let channel: MessageChannel | undefined;
-const hops: (() => void)[] = [];
-
-/** Runs `step` in the next task. */
-function hop(step: () => void): void {
-  if (!channel) {
-    channel = new MessageChannel();
-    channel.port1.onmessage = () => hops.shift()?.();
-    // Node's only: a port that is listened to keeps the process alive.
-    (channel.port1 as { unref?(): void }).unref?.();
-  }
-  hops.push(step);
-  channel.port2.postMessage(0);
 }
 
 /** Values under numbers, which are used again. */
@@ -97,13 +83,18 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
     #reason: string | undefined;
     /** The reason of the close event. */
     #received = "";
-    #timer: ReturnType<typeof setTimeout> | undefined;
+    /** Stops listening to whether the page is hidden. */
+    readonly #unwatch: () => void;
     readonly #listener = (event: SocketEvent): void => this.#hear(event);
 
     constructor(raw: WebSocketLike, early: SocketEvent[], sink: Sink, options: Options) {
       this.#raw = raw;
       this.#copies = !!globalThis.WebSocket && raw instanceof WebSocket;
       const slots = this.#slots;
+      const fire = (): void => this.#wasm?.timer();
+      const timer = new Timer(fire);
+      // What waits by a timer that is held up from now on is set again.
+      this.#unwatch = onVisibility(fire);
       this.#wasm = new Wasm(
         {
           option: (index) => options[index]!,
@@ -129,13 +120,7 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
           read: (id, slot, start, end) => this.#read(id, slots.get(slot) as Blob, start, end),
           release: (slot) => void slots.take(slot),
           amount: () => raw.bufferedAmount ?? 0,
-          setTimer: (milliseconds) => {
-            clearTimeout(this.#timer);
-            const fire = (): void => this.#wasm?.timer();
-            // A timer has a floor of 4 ms when one sets the next, and of a second in a hidden page.
-            if (!milliseconds) hop(fire);
-            else if (milliseconds > 0) this.#timer = setTimeout(fire, milliseconds);
-          },
+          setTimer: (milliseconds) => timer.set(milliseconds),
           opened: sink.opened,
           readable: sink.readable,
           outcome: sink.outcome,
@@ -194,6 +179,7 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
     }
 
     free(): void {
+      this.#unwatch();
       this.#wasm?.free();
       this.#wasm = undefined;
     }

@@ -14,7 +14,7 @@ use crate::steps::{Steps, print_table, write_json};
 use crate::{hash, process, tools};
 
 /// For wasm, glue and facade together, in bytes of brotli.
-const BOUND: usize = 20_000;
+const BOUND: usize = 20_500;
 
 /// What a part of the package weighs, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,15 +40,16 @@ struct Row {
 pub(crate) fn run(json: Option<&Path>) -> Result<()> {
     let mut steps = Steps::default();
     let package = dist::build(&mut steps)?;
-    let (module, script) = steps.run("bundle a page with it", || bundle(&package))?;
-    let sum = Weight {
-        raw: module.raw + script.raw,
-        gzip: module.gzip + script.gzip,
-        brotli: module.brotli + script.brotli,
-    };
+    let [module, script, timer] = steps.run("bundle a page with it", || bundle(&package))?;
+    let sum = [module, script, timer].into_iter().fold(Weight::default(), |sum, part| Weight {
+        raw: sum.raw + part.raw,
+        gzip: sum.gzip + part.gzip,
+        brotli: sum.brotli + part.brotli,
+    });
     let rows = [
         Row { part: "wasm", weight: module },
         Row { part: "glue and facade, minified", weight: script },
+        Row { part: "timer for hidden pages, minified", weight: timer },
         Row { part: "sum", weight: sum },
     ];
     let cells: Vec<_> = rows
@@ -68,8 +69,8 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// Bundles a page that uses the package; returns the weights of module and script.
-fn bundle(package: &Package) -> Result<(Weight, Weight)> {
+/// Bundles a page that uses the package; returns the weights of module, script and the worker's script.
+fn bundle(package: &Package) -> Result<[Weight; 3]> {
     let page = tools::target().join("npm/size");
     if page.is_dir() {
         std::fs::remove_dir_all(&page).with_context(|| format!("removing {}", page.display()))?;
@@ -88,10 +89,15 @@ fn bundle(package: &Package) -> Result<(Weight, Weight)> {
     std::fs::write(page.join("vite.config.mjs"), config)?;
     let mut vite = tools::npm::tools()?.command("vite", "vite")?;
     process::run(vite.current_dir(&page).args(["build", "--logLevel", "warn"]))?;
-    let (mut module, mut script) = (None, None);
+    let (mut module, mut script, mut timer) = (None, None, None);
     for file in hash::files_below(&page.join("dist"))? {
         let slot = match file.extension().and_then(|extension| extension.to_str()) {
             Some("wasm") => &mut module,
+            Some("js")
+                if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("timer")) =>
+            {
+                &mut timer
+            }
             Some("js") => &mut script,
             _ => continue,
         };
@@ -99,7 +105,11 @@ fn bundle(package: &Package) -> Result<(Weight, Weight)> {
             bail!("the bundle has two files like {}", file.display());
         }
     }
-    Ok((module.context("the bundle has no wasm module")?, script.context("the bundle has no script")?))
+    Ok([
+        module.context("the bundle has no wasm module")?,
+        script.context("the bundle has no script")?,
+        timer.context("the bundle has no timer worker")?,
+    ])
 }
 
 /// Sizes as a web server would send them: gzip at level 9, brotli at quality 11.
