@@ -5,6 +5,15 @@ export type { Connect, ConnectOptions } from "./connect.js";
 export type { SocketEvent, WasmSource, WebSocketLike } from "./core.js";
 export type { Message, Sendable } from "./data.js";
 export { TidegateError, type ErrorCode, type ErrorDetails } from "./errors.js";
-export { Socket, type CloseOptions, type EndOptions, type SendOptions, type TrySendOptions } from "./socket.js";
-export { Ticket, type Amount, type CloseCause, type Closed, type Outcome } from "./ticket.js";
+export { Socket } from "./socket.js";
+export {
+  Ticket,
+  type Amount,
+  type CloseCause,
+  type CloseOptions,
+  type Closed,
+  type EndOptions,
+  type Outcome,
+} from "./ticket.js";
 export type { ClassStats, Priority, Stats } from "./stats.js";
+export type { SendOptions, TrySendOptions } from "./way.js";

@@ -2,7 +2,7 @@
 
 import { checkAmount, checkCloseCode, checkMilliseconds, checkProtocols, checkShare, resolveAddress } from "./address.js";
 import type { Codec } from "./codec.js";
-import type { Host, SocketEvent, WasmSource, WebSocketLike } from "./core.js";
+import type { CoreConstructor, Host, Options, SocketEvent, WasmSource, WebSocketLike } from "./core.js";
 import type { Message, Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
 import { EVENTS, letGo } from "./host.js";
@@ -264,4 +264,20 @@ function create(
   } catch (cause) {
     throw new TidegateError("environment", `the WebSocket constructor refused ${address}; see \`cause\``, { cause });
   }
+}
+
+/** What a socket is made of. Not exported from the package. @internal */
+export interface Opening<In, Out> {
+  readonly Core: CoreConstructor;
+  readonly raw: WebSocketLike;
+  /** Events recorded since the socket was made, in order. */
+  readonly early: SocketEvent[];
+  readonly options: Options;
+  /** The bounds of sending first. */
+  readonly bounds: readonly number[];
+  readonly codec: Codec<In, Out> | undefined;
+  /** Called once when open; perhaps before `adopt` has returned. */
+  opened(): void;
+  /** Called once when the connection has ended, also if it was never open. */
+  closed(closed: Closed): void;
 }

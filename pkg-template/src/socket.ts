@@ -3,119 +3,34 @@
 
 import { checkAmount, checkCloseCode, checkCloseReason, checkMilliseconds } from "./address.js";
 import type { Codec } from "./codec.js";
-import type { Core, CoreConstructor, Options, SocketEvent, WebSocketLike } from "./core.js";
+import type { Opening } from "./connect.js";
+import type { Core, WebSocketLike } from "./core.js";
 import { parcel, snapshot, transfer, type Message, type Parcel, type Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
-import { PRIORITIES, add, addSent, newCounts, readStats, type Count, type Priority, type Stats } from "./stats.js";
-import { CAUSES, OUTCOMES, Ticket, type Closed, type Outcome } from "./ticket.js";
+import { Marks } from "./marks.js";
+import { add, addSent, newCounts, readStats, type Count, type Stats } from "./stats.js";
+import { CAUSES, OUTCOMES, Ticket, type CloseOptions, type Closed, type EndOptions, type Outcome } from "./ticket.js";
+import {
+  PLAIN,
+  chosen,
+  lane,
+  notSent,
+  refused,
+  type Flow,
+  type Queued,
+  type SendOptions,
+  type TrySendOptions,
+  type Waiting,
+  type Way,
+} from "./way.js";
 
 /** Default deadline of {@link Socket.close} and {@link Socket.end}, in milliseconds. */
 const CLOSE_WITHIN = 10_000;
-
-/** Options of {@link Socket.trySend}. */
-export interface TrySendOptions {
-  /**
-   * `"urgent"` goes before everything else, `"bulk"` is for large and patient messages such as uploads,
-   * `"background"` goes when nothing else wants to. Default `"normal"`. Each lower one that has something to
-   * send gets a sixteenth of what goes out none the less. What the browser has been given already nothing
-   * overtakes.
-   */
-  priority?: Priority | undefined;
-  /**
-   * A name. Messages of one flow and priority keep their order; the flows of a priority share it evenly, by
-   * bytes. The server does not see them. Default: the one without a name.
-   */
-  flow?: string | undefined;
-  /**
-   * A key, of which this is the newest value: a queued message of the same key is dropped (`superseded`), and
-   * this one takes its place in the queue. With another priority or flow it goes to the end of its own.
-   */
-  latest?: string | undefined;
-  /**
-   * Milliseconds that the message is worth sending: if it has not left the queue by then, it never does
-   * (`expired`). 0 has passed at once. Default none.
-   */
-  deadline?: number | undefined;
-  /**
-   * Detaches the buffer that is sent (for a view: the one below it) instead of keeping a copy
-   * while it is queued. Default false. Without effect on text, Blobs and shared memory.
-   */
-  transfer?: boolean | undefined;
-}
-
-/** Options of {@link Socket.send}. */
-export interface SendOptions extends TrySendOptions {
-  /** Ends the wait for room, or takes the message out of the queue while it is there. */
-  signal?: AbortSignal | undefined;
-}
-
-/** Options of {@link Socket.close}. */
-export interface CloseOptions {
-  /** Milliseconds until it is over even if the peer does not confirm. Default 10,000; 0: no deadline. */
-  within?: number | undefined;
-  /** Whether to send what is queued first. Default true; else it is dropped and counted as unsent. */
-  flush?: boolean | undefined;
-}
-
-/** Options of {@link Socket.end}. */
-export interface EndOptions {
-  /** Milliseconds the peer has to close. Default 10,000; 0: no deadline. */
-  within?: number | undefined;
-}
-
-/** How a message is sent, checked. */
-interface Way {
-  /** An index into `PRIORITIES`. */
-  readonly priority: number;
-  readonly flow: string | undefined;
-  readonly latest: string | undefined;
-  /** When its deadline is, by `performance.now`. */
-  readonly due: number | undefined;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** That of a plain `send`. */
-const PLAIN: Way = { priority: 1, flow: undefined, latest: undefined, due: undefined, signal: undefined };
 
 const LOW = "bufferedamountlow";
 
 /** How often the socket's buffer is looked at for those who wait until it is empty, in milliseconds. */
 const LOOK_AGAIN = 20;
-
-/** A mark behind what was queued when `flushed` was called. */
-interface Mark {
-  /** How many messages before it, and behind the mark before it, have not ended. */
-  open: number;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** A flow that has something queued. */
-interface Flow {
-  readonly number: number;
-  readonly queued: Count;
-}
-
-/** A message that is queued. */
-interface Queued {
-  readonly ticket: Ticket;
-  readonly way: Way;
-  readonly flow: Flow | undefined;
-  readonly bytes: number;
-  /** By `performance.now`. */
-  readonly since: number;
-  /** The number of the mark that is set behind it next. */
-  readonly mark: number;
-  readonly cancel: () => void;
-}
-
-/** A `send` that waits for room. */
-interface Waiting {
-  readonly message: Parcel;
-  readonly way: Way;
-  readonly resolve: (ticket: Ticket) => void;
-  readonly reject: (error: unknown) => void;
-}
 
 /** A read that waits for a message. */
 interface Reader {
@@ -124,22 +39,6 @@ interface Reader {
   /** Settles it as at the end, for an iterator that is left. */
   leave(): void;
   readonly owner: object | undefined;
-}
-
-/** What connect.ts hands over. */
-export interface Opening<In, Out> {
-  readonly Core: CoreConstructor;
-  readonly raw: WebSocketLike;
-  /** Events recorded since the socket was made, in order. */
-  readonly early: SocketEvent[];
-  readonly options: Options;
-  /** The bounds of sending first. */
-  readonly bounds: readonly number[];
-  readonly codec: Codec<In, Out> | undefined;
-  /** Called once when open; perhaps before {@link adopt} has returned. */
-  opened(): void;
-  /** Called once when the connection has ended, also if it was never open. */
-  closed(closed: Closed): void;
 }
 
 /** Takes over a socket that may still be connecting. Not exported from the package. @internal */
@@ -186,15 +85,9 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   readonly #freeFlows: number[] = [];
   /** The number of the newest queued message of each key. */
   readonly #newest = new Map<string, number>();
-  /** Marks that are not passed yet, and how many were. */
-  readonly #marks: Mark[] = [];
-  #passed = 0;
-  /** A message before a mark was not sent because the connection has ended. */
-  #lost = false;
-  /** How many of the queued messages are counted by a mark. */
-  #marked = 0;
+  readonly #marks = new Marks();
   /** Who waits until the socket has let go of so many bytes. */
-  readonly #drains: (Omit<Mark, "open"> & { readonly given: number })[] = [];
+  readonly #drains: { readonly given: number; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #low = 0;
   /** Whether somebody listens to `bufferedamountlow`. */
   #watches = false;
@@ -432,15 +325,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * Rejects with a {@link TidegateError} `closed` if the connection ends first.
    */
   flushed(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (!this.#queue.size) {
-        if (this.#final?.unsent.messages) reject(notSent());
-        else resolve();
-        return;
-      }
-      this.#marks.push({ open: this.#queue.size - this.#marked, resolve, reject });
-      this.#marked = this.#queue.size;
-    });
+    if (!this.#queue.size && this.#final?.unsent.messages) return Promise.reject(notSent());
+    return this.#marks.set(this.#queue.size);
   }
 
   /**
@@ -531,7 +417,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (number > 0) {
       const cancel = (): void => this.#core?.cancel(number);
       const ticket = new Ticket(undefined, cancel);
-      const mark = this.#passed + this.#marks.length;
+      const mark = this.#marks.next;
       const early = this.#queue.get(number) as Outcome | undefined;
       this.#queue.set(number, { ticket, way, flow, bytes, since: performance.now(), mark, cancel });
       add(counts.queued, bytes);
@@ -606,7 +492,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       add(flow.queued, bytes, -1);
       this.#leaveFlow(way.flow!, flow);
     }
-    this.#pass(mark, outcome);
+    this.#marks.end(mark, outcome);
     Ticket.settle(ticket, outcome);
     if (this.#lines.size) this.#admit();
     if (this.#watches) this.#watch();
@@ -615,21 +501,6 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   /** Whether others wait for the same room already. */
   #mustWait(way: Way): boolean {
     return this.#lines.size > 0 && this.#lines.has(lane(way));
-  }
-
-  /** A message has ended that was queued before the mark of that number. */
-  #pass(number: number, outcome: Outcome): void {
-    const mark = this.#marks[number - this.#passed];
-    if (!mark) return;
-    mark.open--;
-    this.#marked--;
-    if (outcome === "unsent" || outcome === "unknown") this.#lost = true;
-    while (this.#marks[0]?.open === 0) {
-      const { resolve, reject } = this.#marks.shift()!;
-      this.#passed++;
-      if (this.#lost) reject(notSent());
-      else resolve();
-    }
   }
 
   #wait(message: Parcel, way: Way): Promise<Ticket> {
@@ -717,32 +588,4 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     for (const { reject } of this.#drains.splice(0)) reject(notSent());
     core.free();
   }
-}
-
-function notSent(): TidegateError {
-  return new TidegateError("closed", "the connection ended before everything that was queued could be sent");
-}
-
-function refused(data: unknown): TidegateError {
-  return new TidegateError("closed", "the connection is closed or closing; nothing was sent", { data });
-}
-
-/** Which line a message waits in. */
-function lane({ priority, flow }: Way): number | string {
-  return flow === undefined ? priority : priority + flow;
-}
-
-/**
- * The options of a message, checked.
- *
- * @throws {@link TidegateError} with the code `option`.
- */
-function chosen({ priority = "normal", flow, latest, deadline = Infinity, signal }: SendOptions): Way {
-  const index = PRIORITIES.indexOf(priority);
-  if (index < 0) {
-    throw new TidegateError("option", `priority is ${String(priority)}; give ${PRIORITIES.join(", ")}`);
-  }
-  if (!(deadline >= 0)) throw new TidegateError("option", `deadline is ${String(deadline)}; give milliseconds`);
-  const due = deadline < Infinity ? performance.now() + deadline : undefined;
-  return { priority: index, flow, latest, due, signal };
 }

@@ -66,6 +66,20 @@ export interface Closed {
   readonly unknown: Amount;
 }
 
+/** Options of `Socket.close`. */
+export interface CloseOptions {
+  /** Milliseconds until it is over even if the peer does not confirm. Default 10,000; 0: no deadline. */
+  within?: number | undefined;
+  /** Whether to send what is queued first. Default true; else it is dropped and counted as unsent. */
+  flush?: boolean | undefined;
+}
+
+/** Options of `Socket.end`. */
+export interface EndOptions {
+  /** Milliseconds the peer has to close. Default 10,000; 0: no deadline. */
+  within?: number | undefined;
+}
+
 /** A message that was taken by `send`. Dropping the ticket changes nothing about the message. */
 export class Ticket {
   #outcome: Outcome | undefined;

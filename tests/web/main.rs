@@ -17,6 +17,7 @@ mod addresses;
 mod blobs;
 mod hostile;
 mod memory;
+mod pacing;
 mod page;
 mod pressure;
 mod spy;

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod browsers;
+mod examples;
 mod links;
 mod net;
 mod server;

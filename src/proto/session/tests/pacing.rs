@@ -175,7 +175,7 @@ fn b26_a_message_expires_on_time_and_is_never_started() {
     host.pass(Duration::from_secs(1));
     assert_eq!((host.outcome(2), host.sent.len()), (Some(Outcome::Expired), 1));
     host.transport_end(1006, false);
-    assert_eq!(host.left(), [(0, 0), (6, 6 * 64 << 10)], "expired is neither unsent nor unknown");
+    assert_eq!(host.left(), [(0, 0), (6, 6 * (64 << 10))], "expired is neither unsent nor unknown");
 }
 
 #[test]

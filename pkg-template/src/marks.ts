@@ -1,0 +1,55 @@
+/** Marks in the order of queueing, for those who wait until all that was queued before has ended. */
+
+import type { Outcome } from "./ticket.js";
+import { notSent } from "./way.js";
+
+interface Mark {
+  /** How many messages before it, and behind the mark before it, have not ended. */
+  open: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Marks that are not passed yet. They are known by how many were set. */
+export class Marks {
+  readonly #ahead: Mark[] = [];
+  #passed = 0;
+  /** How many messages are before one of them. */
+  #open = 0;
+  /** A message before a mark was not sent because the connection has ended. */
+  #lost = false;
+
+  /** The number of the mark that is set next: that of every message queued until then. */
+  get next(): number {
+    return this.#passed + this.#ahead.length;
+  }
+
+  /** Sets a mark when `queued` messages have not ended; settled when it is passed. */
+  set(queued: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (!queued) return resolve();
+      this.#ahead.push({ open: queued - this.#open, resolve, reject });
+      this.#open = queued;
+      this.#pass();
+    });
+  }
+
+  /** A message has ended that was queued before the mark of that number. */
+  end(number: number, outcome: Outcome): void {
+    const mark = this.#ahead[number - this.#passed];
+    if (!mark) return;
+    mark.open--;
+    this.#open--;
+    this.#lost ||= outcome === "unsent" || outcome === "unknown";
+    this.#pass();
+  }
+
+  #pass(): void {
+    while (this.#ahead[0]?.open === 0) {
+      const { resolve, reject } = this.#ahead.shift()!;
+      this.#passed++;
+      if (this.#lost) reject(notSent());
+      else resolve();
+    }
+  }
+}

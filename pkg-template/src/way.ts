@@ -1,0 +1,114 @@
+/** How a message is sent, and what is kept of it while it waits. */
+
+import type { Parcel } from "./data.js";
+import { TidegateError } from "./errors.js";
+import { PRIORITIES, type Count, type Priority } from "./stats.js";
+import type { Ticket } from "./ticket.js";
+
+/** Options of `Socket.trySend`. */
+export interface TrySendOptions {
+  /**
+   * `"urgent"` goes before everything else, `"bulk"` is for large and patient messages such as uploads,
+   * `"background"` goes when nothing else wants to. Default `"normal"`. Each lower one that has something to
+   * send gets a sixteenth of what goes out none the less. What the browser has been given already nothing
+   * overtakes.
+   */
+  priority?: Priority | undefined;
+  /**
+   * A name. Messages of one flow and priority keep their order; the flows of a priority share it evenly, by
+   * bytes. The server does not see them. Default: the one without a name.
+   */
+  flow?: string | undefined;
+  /**
+   * A key, of which this is the newest value: a queued message of the same key is dropped (`superseded`), and
+   * this one takes its place in the queue. With another priority or flow it goes to the end of its own.
+   */
+  latest?: string | undefined;
+  /**
+   * Milliseconds that the message is worth sending: if it has not left the queue by then, it never does
+   * (`expired`). 0 has passed at once. Default none.
+   */
+  deadline?: number | undefined;
+  /**
+   * Detaches the buffer that is sent (for a view: the one below it) instead of keeping a copy
+   * while it is queued. Default false. Without effect on text, Blobs and shared memory.
+   */
+  transfer?: boolean | undefined;
+}
+
+/** Options of `Socket.send`. */
+export interface SendOptions extends TrySendOptions {
+  /** Ends the wait for room, or takes the message out of the queue while it is there. */
+  signal?: AbortSignal | undefined;
+}
+
+/** How a message is sent, checked. */
+export interface Way {
+  /** An index into `PRIORITIES`. */
+  readonly priority: number;
+  readonly flow: string | undefined;
+  readonly latest: string | undefined;
+  /** When its deadline is, by `performance.now`. */
+  readonly due: number | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** That of a plain `send`. */
+export const PLAIN: Way = { priority: 1, flow: undefined, latest: undefined, due: undefined, signal: undefined };
+
+/** A flow that has something queued. */
+export interface Flow {
+  readonly number: number;
+  readonly queued: Count;
+}
+
+/** A message that is queued. */
+export interface Queued {
+  readonly ticket: Ticket;
+  readonly way: Way;
+  readonly flow: Flow | undefined;
+  readonly bytes: number;
+  /** By `performance.now`. */
+  readonly since: number;
+  /** The number of the mark that is set behind it next. */
+  readonly mark: number;
+  readonly cancel: () => void;
+}
+
+/** A `send` that waits for room. */
+export interface Waiting {
+  readonly message: Parcel;
+  readonly way: Way;
+  readonly resolve: (ticket: Ticket) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Which line a message waits in. */
+export function lane({ priority, flow }: Way): number | string {
+  return flow === undefined ? priority : priority + flow;
+}
+
+/**
+ * The options of a message, checked.
+ *
+ * @throws {@link TidegateError} with the code `option`.
+ */
+export function chosen({ priority = "normal", flow, latest, deadline = Infinity, signal }: SendOptions): Way {
+  const index = PRIORITIES.indexOf(priority);
+  if (index < 0) {
+    throw new TidegateError("option", `priority is ${String(priority)}; give ${PRIORITIES.join(", ")}`);
+  }
+  if (!(deadline >= 0)) throw new TidegateError("option", `deadline is ${String(deadline)}; give milliseconds`);
+  const due = deadline < Infinity ? performance.now() + deadline : undefined;
+  return { priority: index, flow, latest, due, signal };
+}
+
+/** For those who wait for what was never sent. */
+export function notSent(): TidegateError {
+  return new TidegateError("closed", "the connection ended before everything that was queued could be sent");
+}
+
+/** For a message that was not taken. */
+export function refused(data: unknown): TidegateError {
+  return new TidegateError("closed", "the connection is closed or closing; nothing was sent", { data });
+}

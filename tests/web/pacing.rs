@@ -1,0 +1,219 @@
+//! What stands in a real browser, and what overtakes it. `/stall` reads nothing, so that the browser and the
+//! kernel fill up, and what tidegate keeps stays where it is.
+
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use tidegate::{Client, CloseOptions, Message, NotSent, Outcome, Priority, SendLimits, SendOptions, Ticket};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use crate::WebNet;
+use crate::page::{blob, js, settled, turn};
+use crate::spy::Spy;
+use crate::suite::{LONG, Net, Report, SHORT, amount, open, pattern, report};
+
+const KIB: usize = 1 << 10;
+
+const UNBOUNDED: SendLimits = SendLimits {
+    max_queued_bytes: u64::MAX,
+    max_queued_messages: u32::MAX,
+    max_flow_bytes: u64::MAX,
+    max_flow_messages: u32::MAX,
+};
+
+/// Notes the largest `bufferedAmount` of the spy's socket at each `send`, and the largest message.
+const WATCH: &str = "a.largest = 0; a.message = 0;
+    a.send = function (data) {
+        WebSocket.prototype.send.call(this, data);
+        a.message = Math.max(a.message, data.byteLength ?? data.length ?? data.size);
+        a.largest = Math.max(a.largest, a.bufferedAmount);
+    };
+    return true;";
+
+/// Lets time pass in which something is to be seen, or nothing.
+async fn pause(milliseconds: u32) {
+    let promise = js("return new Promise((done) => setTimeout(done, a));", &[&milliseconds.into()]);
+    settled(promise).await.expect("it is never rejected");
+}
+
+/// A client whose browser has been given all that it takes, and whose queue holds more.
+async fn stalled(pieces: usize) -> (Client, Vec<Ticket>) {
+    let client = WebNet.connect("/stall", |builder| builder.send_limits(UNBOUNDED)).await.expect("it opens");
+    let mut tickets = Vec::new();
+    for _ in 0..pieces {
+        tickets.push(client.send_with(vec![7; 64 * KIB], SendOptions::bulk()).await.expect("open"));
+    }
+    // Until nothing has moved for a while.
+    let mut queued = u64::MAX;
+    while client.stats().queued().bytes < queued {
+        queued = client.stats().queued().bytes;
+        pause(200).await;
+    }
+    (client, tickets)
+}
+
+/// Ends it without waiting for a peer that does not read.
+async fn end(client: &Client) {
+    let options = CloseOptions::default().drop_queued().within(SHORT);
+    client.close_with(options).await.expect("may be sent");
+}
+
+#[wasm_bindgen_test]
+async fn b21_no_more_than_the_budget_stands_in_the_browser() {
+    let spy = Spy::new();
+    let client = WebNet.connect("/sink", |builder| builder.send_limits(UNBOUNDED)).await.expect("it opens");
+    spy.ask(WATCH);
+    let pieces = amount(1024);
+    for piece in 0..pieces {
+        client.try_send_with(pattern(u64::from(piece), 64 * KIB), SendOptions::bulk()).expect("no bound");
+        let stats = client.stats();
+        // What the browser shows within a task is what it was given.
+        assert!(stats.buffered_amount <= stats.budget_bytes.max(64 << 10), "{stats:?}");
+    }
+    client.flushed().await.expect("open");
+    let largest: Vec<u64> = serde_json::from_str(&spy.ask("return [a.largest, a.message];")).unwrap();
+    assert!(largest[0] <= 16 << 20, "{largest:?}");
+    assert_eq!(largest[1], 64 << 10, "each was one message");
+    let expected = (0..pieces).map(|piece| pattern(u64::from(piece), 64 * KIB));
+    assert_eq!(report(&client).await, Report::of(expected));
+}
+
+#[wasm_bindgen_test]
+async fn b24_an_urgent_message_overtakes_all_that_the_browser_does_not_have() {
+    let client = WebNet.connect("/echo", |builder| builder.send_limits(UNBOUNDED)).await.expect("it opens");
+    for _ in 0..200 {
+        client.try_send_with(vec![7; 64 * KIB], SendOptions::bulk()).expect("no bound");
+    }
+    client.try_send_with("now", SendOptions::urgent()).expect("no bound");
+    let mut before = 0;
+    while let Some(Message::Binary(_)) = client.recv().await {
+        before += 1;
+    }
+    // What may stand in the browser at first, and a message.
+    assert!(before <= 5, "{before} of 200 came before it");
+}
+
+#[wasm_bindgen_test]
+async fn b39_what_waits_at_the_gate_is_unsent() {
+    let (client, bulk) = stalled(300).await;
+    let waiting = client.stats().queued().messages;
+    end(&client).await;
+    let outcomes = join_all(bulk).await;
+    let unsent = outcomes.iter().filter(|outcome| **outcome == Outcome::Unsent).count() as u64;
+    assert_eq!(unsent, waiting);
+}
+
+#[wasm_bindgen_test]
+async fn b23_a_stalled_connection_wakes_the_page_seldom_and_an_idle_one_never() {
+    let count = js(
+        "const state = { native: globalThis.setTimeout, calls: 0, short: 0 };
+        globalThis.setTimeout = (step, after, ...rest) => {
+            state.calls += 1;
+            return state.native.call(globalThis, step, after, ...rest);
+        };
+        return state;",
+        &[],
+    );
+    let calls = || js("return a.calls;", &[&count]).as_f64().expect("a number");
+    // The pause itself, and what the harness does.
+    pause(1000).await;
+    let others = calls();
+    let (client, _bulk) = stalled(300).await;
+    let before = calls();
+    pause(1000).await;
+    let waiting = calls() - before - others;
+    end(&client).await;
+    let idle = open(&WebNet, "/echo").await;
+    idle.send("hello").await.expect("open");
+    idle.recv().await.expect("the echo");
+    let before = calls();
+    pause(1000).await;
+    let resting = calls() - before - others;
+    js("globalThis.setTimeout = a.native;", &[&count]);
+    assert!(waiting <= 100.0, "{waiting} timers in a second of stall");
+    assert!(resting <= 1.0, "{resting} timers in a second with nothing queued");
+}
+
+#[wasm_bindgen_test]
+async fn b26_deadlines_and_latest_values_work_while_the_browser_takes_nothing() {
+    let (client, _bulk) = stalled(300).await;
+    if client.stats().class(Priority::Bulk).queued.messages > 0 {
+        let expired = client.try_send_with("old", SendOptions::bulk().deadline(SHORT)).expect("room");
+        let latest = SendOptions::bulk().latest("key");
+        let first = client.try_send_with("first", latest.clone()).expect("room");
+        let second = client.try_send_with("second", latest).expect("room");
+        assert_eq!((first.await, second.outcome()), (Outcome::Superseded, None));
+        assert_eq!(expired.await, Outcome::Expired);
+        let stats = client.stats();
+        let bulk = stats.class(Priority::Bulk);
+        assert_eq!((bulk.expired.messages, bulk.superseded.messages), (1, 1));
+    }
+    end(&client).await;
+}
+
+#[wasm_bindgen_test]
+async fn b24_a_large_blob_in_the_queue_is_overtaken_and_goes_whole() {
+    let client = open(&WebNet, "/sink").await;
+    let local = client.local().expect("its own thread");
+    let content = blob(1 << 20, 3);
+    let large = local.try_send_with(&content, SendOptions::bulk()).expect("room");
+    let urgent = local.try_send_with(&"now".into(), SendOptions::urgent()).expect("room");
+    assert_eq!((urgent.outcome(), large.outcome()), (Some(Outcome::HandedOver), None));
+    assert_eq!(large.await, Outcome::HandedOver);
+    let reported = report(&client).await;
+    assert_eq!((reported.messages, reported.bytes), (2, 3 + (3 << 20)));
+}
+
+#[wasm_bindgen_test]
+async fn flushed_and_drained_tell_what_the_browser_has_and_has_sent() {
+    let client = open(&WebNet, "/sink").await;
+    for number in 0..40 {
+        let options = SendOptions::new().priority(Priority::ALL[number % 4]);
+        client.send_with(vec![1; 20_000], options).await.expect("open");
+    }
+    client.flushed().await.expect("open");
+    assert_eq!(client.stats().queued().messages, 0);
+    client.drained().await.expect("open");
+    assert_eq!(client.local().expect("its own thread").buffered_amount(), 0);
+    assert_eq!(report(&client).await.messages, 40);
+
+    let (client, _bulk) = stalled(300).await;
+    let (flushed, drained) = (client.flushed(), client.drained());
+    let waits = client.stats().queued().messages > 0;
+    end(&client).await;
+    if waits {
+        assert_eq!((flushed.await, drained.await), (Err(NotSent), Err(NotSent)));
+    }
+}
+
+#[wasm_bindgen_test]
+async fn stats_come_as_messages_go() {
+    let client = open(&WebNet, "/sink").await;
+    let mut changes = client.stats_changes();
+    assert_eq!(changes.next().await.map(|stats| stats.queued().messages), Some(0));
+    client.send_with("x", SendOptions::urgent().deadline(LONG)).await.expect("open");
+    let stats = changes.next().await.expect("open");
+    assert_eq!(stats.class(Priority::Urgent).handed_over.messages, 1);
+    assert_eq!(stats.class(Priority::Urgent).waits.counts()[0], 1);
+}
+
+#[wasm_bindgen_test]
+async fn b27_a_send_from_inside_a_waker_and_from_a_drop_is_taken() {
+    struct Last(Client);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.try_send("from a drop").expect("room");
+        }
+    }
+    let client = open(&WebNet, "/sink").await;
+    let (sender, _receiver) = client.split();
+    let inside = sender.clone();
+    let ticket = client.send("first").await.expect("open");
+    wasm_bindgen_futures::spawn_local(async move {
+        ticket.await;
+        inside.send("from a task").await.expect("open");
+    });
+    drop(Last(open(&WebNet, "/sink").await));
+    sender.flushed().await.expect("open");
+    turn().await;
+    assert_eq!(report(&client).await, Report::of(["first", "from a task"]));
+}
