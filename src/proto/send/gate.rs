@@ -46,14 +46,17 @@ const LATE: u64 = 100_000;
 /// For how long after something has gone the next look is at once, by a hop into the next task, while it is the
 /// budget that limits: a browser needs about 0.1 ms to take 64 KiB, a hop a hundredth of that.
 const SPIN: u64 = 1_000;
-/// The timer after that, as long as it is the budget that limits: what browsers clamp timers to. So often it is set
-/// only until [`HIDDEN`] has gone, or something stands.
+/// The timer after that, at the beginning of a backlog: what browsers clamp timers to.
 const SHORT: u64 = 4_000;
+/// Over how long the rate is measured.
+const WINDOW: u64 = 250_000;
+/// Without a backlog for as long as this, what was learnt about the link is forgotten.
+const FORGET: u64 = 1_000_000;
+/// A link on which more than this goes between two looks has a budget by its rate, in bytes: 10 MB/s.
+const FAST: u64 = 100_000;
 /// How many budgets may stand at the beginning: browser and kernel hide 300 KB at least (measured), so that this
 /// much stands nowhere.
 const FIRST: u64 = 4;
-/// Without a backlog for as long as this, what was learnt about the link is forgotten.
-const FORGET: u64 = 1_000_000;
 
 /// See the module's page.
 ///
@@ -75,15 +78,16 @@ pub struct Gate {
     due: Option<Timestamp>,
     /// Whether the budget may be what limits, so that it is worth looking again at once.
     hops: bool,
-    /// What has gone, and since when, without anything being found to stand for longer.
+    /// The window in which the rate is measured: since when, how much has gone in it, and how much of that may only
+    /// have gone into hidden buffers.
+    began: Timestamp,
     run: u64,
-    run_began: Timestamp,
+    hidden: u64,
     /// What may go at once of [`GateConfig::max_bytes_per_second`], in millionths of a byte, since that is
     /// what a byte per second makes in a microsecond; below 0 it is owed.
     tokens: i64,
-    /// Bytes a second, of the last second with a backlog; 0 before.
+    /// Bytes a second, in the last window; 0 before.
     rate: u64,
-    window: (Timestamp, u64),
 }
 
 impl Gate {
@@ -102,24 +106,26 @@ impl Gate {
             moved_at: Timestamp::ZERO,
             due: None,
             hops: false,
+            began: Timestamp::ZERO,
             run: 0,
-            run_began: Timestamp::ZERO,
+            hidden: 0,
             tokens: 1,
             rate: 0,
-            window: (Timestamp::ZERO, 0),
         }
     }
 
     /// Whether a message of `bytes` may go, as far as is known without a look.
     ///
     /// An urgent one may go while no more than the budget stands, whatever its size, so that the budget is
-    /// exceeded by one message at most. So may any other when nothing stands.
+    /// exceeded by one message at most. So may one that is larger than the budget, when half of it is free.
     #[must_use]
     pub fn admits(&self, bytes: u64, is_urgent: bool) -> bool {
-        let inside = self.inside();
-        let fits =
-            if is_urgent { inside <= self.budget } else { inside.saturating_add(bytes) <= self.budget };
-        (fits || inside == 0) && (is_urgent || self.config.max_bytes_per_second.is_none() || self.tokens > 0)
+        let most = match bytes {
+            _ if is_urgent => self.budget,
+            fits if fits <= self.budget => self.budget - fits,
+            _ => self.budget / 2,
+        };
+        self.inside() <= most && (is_urgent || self.config.max_bytes_per_second.is_none() || self.tokens > 0)
     }
 
     /// A message was handed over.
@@ -139,42 +145,45 @@ impl Gate {
         let left = self.total.saturating_sub(amount).max(self.left);
         let gone = left - self.left;
         (self.left, self.standing, self.given, self.looked_at) = (left, amount, 0, now);
+        let floor = self.config.budget_bytes;
         let Some(due) = self.due else {
             // Nothing has waited, so that what has gone says nothing; nor, after a while, what was learnt
             // before: the link may be another one by now.
             if interval > FORGET {
-                self.budget = self.config.budget_bytes.saturating_mul(FIRST);
+                self.budget = floor.saturating_mul(FIRST);
             }
-            (self.run, self.run_began, self.hops) = (0, now, true);
-            (self.window, self.moved_at) = ((now, left), now);
+            (self.began, self.run, self.hidden, self.hops) = (now, 0, HIDDEN, true);
+            self.moved_at = now;
             return;
         };
+        self.run = self.run.saturating_add(gone);
         if gone > 0 {
             self.moved_at = now;
         }
-        self.run = self.run.saturating_add(gone);
-        self.measure(now);
-        // A timer may come a moment early.
-        let by_timer = interval * 5 / 4 >= SHORT;
-        let is_late = now.micros_since(due) >= LATE;
         if amount == 0 {
             self.hops = true;
-            // More than can be hidden has gone as fast as it was given: the link is faster than that.
-            let wanted = if is_late || (by_timer && self.run >= HIDDEN) {
-                gone * 2
-            } else if self.run >= HIDDEN {
-                self.run.saturating_mul(2 * SHORTEST) / now.micros_since(self.run_began).max(1)
-            } else {
-                0
-            };
-            self.budget = wanted.min(CEILING).max(self.budget);
-        } else if by_timer {
-            (self.run, self.run_began, self.hops) = (0, now, false);
-            // Half of the budget is to stand when the timer comes, lest the link should run dry before it.
-            if amount > self.budget / 2 {
-                let wanted = if is_late { gone } else { gone * 2 };
-                self.budget = self.budget.min(wanted).max(self.config.budget_bytes);
-            }
+        } else if gone < floor && interval >= SHORT / 2 {
+            // It stands. Should the link be fast all the same, the rate says so below.
+            (self.hops, self.budget) = (false, floor);
+        }
+        let span = now.micros_since(self.began).max(1);
+        let step = interval.max(SHORTEST);
+        let is_over = span >= WINDOW;
+        // What goes between two looks, by all that is no hidden buffer. Buffers drain in bursts as well, over which
+        // a whole window goes.
+        let counted = if is_over || self.hidden > 0 { self.run.saturating_sub(self.hidden) } else { 0 };
+        let goes = counted.saturating_mul(step) / span.max(step);
+        if is_over {
+            self.rate = self.run.saturating_mul(1_000_000) / span;
+            (self.began, self.run, self.hidden) = (now, 0, 0);
+            self.budget = floor;
+        }
+        if goes >= FAST {
+            self.budget = self.budget.max(goes.saturating_mul(2).min(CEILING));
+        }
+        if amount == 0 && now.micros_since(due) >= LATE {
+            // All has gone, though nobody knows when.
+            self.budget = self.budget.max(gone.saturating_mul(2).min(CEILING));
         }
     }
 
@@ -185,8 +194,13 @@ impl Gate {
             && self.tokens <= 0
         {
             (self.tokens.unsigned_abs() / rate.max(1) + 1).max(SHORTEST)
-        } else if self.hops && self.run < HIDDEN {
-            if now.micros_since(self.moved_at) < SPIN { 0 } else { SHORT }
+        } else if self.hops
+            && (self.hidden > 0 || self.budget < FAST)
+            && now.micros_since(self.moved_at) < SPIN
+        {
+            0
+        } else if self.hops && self.hidden > 0 && self.run < HIDDEN {
+            SHORT
         } else {
             let over = self.inside().saturating_add(bytes).saturating_sub(self.budget).min(self.inside());
             // Half of the time that it should take; and less often when nothing moves.
@@ -227,7 +241,7 @@ impl Gate {
         self.budget
     }
 
-    /// Bytes a second, measured over a second or more in which messages had to wait; 0 if none had yet.
+    /// Bytes a second, measured over a quarter of a second or more in which messages had to wait; 0 if none had yet.
     #[must_use]
     pub fn rate(&self) -> u64 {
         self.rate
@@ -238,15 +252,6 @@ impl Gate {
             // Enough for two timers that come a little late.
             let most = i64::try_from(rate.saturating_mul(5 * SHORTEST / 2)).unwrap_or(i64::MAX).max(1);
             self.tokens = self.tokens.saturating_add_unsigned(rate.saturating_mul(interval)).min(most);
-        }
-    }
-
-    fn measure(&mut self, now: Timestamp) {
-        let (start, left) = self.window;
-        let span = now.micros_since(start);
-        if span >= 1_000_000 {
-            self.rate = (self.left - left).saturating_mul(1_000_000) / span;
-            self.window = (now, self.left);
         }
     }
 }

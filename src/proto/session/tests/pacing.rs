@@ -76,13 +76,13 @@ fn b21_no_more_than_the_budget_is_handed_over() {
 }
 
 #[test]
-fn b21_a_message_above_the_budget_goes_when_nothing_stands() {
+fn b21_a_message_above_the_budget_goes_when_half_of_it_is_free() {
     let mut host = open();
-    host.send_new(new(Priority::Normal, 1, 1));
+    host.send_new(new(Priority::Normal, 33 * KIB, 1));
     host.send_new(new(Priority::Normal, 1 << 20, 2));
-    assert_eq!(sizes(&host), [1]);
-    turn(&mut host, 1);
-    assert_eq!(sizes(&host), [1, 1 << 20]);
+    assert_eq!(sizes(&host), [33 * KIB]);
+    turn(&mut host, 2 << 10);
+    assert_eq!(sizes(&host), [33 * KIB, 1 << 20]);
 }
 
 #[test]
