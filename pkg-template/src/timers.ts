@@ -20,8 +20,16 @@ const HELD_UP = 1000;
 
 /** Undefined until it is needed, null where it is not allowed. */
 let worker: Worker | null | undefined;
+/** Steps that somebody else than `setTimeout` waits for, by number. */
 const waiting = new Map<number, () => void>();
 let last = 0;
+
+/** The time of a step has come, unless it was set again meanwhile. */
+function fire(number: number): void {
+  const step = waiting.get(number);
+  waiting.delete(number);
+  step?.();
+}
 
 /** The worker, if there can be one. */
 function waiter(): Worker | null {
@@ -29,11 +37,7 @@ function waiter(): Worker | null {
     try {
       // A literal, which bundlers look for to ship the file.
       worker = new Worker(new URL("./timer.js", import.meta.url), { type: "module" });
-      worker.onmessage = ({ data }: MessageEvent<number>) => {
-        const step = waiting.get(data);
-        waiting.delete(data);
-        step?.();
-      };
+      worker.onmessage = ({ data }: MessageEvent<number>) => fire(data);
       worker.onerror = forbid;
     } catch {
       forbid();
@@ -45,11 +49,16 @@ function waiter(): Worker | null {
 /** There is no worker in this page, by its policy: whoever waits for it gets an ordinary timer. */
 function forbid(): void {
   worker = null;
-  for (const step of waiting.values()) setTimeout(step, 0);
-  waiting.clear();
+  for (const number of waiting.keys()) setTimeout(fire, 0, number);
 }
 
 const page = (): Document | undefined => globalThis.document;
+
+/** Where it is there (not in WebKit), its delays are not clamped to 4 ms. */
+const scheduler = (globalThis as { scheduler?: { postTask?(step: () => void, options: { delay: number }): Promise<void> } })
+  .scheduler;
+/** Timers that are shorter than this are clamped to it when one sets the next. */
+const CLAMP = 4;
 
 /** A timer that can be set again and again. */
 export class Timer {
@@ -67,7 +76,12 @@ export class Timer {
     waiting.delete(this.#number);
     if (!milliseconds) hop(this.#step);
     if (milliseconds <= 0) return;
-    if (milliseconds < HELD_UP && page()?.hidden && waiter()) {
+    if (milliseconds < CLAMP && scheduler?.postTask && !page()?.hidden) {
+      const number = ++last;
+      this.#number = number;
+      waiting.set(number, this.#step);
+      void scheduler.postTask(() => fire(number), { delay: milliseconds });
+    } else if (milliseconds < HELD_UP && page()?.hidden && waiter()) {
       this.#number = ++last;
       waiting.set(last, this.#step);
       worker!.postMessage([last, milliseconds]);

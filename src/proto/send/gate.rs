@@ -44,19 +44,20 @@ const LONGEST: u64 = 250_000;
 /// A look that comes this much later than it was to was held up, as by a hidden page.
 const LATE: u64 = 100_000;
 /// For how long after something has gone the next look is at once, by a hop into the next task, while it is the
-/// budget that limits: a browser needs about 0.1 ms to take 64 KiB, a hop a hundredth of that.
-const SPIN: u64 = 1_000;
-/// The timer after that, at the beginning of a backlog: what browsers clamp timers to.
-const SHORT: u64 = 4_000;
+/// budget that limits: a browser needs about 0.1 ms to take 64 KiB, a hop a tenth of that. Hops for longer would
+/// take the processor from those that are to make room.
+const SPIN: u64 = 200;
+/// The timer after that, at the beginning of a backlog.
+const SHORT: u64 = 1_000;
 /// Over how long the rate is measured.
 const WINDOW: u64 = 250_000;
 /// Without a backlog for as long as this, what was learnt about the link is forgotten.
 const FORGET: u64 = 1_000_000;
 /// A link on which more than this goes between two looks has a budget by its rate, in bytes: 10 MB/s.
 const FAST: u64 = 100_000;
-/// How many budgets may stand at the beginning: browser and kernel hide 300 KB at least (measured), so that this
-/// much stands nowhere.
-const FIRST: u64 = 4;
+/// How many budgets may stand at the beginning. Browser and kernel hide 300 KB at least, and at 2 MB/s a megabyte
+/// (measured), which are empty then: so much stands in them a little later anyway.
+const FIRST: u64 = 8;
 
 /// See the module's page.
 ///
@@ -162,7 +163,11 @@ impl Gate {
         }
         if amount == 0 {
             self.hops = true;
-        } else if gone < floor && interval >= SHORT / 2 {
+            if self.hidden > 0 && self.run >= HIDDEN {
+                // More than can be hidden has gone, and as fast as it was given.
+                self.budget = self.budget.saturating_mul(2).min(CEILING);
+            }
+        } else if now.micros_since(self.moved_at) >= SHORTEST {
             // It stands. Should the link be fast all the same, the rate says so below.
             (self.hops, self.budget) = (false, floor);
         }
@@ -199,7 +204,7 @@ impl Gate {
             && now.micros_since(self.moved_at) < SPIN
         {
             0
-        } else if self.hops && self.hidden > 0 && self.run < HIDDEN {
+        } else if self.hops && self.hidden > 0 {
             SHORT
         } else {
             let over = self.inside().saturating_add(bytes).saturating_sub(self.budget).min(self.inside());
