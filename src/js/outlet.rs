@@ -148,7 +148,8 @@ impl Outlet<HostTransport> for FacadeOutlet {
         let Incoming::Message(Payload::Hosted(Hosted { slot, bytes, .. })) = incoming else { return Ok(()) };
         {
             let mut received = self.received.borrow_mut();
-            if received.push(slot, bytes).is_err() {
+            received.push(slot, bytes);
+            if received.poll_overflow().is_some() {
                 return Err((incoming, received.limits().overflow_code));
             }
         }

@@ -29,7 +29,7 @@ impl Default for RecvLimits {
 
 /// Messages waiting for the application, in the order of their arrival.
 ///
-/// Invariant: `bytes` is the sum of the sizes given to [`push`](Self::push) and not yet popped.
+/// Invariant: `bytes` is the sum of the sizes given to [`push`](Self::push) and not yet taken out.
 #[derive(Debug)]
 pub struct RecvQueue<M> {
     items: VecDeque<(M, u64)>,
@@ -44,26 +44,31 @@ impl<M> RecvQueue<M> {
         Self { items: VecDeque::new(), bytes: 0, limits }
     }
 
-    /// Appends a message of `bytes` bytes.
-    ///
-    /// # Errors
-    ///
-    /// Gives the message back when it does not fit; the queue is unchanged.
-    pub fn push(&mut self, message: M, bytes: u64) -> Result<(), M> {
-        let full = self.items.len() >= self.limits.max_queued_messages as usize
-            || self.bytes.saturating_add(bytes) > self.limits.max_queued_bytes;
-        if full && !self.items.is_empty() {
-            return Err(message);
-        }
-        self.bytes += bytes;
+    /// Appends a message of `bytes` bytes, whatever the bounds say: [`poll_overflow`](Self::poll_overflow)
+    /// holds them.
+    pub fn push(&mut self, message: M, bytes: u64) {
+        // Sizes are claims of the host. Two that no memory holds must not add up to a small one.
+        self.bytes = self.bytes.saturating_add(bytes);
         self.items.push_back((message, bytes));
-        Ok(())
+    }
+
+    /// Takes out a message by which the queue is above its bounds; `None` once it is not, or has one message
+    /// only. To be asked after each [`push`](Self::push), unless the peer can be made to wait.
+    pub fn poll_overflow(&mut self) -> Option<M> {
+        let fits = self.bytes <= self.limits.max_queued_bytes
+            && self.items.len() <= self.limits.max_queued_messages as usize;
+        if fits || self.items.len() <= 1 {
+            return None;
+        }
+        let (message, bytes) = self.items.pop_back()?;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        Some(message)
     }
 
     /// Takes the oldest message.
     pub fn pop(&mut self) -> Option<M> {
         let (message, bytes) = self.items.pop_front()?;
-        self.bytes -= bytes;
+        self.bytes = self.bytes.saturating_sub(bytes);
         Some(message)
     }
 
@@ -93,21 +98,34 @@ impl<M> RecvQueue<M> {
 mod tests {
     use super::*;
 
+    /// Pushes a message; gives the one that is too much.
+    fn push(queue: &mut RecvQueue<&'static str>, message: &'static str, bytes: u64) -> Option<&'static str> {
+        queue.push(message, bytes);
+        let too_much = queue.poll_overflow();
+        assert_eq!(queue.poll_overflow(), None);
+        too_much
+    }
+
     #[test]
-    fn bounds_hold_in_bytes_and_messages_and_one_large_message_passes() {
-        let mut queue = RecvQueue::new(RecvLimits {
-            max_queued_bytes: 10,
-            max_queued_messages: 2,
-            ..RecvLimits::default()
-        });
-        assert_eq!(queue.push("large", 100), Ok(()));
-        assert_eq!(queue.push("none", 0), Err("none"));
+    fn b16_bounds_hold_in_bytes_and_messages_and_one_large_message_passes() {
+        let limits = RecvLimits { max_queued_bytes: 10, max_queued_messages: 2, ..RecvLimits::default() };
+        let mut queue = RecvQueue::new(limits);
+        assert_eq!(push(&mut queue, "large", 100), None);
+        assert_eq!(push(&mut queue, "none", 0), Some("none"));
         assert_eq!(queue.pop(), Some("large"));
-        assert_eq!(queue.push("a", 5), Ok(()));
-        assert_eq!(queue.push("b", 6), Err("b"));
-        assert_eq!(queue.push("c", 5), Ok(()));
-        assert_eq!(queue.push("d", 0), Err("d"));
+        assert_eq!(push(&mut queue, "a", 5), None);
+        assert_eq!(push(&mut queue, "b", 6), Some("b"));
+        assert_eq!(push(&mut queue, "c", 5), None);
+        assert_eq!(push(&mut queue, "d", 0), Some("d"));
         assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some("a"), Some("c"), None));
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn b41_sizes_that_no_memory_holds_do_not_wrap() {
+        let mut queue = RecvQueue::new(RecvLimits::default());
+        assert_eq!(push(&mut queue, "huge", u64::MAX), None);
+        assert_eq!(push(&mut queue, "small", 1), Some("small"));
+        assert_eq!((queue.pop(), queue.bytes), (Some("huge"), 0));
     }
 }

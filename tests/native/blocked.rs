@@ -254,3 +254,29 @@ fn b16_a_reader_that_is_slower_than_its_peer_makes_it_wait() {
         });
     }
 }
+
+#[test]
+fn b16_a_message_that_does_not_fit_is_taken_where_the_peer_can_be_made_to_wait() {
+    block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let mut stream = listener.accept().await.unwrap().0;
+            let request = read_request(&mut stream).await.unwrap();
+            let server = accept_stream(stream, &request, None, AcceptOptions::default()).unwrap();
+            for size in [400, 900, 5, 5000, 5] {
+                server.send("x".repeat(size)).await.unwrap();
+            }
+            server.closed().await
+        });
+        let limits = RecvLimits { max_queued_bytes: 1000, ..RecvLimits::default() };
+        let client = Client::builder(url).recv_limits(limits).connect().await.unwrap();
+        // Less than half of the queue is taken when the second comes, which goes above the bound.
+        assert_eq!(timeout(SHORT, client.closed()).await.ok(), None);
+        for size in [400, 900, 5, 5000, 5] {
+            assert_eq!(client.recv().await.map(|message| message.size()), Some(size));
+        }
+        client.close(4001, "").await.unwrap();
+        assert_eq!(server.await.unwrap().code, 4001);
+    });
+}

@@ -103,7 +103,12 @@ impl Hub {
         let (first, others, is_half_full) = {
             let mut state = self.lock();
             let bytes = incoming.bytes();
-            if let Err(incoming) = state.received.push(incoming, bytes) {
+            state.received.push(incoming, bytes);
+            // Where the peer waits with its reader, a message that goes above the bound is as good as read:
+            // it is in memory already, and before the next there is room.
+            if !state.waits_for_readers
+                && let Some(incoming) = state.received.poll_overflow()
+            {
                 return Err((incoming, state.received.limits().overflow_code));
             }
             let is_half_full = state.received.is_filled_by(2);
