@@ -72,7 +72,7 @@ mod transport;
 #[cfg(feature = "client")]
 pub use client::*;
 #[cfg(feature = "client")]
-pub use proto::{Amount, CloseCause, Closed, Outcome, RecvLimits, SendLimits};
+pub use proto::{Amount, CloseCause, Closed, Outcome, RecvLimits, RecvPolicy, SendLimits};
 /// The TLS library, in the version that [`TlsOptions::with_config`] takes.
 #[cfg(all(feature = "tls", not(all(target_family = "wasm", target_os = "unknown"))))]
 pub use tokio_rustls::rustls;

@@ -46,7 +46,7 @@ pub use self::sender::{Sender, Sending, Ticket};
 pub use self::typed::{Codec, DecodeError, EncodeError, Typed, TypedReceiver, TypedSendError, TypedSender};
 use self::wait::Wait;
 use crate::driver::{Hub, Stage};
-use crate::proto::Closed;
+use crate::proto::{Amount, Closed};
 use crate::transport::TransportError;
 
 /// What a browser calls `readyState`.
@@ -189,6 +189,12 @@ impl Client {
     /// As there.
     pub fn try_recv(&self) -> Result<Message, TryRecvError> {
         self.receiver.try_recv()
+    }
+
+    /// What was received and dropped so far for want of room; see [`Receiver::dropped`].
+    #[must_use]
+    pub fn dropped(&self) -> Amount {
+        self.receiver.dropped()
     }
 
     /// Sends what is queued, then closes, within 10 s in all (or what

@@ -15,7 +15,8 @@ use futures_channel::oneshot;
 use super::tickets::Tickets;
 use super::waiters::Waiters;
 use crate::proto::{
-    Class, CloseRequest, Closed, Flow, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot, TicketId,
+    Amount, Class, CloseRequest, Closed, Flow, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot,
+    TicketId,
 };
 use crate::transport::{Incoming, Opened, TransportError};
 
@@ -101,6 +102,8 @@ struct State {
     sinks: Waiters,
     tickets: Tickets,
     received: RecvQueue<Incoming>,
+    /// What had no room there and was dropped.
+    dropped: Amount,
     /// The transport can make the peer wait, so that readers are waited for.
     waits_for_readers: bool,
     readers: Waiters,
@@ -149,6 +152,7 @@ impl Hub {
                 sinks: Waiters::default(),
                 tickets: Tickets::default(),
                 received: RecvQueue::new(receive),
+                dropped: Amount::default(),
                 waits_for_readers: false,
                 readers: Waiters::default(),
                 watchers: Waiters::default(),
@@ -389,6 +393,11 @@ impl Hub {
         };
         wake(driver);
         polled
+    }
+
+    /// What was received, and dropped for want of room.
+    pub(crate) fn dropped(&self) -> Amount {
+        self.lock().dropped
     }
 
     /// Gives up a place among the readers.

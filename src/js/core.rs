@@ -10,8 +10,8 @@ use super::outlet::{FacadeOutlet, Sent};
 use crate::driver::Driver;
 use crate::platform::web::WebClock;
 use crate::proto::{
-    Class, CloseRequest, FetchId, Flow, Hosted, HostedKind, Outcome, Payload, RecvLimits, SendLimits, Slot,
-    TicketId,
+    Class, CloseRequest, FetchId, Flow, Hosted, HostedKind, Outcome, Payload, RecvLimits, RecvPolicy,
+    SendLimits, Slot, TicketId,
 };
 use crate::time::{Clock, Timestamp};
 use crate::transport::{FetchToken, Incoming, TransportEvent};
@@ -43,7 +43,7 @@ impl Core {
         let receive = RecvLimits {
             max_queued_bytes: bound(max_receive_bytes),
             max_queued_messages: bound_u32(max_receive_messages),
-            overflow_code,
+            policy: RecvPolicy::Close { code: overflow_code },
         };
         let outlet = FacadeOutlet::new(host.clone(), send, receive);
         let driver = Driver::new(outlet, HostTransport { host }, WebClock, [deadline(connect_ms), None]);

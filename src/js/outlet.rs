@@ -6,10 +6,10 @@ use super::convert::{cause, number, outcome};
 use super::host::{Host, HostTransport};
 use crate::driver::{Driver, Outlet};
 use crate::proto::{
-    Closed, Done, Hosted, Outcome, Payload, RecvLimits, RecvQueue, SendLimits, Slot, TicketId,
+    Closed, Done, Hosted, Outcome, Payload, RecvLimits, RecvQueue, Room, SendLimits, Slot, TicketId,
 };
 use crate::time::Clock;
-use crate::transport::Incoming;
+use crate::transport::{Incoming, Transport as _};
 
 /// The room of the send queue, the received messages, and what the facade waits for.
 pub(super) struct FacadeOutlet {
@@ -144,13 +144,24 @@ impl Outlet<HostTransport> for FacadeOutlet {
         }
     }
 
-    fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)> {
+    fn deliver(&self, incoming: Incoming, transport: &HostTransport) -> Result<(), (Incoming, u16)> {
         let Incoming::Message(Payload::Hosted(Hosted { slot, bytes, .. })) = incoming else { return Ok(()) };
-        {
-            let mut received = self.received.borrow_mut();
-            received.push(slot, bytes);
-            if received.poll_overflow().is_some() {
-                return Err((incoming, received.limits().overflow_code));
+        loop {
+            let dropped = {
+                let mut received = self.received.borrow_mut();
+                match received.poll_room(bytes) {
+                    Room::Free => {
+                        received.push(slot, bytes);
+                        break;
+                    }
+                    Room::Dropped(oldest, _) => oldest,
+                    Room::None => slot,
+                    Room::Close(code) => return Err((incoming, code)),
+                }
+            };
+            transport.release(dropped);
+            if dropped == slot {
+                return Ok(());
             }
         }
         if self.wants_message.replace(false) {

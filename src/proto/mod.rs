@@ -20,6 +20,6 @@ pub mod ws;
 
 pub use outcome::{Amount, CloseCause, Closed, Outcome};
 pub use payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
-pub use recv::{RecvLimits, RecvQueue};
+pub use recv::{RecvLimits, RecvPolicy, RecvQueue, Room};
 pub use send::{Class, Flow, Queued, SendLimits, SendQueue, TicketId};
 pub use session::{CloseRequest, Done, Event, Output, PART_BYTES, READ_BLOB_UP_TO, Session, SessionConfig};

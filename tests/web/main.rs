@@ -89,3 +89,4 @@ macro_rules! run {
     };
 }
 suite::for_every_transport!(run);
+suite::for_transports_that_take_everything!(run);
