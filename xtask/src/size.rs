@@ -14,7 +14,7 @@ use crate::steps::{Steps, print_table, write_json};
 use crate::{hash, process, tools};
 
 /// For wasm, glue and facade together, in bytes of brotli.
-const BOUND: usize = 14_000;
+const BOUND: usize = 14_100;
 
 /// What a part of the package weighs, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
