@@ -1,6 +1,6 @@
 /** From an address to an open socket: checks, the race of handshake and wasm, deadline, abort. */
 
-import { checkAmount, checkCloseCode, checkMilliseconds, checkProtocols, resolveAddress } from "./address.js";
+import { checkAmount, checkChoice, checkCloseCode, checkMilliseconds, checkProtocols, resolveAddress } from "./address.js";
 import type { Codec } from "./codec.js";
 import type { Host, SocketEvent, WasmSource, WebSocketLike } from "./core.js";
 import type { Message, Sendable } from "./data.js";
@@ -36,13 +36,25 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
   /** Most messages queued for sending. Default 65,536; 0: no bound. */
   maxSendMessages?: number | undefined;
   /**
-   * Most bytes received and not yet taken. Default 64 MiB; 0: no bound. What does not fit closes the
-   * connection with `overflowCode`. Text counts by its length in UTF-16 units, as `String` does.
+   * Most bytes received and not yet taken. Default 64 MiB; 0: no bound. What does not fit is dealt with as
+   * `receivePolicy` says; a larger message is taken when the queue is empty. Text counts by its length in
+   * UTF-16 units, as `String` does.
    */
   maxReceiveBytes?: number | undefined;
   /** Most messages received and not yet taken. Default 65,536; 0: no bound. */
   maxReceiveMessages?: number | undefined;
-  /** Close code for the overflow of the receive queue: 1000 or 3000 to 4999. Default 4009. */
+  /**
+   * What becomes of a message for which the receive queue has no room. A socket cannot be made to push back.
+   *
+   * - `"close"` (default): the connection closes with `overflowCode`, and what waits can still be taken.
+   * - `"dropOldest"`: those that have waited longest are dropped until it fits, all of them if it is larger
+   *   than the queue. For readers that want what is newest; with a bound of one message, the last one.
+   * - `"dropNewest"`: it is dropped itself. For readers that want what came first without a gap.
+   *
+   * {@link Socket.dropped} counts. The order stays, and a drop leaves at least one message.
+   */
+  receivePolicy?: "close" | "dropOldest" | "dropNewest" | undefined;
+  /** Close code of the `receivePolicy` `"close"`: 1000 or 3000 to 4999. Default 4009. */
   overflowCode?: number | undefined;
 }
 
@@ -94,7 +106,7 @@ function open<In, Out>(
 ): Promise<Socket<In, Out>> {
   // What is thrown in here rejects the promise.
   return new Promise((resolve, reject) => {
-    const { signal, codec, binaryType = "arraybuffer" } = options;
+    const { signal, codec, binaryType = "arraybuffer", receivePolicy = "close" } = options;
     const address = resolveAddress(url);
     const protocols = checkProtocols(options.protocols);
     const within = checkMilliseconds("within", options.within, 75_000);
@@ -102,9 +114,9 @@ function open<In, Out>(
       checkAmount(name, options[name as keyof typeof BOUNDS], fallback),
     );
     const overflowCode = checkCloseCode(options.overflowCode ?? 4009);
-    const unknownType = (): TidegateError =>
-      new TidegateError("option", `binaryType "${binaryType}" is not known; give "arraybuffer" or "blob"`);
-    if (binaryType !== "arraybuffer" && binaryType !== "blob") throw unknownType();
+    const overflow = checkChoice("receivePolicy", receivePolicy, ["close", "dropOldest", "dropNewest"]);
+    const forms = ["arraybuffer", "blob"];
+    checkChoice("binaryType", binaryType, forms);
     if (signal?.aborted) throw aborted(signal);
 
     const loading = host.load(options.wasm);
@@ -118,7 +130,7 @@ function open<In, Out>(
     if (raw.binaryType !== binaryType) {
       // An old `ws`, which knows no Blobs.
       letGo(raw, () => {});
-      throw unknownType();
+      checkChoice("binaryType", binaryType, forms.filter((form) => form !== binaryType));
     }
     const deadline = performance.now() + within;
     const early: SocketEvent[] = [];
@@ -181,7 +193,7 @@ function open<In, Out>(
         raw,
         early,
         codec,
-        bounds: [...bounds, overflowCode],
+        bounds: [...bounds, overflow || overflowCode],
         // At least 1, since 0 means no deadline.
         connectMs: within && Math.max(1, Math.ceil(deadline - performance.now())),
         opened() {

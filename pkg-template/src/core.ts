@@ -38,8 +38,8 @@ export interface WasmHost {
   detach(): void;
   /** Reads a range of a Blob; `WasmCore.fetched` is the answer. */
   read(id: number, slot: number, start: number, end: number): void;
-  /** Forgets the value of a slot. */
-  release(slot: number): void;
+  /** Forgets the value of a slot. `dropped` from 0 on: a received message of so many bytes, for want of room. */
+  release(slot: number, dropped: number): void;
   /** Calls `WasmCore.timer` after that time; below 0: never. */
   setTimer(milliseconds: number): void;
   opened(): void;
@@ -90,6 +90,8 @@ export interface Sink {
   opened(): void;
   /** There is a message again, once after `take` found none. */
   readable(): void;
+  /** A received message of that size was dropped for want of room. */
+  dropped(bytes: number): void;
   /** There is room again, once after `send` found none. */
   room(): void;
   /** A queued message has come to its end; `outcome` is an index into `OUTCOMES`. */
@@ -131,7 +133,8 @@ export interface Core {
 
 /**
  * The bounds of the queues, 0 for none: maxSendBytes, maxSendMessages, maxReceiveBytes,
- * maxReceiveMessages; then the overflow code.
+ * maxReceiveMessages; then what a full receive queue does: 1 drops the oldest, 2 the newest, a close code
+ * closes with it.
  */
 export type Bounds = readonly number[];
 

@@ -6,7 +6,7 @@ import type { Codec } from "./codec.js";
 import type { Bounds, Core, CoreConstructor, SocketEvent, WebSocketLike } from "./core.js";
 import { parcel, snapshot, transfer, type Message, type Parcel, type Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
-import { CAUSES, OUTCOMES, Ticket, type Closed, type Outcome } from "./ticket.js";
+import { CAUSES, OUTCOMES, Ticket, type Amount, type Closed, type Outcome } from "./ticket.js";
 
 /** Default deadline of {@link Socket.close} and {@link Socket.end}, in milliseconds. */
 const CLOSE_WITHIN = 10_000;
@@ -82,7 +82,8 @@ export let abort: (socket: Socket<any, any>) => void;
  * codec these are text, buffers and Blobs.
  *
  * It receives into a bounded queue, from which `recv`, `tryRecv` and `for await` take: one
- * consumer at a time. Nothing that arrived before the close is lost.
+ * consumer at a time. Nothing that arrived before the close is lost, but for what the queue had no room for
+ * ({@link dropped}).
  */
 export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, undefined>, AsyncDisposable {
   /**
@@ -104,6 +105,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
   /** Tickets of queued messages by number; a bare outcome if it came before `send` had returned. */
   readonly #tickets = new Map<number, Ticket | Outcome>();
   readonly #waiting = new Set<Waiting>();
+  #dropped: Amount = { messages: 0, bytes: 0 };
   /** The one read that waits. */
   #reader: Reader | undefined;
 
@@ -123,6 +125,10 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
       {
         opened,
         readable: () => this.#reader?.attempt(),
+        dropped: (bytes) => {
+          const before = this.#dropped;
+          this.#dropped = { messages: before.messages + 1, bytes: before.bytes + bytes };
+        },
         room: () => this.#admit(),
         outcome: (number, outcome) => this.#conclude(number, OUTCOMES[outcome]!),
         closed: (code, reason, wasClean, cause, unsentMessages, unsentBytes, unknownMessages, unknownBytes) => {
@@ -133,6 +139,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
             cause: CAUSES[cause]!,
             unsent: { messages: unsentMessages, bytes: unsentBytes },
             unknown: { messages: unknownMessages, bytes: unknownBytes },
+            dropped: this.#dropped,
           };
           this.#stop();
           settle(this.#final);
@@ -175,6 +182,15 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
   /** Bytes that have not left: those queued here and those in the socket's own buffer. */
   get bufferedAmount(): number {
     return (this.#core ?? this.#raw).bufferedAmount ?? 0;
+  }
+
+  /**
+   * What was received and dropped so far, because the receive queue had no room: none unless `receivePolicy`
+   * says so. Text counts by its length in UTF-16 units. What arrives after a local `close` is not delivered,
+   * and not counted.
+   */
+  get dropped(): Amount {
+    return this.#dropped;
   }
 
   /**

@@ -4,14 +4,16 @@ use core::cell::Cell;
 
 use wasm_bindgen::prelude::*;
 
-use super::convert::{CLOSED, FULL, HANDED_OVER, REFUSED, bound, bound_u32, count, deadline, kind, number};
+use super::convert::{
+    CLOSED, FULL, HANDED_OVER, REFUSED, bound, bound_u32, count, deadline, kind, number, policy,
+};
 use super::host::{Host, HostTransport};
 use super::outlet::{FacadeOutlet, Sent};
 use crate::driver::Driver;
 use crate::platform::web::WebClock;
 use crate::proto::{
-    Class, CloseRequest, FetchId, Flow, Hosted, HostedKind, Outcome, Payload, RecvLimits, RecvPolicy,
-    SendLimits, Slot, TicketId,
+    Class, CloseRequest, FetchId, Flow, Hosted, HostedKind, Outcome, Payload, RecvLimits, SendLimits, Slot,
+    TicketId,
 };
 use crate::time::{Clock, Timestamp};
 use crate::transport::{FetchToken, Incoming, TransportEvent};
@@ -34,7 +36,7 @@ impl Core {
         max_send_messages: f64,
         max_receive_bytes: f64,
         max_receive_messages: f64,
-        overflow_code: u16,
+        overflow: u16,
     ) -> Core {
         let send = SendLimits {
             max_queued_bytes: bound(max_send_bytes),
@@ -43,7 +45,7 @@ impl Core {
         let receive = RecvLimits {
             max_queued_bytes: bound(max_receive_bytes),
             max_queued_messages: bound_u32(max_receive_messages),
-            policy: RecvPolicy::Close { code: overflow_code },
+            policy: policy(overflow),
         };
         let outlet = FacadeOutlet::new(host.clone(), send, receive);
         let driver = Driver::new(outlet, HostTransport { host }, WebClock, [deadline(connect_ms), None]);

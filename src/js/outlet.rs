@@ -9,7 +9,7 @@ use crate::proto::{
     Closed, Done, Hosted, Outcome, Payload, RecvLimits, RecvQueue, Room, SendLimits, Slot, TicketId,
 };
 use crate::time::Clock;
-use crate::transport::{Incoming, Transport as _};
+use crate::transport::Incoming;
 
 /// The room of the send queue, the received messages, and what the facade waits for.
 pub(super) struct FacadeOutlet {
@@ -144,22 +144,22 @@ impl Outlet<HostTransport> for FacadeOutlet {
         }
     }
 
-    fn deliver(&self, incoming: Incoming, transport: &HostTransport) -> Result<(), (Incoming, u16)> {
+    fn deliver(&self, incoming: Incoming, _: &HostTransport) -> Result<(), (Incoming, u16)> {
         let Incoming::Message(Payload::Hosted(Hosted { slot, bytes, .. })) = incoming else { return Ok(()) };
         loop {
-            let dropped = {
+            let (dropped, size) = {
                 let mut received = self.received.borrow_mut();
                 match received.poll_room(bytes) {
                     Room::Free => {
                         received.push(slot, bytes);
                         break;
                     }
-                    Room::Dropped(oldest, _) => oldest,
-                    Room::None => slot,
+                    Room::Dropped(oldest, size) => (oldest, size),
+                    Room::None => (slot, bytes),
                     Room::Close(code) => return Err((incoming, code)),
                 }
             };
-            transport.release(dropped);
+            self.host.release(dropped.0, number(size));
             if dropped == slot {
                 return Ok(());
             }

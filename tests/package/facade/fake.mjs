@@ -71,9 +71,9 @@ export class FakeCore {
   wantsRoom = false;
   wantsMessage = false;
 
-  constructor(socket, early, sink, connectMs, maxSendBytes, maxSendMessages, maxReceiveBytes, maxReceiveMessages, overflowCode) {
+  constructor(socket, early, sink, connectMs, maxSendBytes, maxSendMessages, maxReceiveBytes, maxReceiveMessages, overflow) {
     Object.assign(this, { socket, early: early.map((event) => event.type), sink, connectMs });
-    this.bounds = { maxSendBytes, maxSendMessages, maxReceiveBytes, maxReceiveMessages, overflowCode };
+    this.bounds = { maxSendBytes, maxSendMessages, maxReceiveBytes, maxReceiveMessages, overflow };
     this.listener = (event) => this.handle(event);
     for (const type of TYPES) socket.addEventListener(type, this.listener);
     FakeCore.cores.push(this);
