@@ -73,7 +73,8 @@ mod transport;
 pub use client::*;
 #[cfg(feature = "client")]
 pub use proto::{
-    Amount, ClassStats, CloseCause, Closed, Outcome, Priority, RecvLimits, SendLimits, Stats, Waits,
+    Amount, ClassStats, CloseCause, Closed, Outcome, Priority, RecvLimits, RecvPolicy, SendLimits, Stats,
+    Waits,
 };
 /// The TLS library, in the version that [`TlsOptions::with_config`] takes.
 #[cfg(all(feature = "tls", not(all(target_family = "wasm", target_os = "unknown"))))]

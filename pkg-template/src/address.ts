@@ -114,6 +114,17 @@ export function checkAmount(name: string, value: number | undefined, fallback: n
 }
 
 /**
+ * Which of `choices` it is, by its index.
+ *
+ * @throws {@link TidegateError} with the code `option`: none of them.
+ */
+export function checkChoice(name: string, value: string, choices: string[]): number {
+  const index = choices.indexOf(value);
+  if (index < 0) throw new TidegateError("option", `${name} is ${String(value)}; give ${choices.join(" or ")}`);
+  return index;
+}
+
+/**
  * A duration in milliseconds, 0 for none. As {@link checkAmount}, and at most 2^31 - 1 (24.8 days):
  * a longer timer would fire at once.
  */

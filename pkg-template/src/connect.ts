@@ -1,6 +1,14 @@
 /** From an address to an open socket: checks, the race of handshake and wasm, deadline, abort. */
 
-import { checkAmount, checkCloseCode, checkMilliseconds, checkProtocols, checkShare, resolveAddress } from "./address.js";
+import {
+  checkAmount,
+  checkChoice,
+  checkCloseCode,
+  checkMilliseconds,
+  checkProtocols,
+  checkShare,
+  resolveAddress,
+} from "./address.js";
 import type { Codec } from "./codec.js";
 import type { CoreConstructor, Host, Options, SocketEvent, WasmSource, WebSocketLike } from "./core.js";
 import type { Message, Sendable } from "./data.js";
@@ -60,13 +68,25 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
    */
   maxBytesPerSecond?: number | undefined;
   /**
-   * Most bytes received and not yet taken. Default 64 MiB; 0: no bound. What does not fit closes the
-   * connection with `overflowCode`. Text counts by its length in UTF-16 units, as `String` does.
+   * Most bytes received and not yet taken. Default 64 MiB; 0: no bound. What does not fit is dealt with as
+   * `receivePolicy` says; a larger message is taken when the queue is empty. Text counts by its length in
+   * UTF-16 units, as `String` does.
    */
   maxReceiveBytes?: number | undefined;
   /** Most messages received and not yet taken. Default 65,536; 0: no bound. */
   maxReceiveMessages?: number | undefined;
-  /** Close code for the overflow of the receive queue: 1000 or 3000 to 4999. Default 4009. */
+  /**
+   * What becomes of a message for which the receive queue has no room. A socket cannot be made to push back.
+   *
+   * - `"close"` (default): the connection closes with `overflowCode`, and what waits can still be taken.
+   * - `"dropOldest"`: those that have waited longest are dropped until it fits, all of them if it is larger
+   *   than the queue. For readers that want what is newest; with a bound of one message, the last one.
+   * - `"dropNewest"`: it is dropped itself. For readers that want what came first without a gap.
+   *
+   * {@link Socket.dropped} counts. The order stays, and a drop leaves at least one message.
+   */
+  receivePolicy?: "close" | "dropOldest" | "dropNewest" | undefined;
+  /** Close code of the `receivePolicy` `"close"`: 1000 or 3000 to 4999. Default 4009. */
   overflowCode?: number | undefined;
 }
 
@@ -120,22 +140,23 @@ function open<In, Out>(
 ): Promise<Socket<In, Out>> {
   // What is thrown in here rejects the promise.
   return new Promise((resolve, reject) => {
-    const { signal, codec, binaryType = "arraybuffer" } = options;
+    const { signal, codec, binaryType = "arraybuffer", receivePolicy = "close" } = options;
     const address = resolveAddress(url);
     const protocols = checkProtocols(options.protocols);
     const within = checkMilliseconds("within", options.within, 75_000);
     const numbers = Object.entries(BOUNDS).map(([name, fallback]) =>
       checkAmount(name, options[name as keyof typeof BOUNDS], fallback),
     );
+    const overflowCode = checkCloseCode(options.overflowCode ?? 4009);
+    const overflow = checkChoice("receivePolicy", receivePolicy, ["close", "dropOldest", "dropNewest"]);
     numbers.push(
-      checkCloseCode(options.overflowCode ?? 4009),
+      overflow || overflowCode,
       checkShare(options.guaranteedShare),
       checkAmount("budgetBytes", options.budgetBytes, 65_536),
       checkAmount("maxBytesPerSecond", options.maxBytesPerSecond, 0),
     );
-    const unknownType = (): TidegateError =>
-      new TidegateError("option", `binaryType "${binaryType}" is not known; give "arraybuffer" or "blob"`);
-    if (binaryType !== "arraybuffer" && binaryType !== "blob") throw unknownType();
+    const forms = ["arraybuffer", "blob"];
+    checkChoice("binaryType", binaryType, forms);
     if (signal?.aborted) throw aborted(signal);
 
     const loading = host.load(options.wasm);
@@ -149,7 +170,7 @@ function open<In, Out>(
     if (raw.binaryType !== binaryType) {
       // An old `ws`, which knows no Blobs.
       letGo(raw, () => {});
-      throw unknownType();
+      checkChoice("binaryType", binaryType, forms.filter((form) => form !== binaryType));
     }
     const deadline = performance.now() + within;
     const early: SocketEvent[] = [];

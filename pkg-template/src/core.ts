@@ -40,8 +40,8 @@ export interface WasmHost {
   detach(): void;
   /** Reads a range of a Blob; `WasmCore.fetched` is the answer. */
   read(id: number, slot: number, start: number, end: number): void;
-  /** Forgets the value of a slot. */
-  release(slot: number): void;
+  /** Forgets the value of a slot. `dropped` from 0 on: a received message of so many bytes, for want of room. */
+  release(slot: number, dropped: number): void;
   /** The socket's `bufferedAmount`, 0 where it has none. */
   amount(): number;
   /** Calls `WasmCore.timer` after that time, with 0 in the next task; below 0: never. */
@@ -98,6 +98,8 @@ export interface Sink {
   opened(): void;
   /** There is a message again, once after `take` found none. */
   readable(): void;
+  /** A received message of that size was dropped for want of room. */
+  dropped(bytes: number): void;
   /** A queued message has come to its end; `outcome` is an index into `OUTCOMES`. */
   outcome(ticket: number, outcome: number): void;
   /** The connection has ended; `cause` is an index into `CAUSES`. Exactly once, the last call of all. */
@@ -145,8 +147,9 @@ export interface Core {
 }
 
 /**
- * What is left of the connect deadline in milliseconds, maxReceiveBytes and maxReceiveMessages (0 for none each),
- * overflowCode, guaranteedShare, budgetBytes, maxBytesPerSecond.
+ * What is left of the connect deadline in milliseconds, maxReceiveBytes and maxReceiveMessages (0 for none each), what
+ * a full receive queue does (1 drops the oldest, 2 the newest, a close code closes with it), guaranteedShare,
+ * budgetBytes, maxBytesPerSecond.
  */
 export type Options = readonly number[];
 

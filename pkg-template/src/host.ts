@@ -118,7 +118,10 @@ export function hosted(Wasm: WasmConstructor): CoreConstructor {
           },
           detach: () => letGo(raw, this.#listener),
           read: (id, slot, start, end) => this.#read(id, slots.get(slot) as Blob, start, end),
-          release: (slot) => void slots.take(slot),
+          release: (slot, dropped) => {
+            slots.take(slot);
+            if (dropped >= 0) sink.dropped(dropped);
+          },
           amount: () => raw.bufferedAmount ?? 0,
           setTimer: (milliseconds) => timer.set(milliseconds),
           opened: sink.opened,

@@ -9,7 +9,7 @@ import { parcel, snapshot, transfer, type Message, type Parcel, type Sendable } 
 import { TidegateError, aborted } from "./errors.js";
 import { Marks } from "./marks.js";
 import { add, addSent, newCounts, readStats, type Count, type Stats } from "./stats.js";
-import { CAUSES, OUTCOMES, Ticket, type CloseOptions, type Closed, type EndOptions, type Outcome } from "./ticket.js";
+import { CAUSES, OUTCOMES, Ticket, type Amount, type CloseOptions, type Closed, type EndOptions, type Outcome } from "./ticket.js";
 import {
   PLAIN,
   chosen,
@@ -18,6 +18,7 @@ import {
   refused,
   type Flow,
   type Queued,
+  type Reader,
   type SendOptions,
   type TrySendOptions,
   type Waiting,
@@ -32,15 +33,6 @@ const LOW = "bufferedamountlow";
 /** How often the socket's buffer is looked at for those who wait until it is empty, in milliseconds. */
 const LOOK_AGAIN = 20;
 
-/** A read that waits for a message. */
-interface Reader {
-  /** Tries again to settle it. */
-  attempt(): void;
-  /** Settles it as at the end, for an iterator that is left. */
-  leave(): void;
-  readonly owner: object | undefined;
-}
-
 /** Takes over a socket that may still be connecting. Not exported from the package. @internal */
 export let adopt: <In, Out>(opening: Opening<In, Out>) => Socket<In, Out>;
 /** Gives up a socket that is still connecting. Not exported from the package. @internal */
@@ -51,7 +43,8 @@ export let abort: (socket: Socket<any, any>) => void;
  * codec these are text, buffers and Blobs.
  *
  * It receives into a bounded queue, from which `recv`, `tryRecv` and `for await` take: one
- * consumer at a time. Nothing that arrived before the close is lost.
+ * consumer at a time. Nothing that arrived before the close is lost, but for what the queue had no room for
+ * ({@link dropped}).
  */
 export class Socket<In = Message, Out = Sendable> extends EventTarget implements AsyncIterable<In, undefined>, AsyncDisposable {
   /**
@@ -64,8 +57,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   readonly #codec: Codec<In, Out> | undefined;
   /** Undefined while being made, and again once the end is reached and `#rest` has its messages. */
   #core: Core | undefined;
-  /** What was received and not taken when the wasm side was given back. */
-  #rest: Iterator<unknown> | undefined;
+  /** What was received and not taken when the wasm side was given back, the newest first. */
+  #rest: unknown[] | undefined;
   /** Whether `close` or `end` was called, or the connection has ended: nothing more is taken. */
   #stopped = false;
   #closing = false;
@@ -94,6 +87,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   #isAbove = false;
   #onLow: ((event: Event) => unknown) | null = null;
   #watcher: ReturnType<typeof setTimeout> | undefined;
+  #dropped: Amount = { messages: 0, bytes: 0 };
   /** The one read that waits. */
   #reader: Reader | undefined;
 
@@ -115,6 +109,10 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       {
         opened,
         readable: () => this.#reader?.attempt(),
+        dropped: (bytes) => {
+          const before = this.#dropped;
+          this.#dropped = { messages: before.messages + 1, bytes: before.bytes + bytes };
+        },
         outcome: (number, outcome) => this.#conclude(number, OUTCOMES[outcome]!),
         closed: (code, reason, wasClean, cause, unsentMessages, unsentBytes, unknownMessages, unknownBytes) => {
           this.#final = {
@@ -124,6 +122,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
             cause: CAUSES[cause]!,
             unsent: { messages: unsentMessages, bytes: unsentBytes },
             unknown: { messages: unknownMessages, bytes: unknownBytes },
+            dropped: this.#dropped,
           };
           this.#stop();
           settle(this.#final);
@@ -165,6 +164,15 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   /** Bytes that have not left: those queued here and those in the socket's own buffer. */
   get bufferedAmount(): number {
     return this.#counts.reduce((sum, { queued }) => sum + queued.bytes, this.#raw.bufferedAmount ?? 0);
+  }
+
+  /**
+   * What was received and dropped so far, because the receive queue had no room: none unless `receivePolicy`
+   * says so. Text counts by its length in UTF-16 units. What arrives after a local `close` is not delivered,
+   * and not counted.
+   */
+  get dropped(): Amount {
+    return this.#dropped;
   }
 
   /**
@@ -554,7 +562,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   }
 
   #take(): unknown {
-    return this.#core ? this.#core.take() : this.#rest?.next().value;
+    return this.#core ? this.#core.take() : this.#rest?.pop();
   }
 
   #read<T>(item: (value: In) => T, end: T, owner?: object): Promise<T> {
@@ -582,7 +590,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     const core = this.#core!;
     const rest: unknown[] = [];
     for (let message; (message = core.take()) !== undefined; ) rest.push(message);
-    this.#rest = rest.values();
+    // Not an iterator: it would hold what was taken.
+    this.#rest = rest.reverse();
     this.#core = undefined;
     this.#watch();
     for (const { reject } of this.#drains.splice(0)) reject(notSent());

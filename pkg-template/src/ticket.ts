@@ -64,6 +64,8 @@ export interface Closed {
    * same code looks the same.
    */
   readonly unknown: Amount;
+  /** What was received and dropped for want of room: see {@link Socket.dropped}. Nothing is dropped later. */
+  readonly dropped: Amount;
 }
 
 /** Options of `Socket.close`. */

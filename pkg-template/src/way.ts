@@ -1,4 +1,4 @@
-/** How a message is sent, and what is kept of it while it waits. */
+/** How a message is sent, and what is kept of those who wait. */
 
 import type { Parcel } from "./data.js";
 import { TidegateError } from "./errors.js";
@@ -81,6 +81,15 @@ export interface Waiting {
   readonly way: Way;
   readonly resolve: (ticket: Ticket) => void;
   readonly reject: (error: unknown) => void;
+}
+
+/** A read that waits for a message. */
+export interface Reader {
+  /** Tries again to settle it. */
+  attempt(): void;
+  /** Settles it as at the end, for an iterator that is left. */
+  leave(): void;
+  readonly owner: object | undefined;
 }
 
 /** Which line a message waits in. */

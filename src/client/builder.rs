@@ -9,7 +9,7 @@ use super::wait::Wait;
 use super::{Client, address};
 use crate::driver::hub::Now;
 use crate::driver::{DriverConfig, Hub};
-use crate::proto::{CloseCause, Closed, GateConfig, QueueConfig, RecvLimits, SendLimits};
+use crate::proto::{CloseCause, Closed, GateConfig, QueueConfig, RecvLimits, RecvPolicy, SendLimits};
 use crate::time::Clock;
 
 /// How binary messages arrive, as WHATWG `binaryType`.
@@ -125,8 +125,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Bounds of the receive queue. Default 64 MiB and 65,536 messages, and 4009 to close with in browsers; on
-    /// the host the peer has to wait instead.
+    /// Bounds of the receive queue, and what becomes of messages that do not fit. Default 64 MiB and 65,536
+    /// messages; in browsers the connection then closes with 4009, on the host the peer has to wait instead.
     pub fn recv_limits(mut self, limits: RecvLimits) -> Self {
         self.receive = limits;
         self
@@ -164,7 +164,10 @@ impl ClientBuilder {
     /// when the queue overflows: `close` then throws, and the connection stays until its deadline.
     pub(crate) fn check(&self) -> Result<(), ConnectError> {
         address::check_subprotocols(&self.protocols).map_err(ConnectError::Subprotocol)?;
-        close::check_code(self.receive.overflow_code).map_err(ConnectError::OverflowCode)
+        match self.receive.policy {
+            RecvPolicy::Close { code } => close::check_code(code).map_err(ConnectError::OverflowCode),
+            RecvPolicy::DropOldest | RecvPolicy::DropNewest => Ok(()),
+        }
     }
 
     /// The hub of a new connection, and how it is to be driven.

@@ -25,7 +25,7 @@ pub enum ConnectError {
     },
     /// The proxy's URL names no proxy (host only). Nothing was tried.
     Proxy(ProxyError),
-    /// [`RecvLimits::overflow_code`](crate::RecvLimits) may not be sent. Nothing was tried.
+    /// The code of [`RecvPolicy::Close`](crate::RecvPolicy::Close) may not be sent. Nothing was tried.
     OverflowCode(CloseError),
     /// The host refused to try, such as `ws:` from a secure page; its words. Nothing was tried.
     Forbidden {

@@ -53,7 +53,7 @@ pub use self::typed::{Codec, DecodeError, EncodeError, Typed, TypedReceiver, Typ
 use self::wait::Wait;
 pub use crate::driver::SendOptions;
 use crate::driver::{Hub, Stage};
-use crate::proto::{Closed, Stats};
+use crate::proto::{Amount, Closed, Stats};
 use crate::transport::TransportError;
 
 /// What a browser calls `readyState`.
@@ -252,6 +252,12 @@ impl Client {
     /// As there.
     pub fn try_recv(&self) -> Result<Message, TryRecvError> {
         self.receiver.try_recv()
+    }
+
+    /// What was received and dropped so far for want of room; see [`Receiver::dropped`].
+    #[must_use]
+    pub fn dropped(&self) -> Amount {
+        self.receiver.dropped()
     }
 
     /// Sends what is queued, then closes, within 10 s in all (or what

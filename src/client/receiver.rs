@@ -12,15 +12,17 @@ use super::error::TryRecvError;
 use super::message::Message;
 use super::wait::Wait;
 use crate::driver::Hub;
-use crate::proto::Closed;
+use crate::proto::{Amount, Closed};
 use crate::transport::TransportError;
 
 /// Receives the messages of one connection, as a `Stream` or by [`recv`](Self::recv).
 ///
 /// Everything that arrived before the close comes out before the end; then the stream is finished
 /// for ever, and [`closed`](Self::closed) says how. Messages wait in a bounded queue
-/// ([`RecvLimits`](crate::RecvLimits)); if the application leaves them there until it overflows,
-/// the connection closes.
+/// ([`RecvLimits`]); if the application leaves them there until it overflows, the connection closes, or
+/// messages are dropped and counted, as [`RecvPolicy`](crate::RecvPolicy) has it.
+///
+/// [`RecvLimits`]: crate::RecvLimits
 pub struct Receiver {
     hub: Arc<Hub>,
     close: CloseOptions,
@@ -59,6 +61,16 @@ impl Receiver {
             Err(true) => Err(TryRecvError::Closed),
             Err(false) => Err(TryRecvError::Empty),
         }
+    }
+
+    /// What was received and dropped so far, because the queue had no room: none unless
+    /// [`RecvPolicy`](crate::RecvPolicy) says so, and never any on the host, where the peer has to wait.
+    ///
+    /// The same on every handle of the connection. What arrives after a local close is not delivered, and not
+    /// counted.
+    #[must_use]
+    pub fn dropped(&self) -> Amount {
+        self.hub.dropped()
     }
 
     /// Sends what is queued, then closes; see [`Client::close`](super::Client::close).

@@ -16,7 +16,9 @@ use futures_channel::oneshot;
 use super::outbox::{Outbox, Outgoing};
 use super::send_options::SendOptions;
 use super::waiters::Waiters;
-use crate::proto::{CloseRequest, Closed, NewMessage, RecvLimits, RecvQueue, SendLimits, Slot, TicketId};
+use crate::proto::{
+    Amount, CloseRequest, Closed, NewMessage, RecvLimits, RecvQueue, SendLimits, Slot, TicketId,
+};
 use crate::time::{Clock, Timestamp};
 use crate::transport::{Incoming, Opened, TransportError};
 
@@ -111,6 +113,8 @@ struct State {
     driver: DriverWaker,
     outbox: Outbox,
     received: RecvQueue<Incoming>,
+    /// What had no room there and was dropped.
+    dropped: Amount,
     /// The transport can make the peer wait, so that readers are waited for.
     waits_for_readers: bool,
     readers: Waiters,
@@ -151,6 +155,7 @@ impl Hub {
                 driver: DriverWaker::default(),
                 outbox: Outbox::new(send),
                 received: RecvQueue::new(receive),
+                dropped: Amount::default(),
                 waits_for_readers: false,
                 readers: Waiters::default(),
                 watchers: Waiters::default(),
@@ -248,6 +253,11 @@ impl Hub {
         };
         wake(driver);
         polled
+    }
+
+    /// What was received, and dropped for want of room.
+    pub(crate) fn dropped(&self) -> Amount {
+        self.lock().dropped
     }
 
     /// Gives up a place among the readers.

@@ -78,8 +78,9 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     }
     /// So much of it the transport has not sent.
     fn set_standing(&self, _: u64) {}
-    /// A message has arrived. If it does not fit, it is given back with the code to close with.
-    fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)>;
+    /// A message has arrived. If it does not fit and that is to end the connection, it is given back with the
+    /// code to close with; a value that is dropped instead is released here.
+    fn deliver(&self, incoming: Incoming, transport: &T) -> Result<(), (Incoming, u16)>;
     /// A read that a handle has asked for has ended.
     fn read_done(&self, key: u32, content: Option<Vec<u8>>);
     /// More is known about a failure than the close code says.
@@ -298,7 +299,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             self.release(incoming.slot());
             return;
         }
-        if let Err((refused, code)) = self.outlet.deliver(incoming) {
+        if let Err((refused, code)) = self.outlet.deliver(incoming, &self.transport) {
             self.release(refused.slot());
             let now = self.clock.now();
             self.session.borrow_mut().handle_receive_overflow(now, code, Some(OVERFLOW_CLOSE_WITHIN));

@@ -148,8 +148,12 @@ impl<T: Transport> Outlet<T> for HubOutlet {
         self.hub.set_standing(amount);
     }
 
-    fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)> {
-        self.crowded.set(self.hub.deliver(incoming)?);
+    fn deliver(&self, incoming: Incoming, transport: &T) -> Result<(), (Incoming, u16)> {
+        let delivered = self.hub.deliver(incoming)?;
+        self.crowded.set(delivered.is_half_full);
+        for slot in delivered.dropped {
+            transport.release(slot);
+        }
         Ok(())
     }
 
@@ -170,6 +174,7 @@ impl<T: Transport> Outlet<T> for HubOutlet {
     }
 
     fn closed(&self, mut closed: Closed) {
+        closed.dropped = self.hub.dropped();
         let rejected = self.rejected.take();
         closed.unsent.messages += rejected.messages;
         closed.unsent.bytes = closed.unsent.bytes.saturating_add(rejected.bytes);

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::hub::{NoRoom, Now};
 use super::{Command, Driver, DriverConfig, Hub, HubOutlet, SendOptions, Stage};
 use crate::proto::{
-    Amount, CloseCause, CloseRequest, Closed, Hosted, HostedKind, Outcome, Payload, RecvLimits, SendLimits,
-    Slot, TicketId, Transmit,
+    Amount, CloseCause, CloseRequest, Closed, Hosted, HostedKind, Outcome, Payload, RecvLimits, RecvPolicy,
+    SendLimits, Slot, TicketId, Transmit,
 };
 use crate::slab::Slab;
 use crate::time::{Clock, Timestamp};
@@ -29,6 +29,8 @@ struct Wire {
     closes: Cell<u32>,
     aborts: Cell<u32>,
     now: Cell<u64>,
+    /// Called once when a value is released, as dropping one may run code of its host.
+    on_release: Cell<Option<Box<dyn FnOnce()>>>,
 }
 
 impl Wire {
@@ -91,6 +93,9 @@ impl Transport for Fake {
     }
     fn release(&self, slot: Slot) {
         self.0.values.borrow_mut().remove(slot.0).unwrap();
+        if let Some(call) = self.0.on_release.take() {
+            call();
+        }
     }
     fn take_bytes(&self, content: Payload) -> Option<Vec<u8>> {
         match content {
@@ -109,9 +114,13 @@ impl Transport for Fake {
 type FakeDriver = Driver<Fake, Fake, HubOutlet>;
 
 fn connecting() -> (FakeDriver, Arc<Hub>, Rc<Wire>) {
+    connecting_with(RecvLimits::default())
+}
+
+fn connecting_with(receive: RecvLimits) -> (FakeDriver, Arc<Hub>, Rc<Wire>) {
     let wire = Rc::new(Wire::default());
     wire.room.set(true);
-    let hub = Hub::new(SendLimits::default(), RecvLimits::default(), Now::of(Still), None);
+    let hub = Hub::new(SendLimits::default(), receive, Now::of(Still), None);
     hub.add_user();
     let fake = Fake(wire.clone());
     let config = DriverConfig {
@@ -123,7 +132,11 @@ fn connecting() -> (FakeDriver, Arc<Hub>, Rc<Wire>) {
 }
 
 fn open() -> (FakeDriver, Arc<Hub>, Rc<Wire>) {
-    let (driver, hub, wire) = connecting();
+    open_with(RecvLimits::default())
+}
+
+fn open_with(receive: RecvLimits) -> (FakeDriver, Arc<Hub>, Rc<Wire>) {
+    let (driver, hub, wire) = connecting_with(receive);
     wire.push(TransportEvent::Opened);
     driver.pump();
     assert_eq!(hub.stage(), Stage::Open);
@@ -327,6 +340,114 @@ fn host_values_are_released_exactly_once() {
     hub.remove_value(slot);
     driver.pump();
     assert_eq!(Rc::strong_count(&content), 1);
+}
+
+/// A queue of two messages, and what becomes of the others.
+fn two(policy: RecvPolicy) -> RecvLimits {
+    RecvLimits::default().max_queued_messages(2).policy(policy)
+}
+
+#[test]
+fn b16_host_values_that_do_not_fit_are_released_exactly_once() {
+    let close = RecvPolicy::Close { code: 4123 };
+    for (policy, kept) in
+        [(close, [0, 1]), (RecvPolicy::DropNewest, [0, 1]), (RecvPolicy::DropOldest, [3, 4])]
+    {
+        let (driver, hub, wire) = open_with(two(policy));
+        let contents: [Rc<str>; 5] = ["0", "1", "2", "3", "4"].map(Into::into);
+        for content in &contents {
+            let value = keep(&wire, content, HostedKind::Blob, 10);
+            wire.push(TransportEvent::Message(Incoming::Message(value)));
+        }
+        driver.pump();
+        let held: Vec<_> = (0..5).filter(|n| Rc::strong_count(&contents[*n]) == 2).collect();
+        assert_eq!(held, kept, "{policy:?}");
+        let dropped = if policy == close { Amount::default() } else { Amount { messages: 3, bytes: 30 } };
+        assert_eq!((hub.dropped(), wire.closes.get()), (dropped, u32::from(policy == close)));
+        // Those that were kept are released by whoever takes them, and the driver counts no others as held.
+        for _ in kept {
+            let slot = hub.try_recv().ok().and_then(|incoming| incoming.slot()).unwrap();
+            hub.remove_value(slot);
+        }
+        driver.pump();
+        assert!(contents.iter().all(|content| Rc::strong_count(content) == 1));
+        wire.push(ended(4123));
+        driver.pump();
+        hub.remove_user(None);
+        driver.pump();
+        assert!(hub.is_deserted());
+        assert_eq!(closed(&hub).unwrap().dropped, dropped);
+    }
+}
+
+#[test]
+fn b16_a_callback_may_take_messages_or_let_go_while_others_are_dropped() {
+    let (driver, hub, wire) = open_with(two(RecvPolicy::DropOldest));
+    let contents: [Rc<str>; 7] = ["0", "1", "2", "3", "4", "5", "6"].map(Into::into);
+    let arrive = |numbers: Range<usize>| {
+        for content in &contents[numbers] {
+            let value = keep(&wire, content, HostedKind::Blob, 10);
+            wire.push(TransportEvent::Message(Incoming::Message(value)));
+        }
+        driver.pump();
+    };
+    let held = || (0..7).filter(|n| Rc::strong_count(&contents[*n]) == 2).collect::<Vec<_>>();
+    arrive(0..2);
+    // While 0 is dropped for 2, the others are taken, and the handle that takes them is still told.
+    let (theirs, taken) = (hub.clone(), Rc::new(RefCell::new(Vec::new())));
+    let into = taken.clone();
+    wire.on_release.set(Some(Box::new(move || {
+        into.borrow_mut().extend(core::iter::from_fn(|| theirs.try_recv().ok()));
+    })));
+    arrive(2..3);
+    assert_eq!((taken.borrow().len(), held()), (2, vec![1, 2]));
+    assert_eq!(hub.dropped(), Amount { messages: 1, bytes: 10 });
+    // While 3 is dropped for 5, the last handle goes. The events that are there have their turn first.
+    let theirs = hub.clone();
+    wire.on_release.set(Some(Box::new(move || theirs.remove_user(None))));
+    arrive(3..7);
+    assert_eq!(wire.closes.get(), 1);
+    for incoming in taken.borrow_mut().drain(..) {
+        hub.remove_value(incoming.slot().unwrap());
+    }
+    wire.push(ended(1000));
+    driver.pump();
+    assert!(hub.is_deserted());
+    assert_eq!(closed(&hub).unwrap().dropped, Amount { messages: 3, bytes: 30 });
+    // What nobody has taken goes with the driver.
+    assert_eq!(held(), [5, 6]);
+    drop((driver, wire));
+    assert!(contents.iter().all(|content| Rc::strong_count(content) == 1));
+}
+
+#[test]
+fn b16_a_reader_that_was_woken_finds_a_message_whatever_was_dropped() {
+    for (policy, found) in [(RecvPolicy::DropOldest, "3"), (RecvPolicy::DropNewest, "0")] {
+        let limits = RecvLimits::default().max_queued_messages(1).policy(policy);
+        let (driver, hub, wire) = open_with(limits);
+        let mut key = None;
+        assert!(hub.poll_recv(&mut key, Waker::noop()).is_pending());
+        for number in 0..4 {
+            wire.push(message(&number.to_string()));
+        }
+        // All of it in one turn: the reader has been woken and has not run.
+        driver.pump();
+        let polled = hub.poll_recv(&mut key, Waker::noop());
+        assert!(matches!(polled, Poll::Ready(Some(Incoming::Message(payload))) if payload == text(found)));
+        assert_eq!(hub.dropped(), Amount { messages: 3, bytes: 3 });
+    }
+}
+
+#[test]
+fn b16_an_error_item_takes_a_place_in_the_queue() {
+    let (driver, hub, wire) = open_with(two(RecvPolicy::DropOldest));
+    wire.push(TransportEvent::Message(Incoming::Unsupported("number".into())));
+    for content in ["one", "two"] {
+        wire.push(message(content));
+    }
+    driver.pump();
+    assert_eq!(hub.dropped(), Amount { messages: 1, bytes: 0 });
+    assert!(matches!(hub.try_recv(), Ok(Incoming::Message(payload)) if payload == text("one")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::proto::{CloseCause, HostedKind, Outcome, Priority};
+use crate::proto::{CloseCause, HostedKind, Outcome, Priority, RecvPolicy};
 
 /// What `Core.send` returns beside a ticket.
 pub(super) const HANDED_OVER: f64 = 0.0;
@@ -43,6 +43,15 @@ pub(super) fn bound(number: f64) -> u64 {
 /// A bound on messages; 0 is none.
 pub(super) fn bound_u32(number: f64) -> u32 {
     u32::try_from(bound(number)).unwrap_or(u32::MAX)
+}
+
+/// What a full receive queue does: closes with a code, or drops one end of itself.
+pub(super) fn policy(number: u16) -> RecvPolicy {
+    match number {
+        1 => RecvPolicy::DropOldest,
+        2 => RecvPolicy::DropNewest,
+        code => RecvPolicy::Close { code },
+    }
 }
 
 /// A deadline in milliseconds; 0 is off.

@@ -6,7 +6,7 @@ use core::time::Duration;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{
-    CLOSED, EXPIRED, HANDED_OVER, REFUSED, bound, bound_u32, count, deadline, kind, number, priority,
+    CLOSED, EXPIRED, HANDED_OVER, REFUSED, bound, bound_u32, count, deadline, kind, number, policy, priority,
 };
 use super::host::{Host, HostTransport};
 use super::outlet::{FacadeOutlet, Sent};
@@ -35,7 +35,7 @@ impl Core {
         let receive = RecvLimits {
             max_queued_bytes: bound(option(1)),
             max_queued_messages: bound_u32(option(2)),
-            overflow_code: u16::try_from(count(option(3))).unwrap_or(u16::MAX),
+            policy: policy(u16::try_from(count(option(3))).unwrap_or(u16::MAX)),
         };
         let config = DriverConfig {
             connect_within: deadline(option(0)),

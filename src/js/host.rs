@@ -29,9 +29,10 @@ extern "C" {
     /// Reads a range of a Blob, then calls `Core.fetched`.
     #[wasm_bindgen(method)]
     fn read(this: &Host, id: f64, slot: u32, start: f64, end: f64);
-    /// Forgets the value of a slot.
+    /// Forgets the value of a slot. `dropped` from 0 on: it was a received message of so many bytes for which
+    /// there was no room. A call of its own for that would weigh 50 B of brotli.
     #[wasm_bindgen(method)]
-    fn release(this: &Host, slot: u32);
+    pub(super) fn release(this: &Host, slot: u32, dropped: f64);
     /// The socket's `bufferedAmount`; 0 where it has none.
     #[wasm_bindgen(method)]
     fn amount(this: &Host) -> f64;
@@ -106,7 +107,7 @@ impl Transport for HostTransport {
     }
 
     fn release(&self, slot: Slot) {
-        self.host.release(slot.0);
+        self.host.release(slot.0, -1.0);
     }
 
     fn take_bytes(&self, _: Payload) -> Option<Vec<u8>> {

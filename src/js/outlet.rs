@@ -5,7 +5,7 @@ use core::cell::{Cell, RefCell};
 use super::convert::{cause, number, outcome};
 use super::host::{Host, HostTransport};
 use crate::driver::{Driver, Outlet};
-use crate::proto::{Closed, Done, Hosted, MessageId, Outcome, Payload, RecvLimits, RecvQueue, Slot};
+use crate::proto::{Closed, Done, Fit, Hosted, MessageId, Outcome, Payload, RecvLimits, RecvQueue, Slot};
 use crate::time::Clock;
 use crate::transport::Incoming;
 
@@ -113,12 +113,24 @@ impl Outlet<HostTransport> for FacadeOutlet {
         }
     }
 
-    fn deliver(&self, incoming: Incoming) -> Result<(), (Incoming, u16)> {
+    fn deliver(&self, incoming: Incoming, _: &HostTransport) -> Result<(), (Incoming, u16)> {
         let Incoming::Message(Payload::Hosted(Hosted { slot, bytes, .. })) = incoming else { return Ok(()) };
-        {
-            let mut received = self.received.borrow_mut();
-            if received.push(slot, bytes).is_err() {
-                return Err((incoming, received.limits().overflow_code));
+        loop {
+            let (dropped, size) = {
+                let mut received = self.received.borrow_mut();
+                match received.poll_fit(bytes) {
+                    Fit::Free => {
+                        received.push(slot, bytes);
+                        break;
+                    }
+                    Fit::Dropped(oldest, size) => (oldest, size),
+                    Fit::None => (slot, bytes),
+                    Fit::Close(code) => return Err((incoming, code)),
+                }
+            };
+            self.host.release(dropped.0, number(size));
+            if dropped == slot {
+                return Ok(());
             }
         }
         if self.wants_message.replace(false) {

@@ -20,7 +20,7 @@ pub mod ws;
 
 pub use outcome::{Amount, CloseCause, Closed, Outcome};
 pub use payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
-pub use recv::{RecvLimits, RecvQueue};
+pub use recv::{Fit, RecvLimits, RecvPolicy, RecvQueue};
 pub use send::{
     ClassStats, Flow, Gate, GateConfig, Gauges, MESSAGE_COST, MessageId, NewMessage, Next, Priority, QUANTUM,
     QueueConfig, Queued, Room, SendLimits, SendQueue, Stats, TicketId, Waits,

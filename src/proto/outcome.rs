@@ -76,4 +76,7 @@ pub struct Closed {
     /// is zero. A peer that closes of its own accord at the same moment and with the same code looks
     /// the same; give a close a code of its own where that matters.
     pub unknown: Amount,
+    /// Received, and dropped because the application took too little of what came before:
+    /// [`RecvPolicy`](crate::proto::RecvPolicy). Nothing is dropped after this.
+    pub dropped: Amount,
 }

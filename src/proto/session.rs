@@ -439,7 +439,9 @@ impl Session {
     /// Keeps the final word until all messages have theirs, since it counts how they ended.
     fn report(&mut self, code: u16, reason: String, was_clean: bool, cause: CloseCause) {
         let (unsent, unknown) = (Amount::default(), Amount::default());
-        self.closed = Some(Closed { code, reason, was_clean, cause, unsent, unknown });
+        // What was received is not the session's to count.
+        let dropped = Amount::default();
+        self.closed = Some(Closed { code, reason, was_clean, cause, unsent, unknown, dropped });
     }
 
     /// The final word, with what every message has come to.

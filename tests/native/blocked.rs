@@ -10,7 +10,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tidegate::proto::ws::{HeadLimits, ServerHandshake};
 use tidegate::server::{AcceptOptions, accept as accept_stream};
 use tidegate::{
-    Client, ClientBuilder, CloseCause, CloseOptions, Closed, Message, RecvLimits, SendLimits, TransportError,
+    Amount, Client, ClientBuilder, CloseCause, CloseOptions, Closed, Message, RecvLimits, RecvPolicy,
+    SendLimits, TransportError,
 };
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
@@ -226,8 +227,14 @@ fn b28_many_that_wait_for_room_take_their_turns() {
 #[test]
 fn b16_a_reader_that_is_slower_than_its_peer_makes_it_wait() {
     let messages = 20_000;
-    // Also while this side only waits for the peer's end.
-    for (queued, ends) in [(1, false), (64, false), (64, true)] {
+    let default = RecvPolicy::default();
+    // Also while this side only waits for the peer's end; and no policy comes into play.
+    for (queued, ends, policy) in [
+        (1, false, default),
+        (64, false, RecvPolicy::DropOldest),
+        (64, false, RecvPolicy::DropNewest),
+        (64, true, default),
+    ] {
         block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("ws://{}/", listener.local_addr().unwrap());
@@ -240,7 +247,7 @@ fn b16_a_reader_that_is_slower_than_its_peer_makes_it_wait() {
                 }
                 server.close(1000, "").await.unwrap()
             });
-            let limits = RecvLimits { max_queued_messages: queued, ..RecvLimits::default() };
+            let limits = RecvLimits::default().max_queued_messages(queued).policy(policy);
             let client = Client::builder(url).recv_limits(limits).connect().await.unwrap();
             let _ending = ends.then(|| client.end(None));
             for n in 0..messages {
@@ -249,8 +256,35 @@ fn b16_a_reader_that_is_slower_than_its_peer_makes_it_wait() {
                 assert_eq!(client.recv().await, Some(Message::from(n.to_string())), "{:?}", client.failure());
             }
             assert_eq!(client.recv().await, None);
-            assert_eq!(client.closed().await.code, 1000);
+            let closed = client.closed().await;
+            assert_eq!((closed.code, closed.dropped), (1000, Amount::default()));
             assert_eq!(server.await.unwrap().cause, CloseCause::Local);
         });
     }
+}
+
+#[test]
+fn b16_a_message_that_does_not_fit_is_taken_where_the_peer_can_be_made_to_wait() {
+    block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let mut stream = listener.accept().await.unwrap().0;
+            let request = read_request(&mut stream).await.unwrap();
+            let server = accept_stream(stream, &request, None, AcceptOptions::default()).unwrap();
+            for size in [400, 900, 5, 5000, 5] {
+                server.send("x".repeat(size)).await.unwrap();
+            }
+            server.closed().await
+        });
+        let limits = RecvLimits::default().max_queued_bytes(1000);
+        let client = Client::builder(url).recv_limits(limits).connect().await.unwrap();
+        // Less than half of the queue is taken when the second comes, which goes above the bound.
+        assert_eq!(timeout(SHORT, client.closed()).await.ok(), None);
+        for size in [400, 900, 5, 5000, 5] {
+            assert_eq!(client.recv().await.map(|message| message.size()), Some(size));
+        }
+        client.close(4001, "").await.unwrap();
+        assert_eq!(server.await.unwrap().code, 4001);
+    });
 }

@@ -20,6 +20,7 @@ mod memory;
 mod pacing;
 mod page;
 mod pressure;
+mod slow_reader;
 mod spy;
 #[path = "../client/suite/mod.rs"]
 mod suite;
@@ -30,6 +31,11 @@ use core::cell::Cell;
 use tidegate::{Client, ClientBuilder, ConnectError};
 
 use page::{turn, wasm_memory};
+use peak_alloc::PeakAlloc;
+
+/// Counts what is in use of the wasm memory, which itself never shrinks.
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
 
 /// The embedded server.
 const SERVER: &str = match option_env!("TIDEGATE_TEST_SERVER") {
@@ -90,3 +96,4 @@ macro_rules! run {
     };
 }
 suite::for_every_transport!(run);
+suite::for_transports_that_take_everything!(run);

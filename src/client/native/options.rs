@@ -90,8 +90,8 @@ impl ClientBuilder {
     /// Bounds of what the server may send: of messages and frames, of fragments, of control frames. Default
     /// [`Limits::default`]: messages of 64 MiB.
     ///
-    /// One message that is larger than [`recv_limits`](Self::recv_limits) allows is still taken when nothing
-    /// else waits; this bound is what keeps it out.
+    /// A message that does not fit into the receive queue is still taken while less than half of that is
+    /// ([`recv_limits`](Self::recv_limits)); this bound is what keeps it out.
     ///
     /// [`max_control_frames`](Limits::max_control_frames) is per second here, and counts pongs that answer the
     /// pings of [`ping_after`](Self::ping_after), too. Of [`max_output_bytes`](Limits::max_output_bytes) at most 64 KiB are used: what waits longer does so

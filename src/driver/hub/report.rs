@@ -1,8 +1,16 @@
 //! The driver's half of the hub: what it takes, and what it tells the handles.
 
 use super::{Attention, Command, Hub, Stage, wake};
-use crate::proto::{Closed, Done, Gauges};
+use crate::proto::{Closed, Done, Fit, Gauges, Slot};
 use crate::transport::{Incoming, Opened, TransportError};
+
+/// What delivering a message has come to.
+pub(crate) struct Delivered {
+    /// [`Hub::reader_is_due`] is to be asked before the next.
+    pub(crate) is_half_full: bool,
+    /// Host values of what was dropped. Nobody else knows them any more.
+    pub(crate) dropped: Vec<Slot>,
+}
 
 impl Hub {
     /// Whether the queue is half full and its reader is to be waited for: because it has been woken and only
@@ -96,23 +104,40 @@ impl Hub {
         wake(wakers);
     }
 
-    /// Queues a received message, and says whether [`reader_is_due`](Self::reader_is_due) is to be asked
-    /// before the next. Gives it back with the code to close with if it does not fit.
-    pub(crate) fn deliver(&self, incoming: Incoming) -> Result<bool, (Incoming, u16)> {
-        let (first, others, is_half_full) = {
+    /// Queues a received message; what there is no room for is dropped and counted. Gives the message back
+    /// with the code to close with, if that is what happens to one that does not fit.
+    pub(crate) fn deliver(&self, incoming: Incoming) -> Result<Delivered, (Incoming, u16)> {
+        let (first, others, delivered) = {
             let mut state = self.lock();
-            let bytes = incoming.bytes();
-            if let Err(incoming) = state.received.push(incoming, bytes) {
-                return Err((incoming, state.received.limits().overflow_code));
+            let (bytes, mut dropped) = (incoming.bytes(), Vec::new());
+            // Where the peer waits with its reader, a message that goes above the bound is as good as read:
+            // it is in memory already, and before the next there is room.
+            let fits = state.waits_for_readers
+                || loop {
+                    match state.received.poll_fit(bytes) {
+                        Fit::Free => break true,
+                        Fit::None => break false,
+                        Fit::Close(code) => return Err((incoming, code)),
+                        Fit::Dropped(oldest, bytes) => {
+                            state.dropped.add(bytes);
+                            dropped.extend(oldest.slot());
+                        }
+                    }
+                };
+            if fits {
+                state.received.push(incoming, bytes);
+            } else {
+                state.dropped.add(bytes);
+                dropped.extend(incoming.slot());
             }
             let is_half_full = state.received.is_filled_by(2);
             let (first, others) = state.readers.first_and_others();
-            (first, others, is_half_full)
+            (first, others, Delivered { is_half_full, dropped })
         };
         // All of them: the first may be a stream that nobody polls any more.
         wake(first);
         wake(others);
-        Ok(is_half_full)
+        Ok(delivered)
     }
 
     /// Messages have left the queue; the transport's buffer stands as `gauges` say.

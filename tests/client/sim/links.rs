@@ -4,9 +4,7 @@ use core::time::Duration;
 
 use futures_util::future::join;
 use tidegate::sim::Link;
-use tidegate::{
-    BinaryType, CloseCause, CloseOptions, ConnectError, Message, Outcome, RecvLimits, SendLimits,
-};
+use tidegate::{BinaryType, CloseCause, CloseOptions, ConnectError, Message, Outcome, SendLimits};
 
 use super::net::SimNet;
 use crate::suite::{Net, Report, open, pattern, report};
@@ -152,25 +150,6 @@ fn b32_a_close_flushes_over_a_slow_link_and_then_confirms() {
         assert_eq!((closed.cause, closed.unsent.messages), (CloseCause::Local, 0));
         let took = net.sim.elapsed().checked_sub(before).unwrap();
         assert_eq!(took, Duration::from_millis(3000 + 20));
-    });
-}
-
-#[test]
-fn b16_an_overflowing_receive_queue_closes_with_the_applications_code() {
-    let net = SimNet::new();
-    net.sim.block_on(async {
-        let limits = RecvLimits { max_queued_bytes: 10_000, max_queued_messages: 100, overflow_code: 4123 };
-        let flood = "/flood?messages=50&bytes=1000";
-        let client = net.connect(flood, |builder| builder.recv_limits(limits)).await.unwrap();
-        let closed = client.closed().await;
-        assert_eq!((closed.code, closed.cause), (4123, CloseCause::ReceiveOverflow));
-        // What was taken before is still there, and nothing after.
-        let mut left = 0;
-        while let Some(message) = client.recv().await {
-            assert_eq!(message.size(), 1000);
-            left += 1;
-        }
-        assert_eq!(left, 10);
     });
 }
 

@@ -24,4 +24,5 @@ macro_rules! run {
     };
 }
 crate::suite::for_every_transport!(run);
+crate::suite::for_transports_that_take_everything!(run);
 crate::suite::for_transports_with_a_task!(run);

@@ -41,10 +41,11 @@ impl SimNet {
             let number = |name| parameter(handshake.target(), name).parse::<usize>().unwrap();
             let (messages, bytes) = (number("messages"), number("bytes"));
             let mut peer = handshake.accept(None);
-            for _ in 0..messages {
-                peer.send(vec![0; bytes]).await;
+            for message in 0..messages {
+                let bytes = (0..=u8::MAX).cycle().skip(message % 256).take(bytes);
+                peer.send(bytes.collect::<Vec<_>>()).await;
             }
-            drain(peer).await;
+            close(peer, 1000, "").await;
         });
         Self { sim }
     }

@@ -2,7 +2,7 @@
 
 use core::pin::pin;
 
-use tidegate::{CloseCause, CloseError, ConnectError, ReadyState, RecvLimits, SubprotocolError};
+use tidegate::{CloseCause, CloseError, ConnectError, ReadyState, RecvLimits, RecvPolicy, SubprotocolError};
 
 use super::{LONG, Net, SHORT, drop_after, open, poll_once, text};
 
@@ -31,7 +31,7 @@ pub(crate) async fn b01_wrong_subprotocols_are_typed_errors(net: &impl Net) {
 
 pub(crate) async fn b33_an_overflow_code_that_may_not_be_sent_is_a_typed_error(net: &impl Net) {
     for code in [0, 999, 1001, 1006, 1009, 2999, 5000] {
-        let limits = RecvLimits { overflow_code: code, ..RecvLimits::default() };
+        let limits = RecvLimits::default().policy(RecvPolicy::Close { code });
         let error = net.connect("/refused", |builder| builder.recv_limits(limits)).await.err();
         assert_eq!(error, Some(ConnectError::OverflowCode(CloseError::Code { code })));
     }

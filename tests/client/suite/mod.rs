@@ -18,6 +18,8 @@
 pub(crate) mod closing;
 pub(crate) mod connecting;
 pub(crate) mod dropping;
+#[allow(dead_code, reason = "over TCP the peer has to wait")]
+pub(crate) mod overflow;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod priorities;
 #[cfg(not(target_family = "wasm"))]
@@ -234,6 +236,27 @@ macro_rules! for_every_transport {
     };
 }
 pub(crate) use for_every_transport;
+
+/// As [`for_every_transport`], for those that cannot make their peer wait for a reader: all but TCP.
+#[allow(unused_macros, reason = "likewise")]
+macro_rules! for_transports_that_take_everything {
+    ($run:ident) => {
+        $run! { overflow:
+            b16_a_full_queue_closes_with_the_applications_code,
+            b16_the_oldest_are_dropped_and_counted,
+            b16_the_newest_are_dropped_and_counted,
+            b16_every_handle_tells_what_was_dropped,
+            b16_a_message_larger_than_the_queue_is_taken_alone,
+            b16_bounds_of_zero_keep_one_message,
+            b16_a_reader_that_keeps_up_loses_nothing,
+            b16_a_reader_that_was_woken_finds_a_message,
+            b16_what_comes_after_a_local_close_is_not_counted,
+            b16_nothing_is_dropped_by_default,
+        }
+    };
+}
+#[allow(unused_imports, reason = "likewise")]
+pub(crate) use for_transports_that_take_everything;
 
 /// As [`for_every_transport`], for those whose driver is a task: there nothing leaves the queue
 /// before the test awaits something.

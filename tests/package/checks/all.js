@@ -4,8 +4,9 @@ import { closing } from "./closing.js";
 import { connecting } from "./connecting.js";
 import { memory } from "./memory.js";
 import { messages } from "./messages.js";
+import { overflow } from "./overflow.js";
 
 export { run, summary } from "./harness.js";
 
 /** @type {Record<string, import("./harness.js").Check>} */
-export const checks = { ...connecting, ...messages, ...closing, ...memory };
+export const checks = { ...connecting, ...messages, ...overflow, ...closing, ...memory };

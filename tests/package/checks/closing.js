@@ -70,13 +70,4 @@ export const closing = {
     else await socket.close();
     t.equal((await socket.closed).cause, "local");
   },
-
-  async an_overflow_of_the_receive_queue_closes_with_its_code(t) {
-    const socket = await t.connect("/flood?bytes=1000&messages=200", { maxReceiveMessages: 10, overflowCode: 4321 });
-    const { cause } = await socket.closed;
-    t.equal(cause, "receiveOverflow");
-    let kept = 0;
-    for await (const message of socket) kept += message.byteLength / 1000;
-    t.equal(kept, 10, "messages that fitted");
-  },
 };

@@ -186,6 +186,21 @@ test("b11_a_waiting_reader_ends_with_the_connection", async () => {
   assert.equal(await waiting, undefined);
 });
 
+test("b16_what_was_dropped_is_told_at_any_time_and_in_the_end", async () => {
+  const { socket, raw, core } = await opened({ receivePolicy: "dropOldest" });
+  const before = socket.dropped;
+  assert.deepEqual(before, { messages: 0, bytes: 0 });
+  core.sink.dropped(5);
+  core.sink.dropped(0);
+  assert.deepEqual(socket.dropped, { messages: 2, bytes: 5 });
+  assert.deepEqual(before, { messages: 0, bytes: 0 }, "an amount is what it was");
+  raw.finish(1000);
+  assert.deepEqual((await socket.closed).dropped, { messages: 2, bytes: 5 });
+  await null;
+  assert.ok(core.freed);
+  assert.deepEqual(socket.dropped, { messages: 2, bytes: 5 }, "also without the wasm");
+});
+
 test("b14_an_unknown_kind_of_data_is_an_error_item_and_the_next_goes_on", async () => {
   const { socket, raw } = await opened();
   raw.deliver({ unsupported: "Buffer[]" });
@@ -438,7 +453,7 @@ test("b41_amounts_do_not_wrap_and_a_missing_one_is_zero", async () => {
 test("options_are_checked_before_a_socket_is_made", async () => {
   const connect = connectOn({ Core: FakeCore, load: () => undefined });
   const before = FakeSocket.sockets.length;
-  for (const options of [{ within: -1 }, { within: "1" }, { maxSendBytes: NaN }, { maxReceiveMessages: -5 }, { guaranteedShare: 0.3 }, { budgetBytes: -1 }, { maxBytesPerSecond: "fast" }, { binaryType: "nodebuffer" }]) {
+  for (const options of [{ within: -1 }, { within: "1" }, { maxSendBytes: NaN }, { maxReceiveMessages: -5 }, { guaranteedShare: 0.3 }, { budgetBytes: -1 }, { maxBytesPerSecond: "fast" }, { binaryType: "nodebuffer" }, { receivePolicy: "drop" }]) {
     await assert.rejects(connect(URL_, { WebSocket: FakeSocket, ...options }), code("option"));
   }
   await assert.rejects(connect(URL_, { WebSocket: FakeSocket, overflowCode: 1009 }), code("closeCode"));
@@ -447,11 +462,18 @@ test("options_are_checked_before_a_socket_is_made", async () => {
   assert.deepEqual(core.bounds, {
     maxReceiveBytes: 64 << 20,
     maxReceiveMessages: 65_536,
-    overflowCode: 4009,
+    overflow: 4009,
     guaranteedShare: 1 / 16,
     budgetBytes: 65_536,
     maxBytesPerSecond: 0,
   });
+  for (const [options, overflow] of [
+    [{ receivePolicy: "close", overflowCode: 4321 }, 4321],
+    [{ receivePolicy: "dropOldest", overflowCode: 4321 }, 1],
+    [{ receivePolicy: "dropNewest" }, 2],
+  ]) {
+    assert.equal((await opened(options)).core.bounds.overflow, overflow);
+  }
 });
 
 test("what_a_send_asks_for_reaches_the_core_as_numbers", async () => {

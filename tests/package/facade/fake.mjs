@@ -63,7 +63,7 @@ const TYPES = ["open", "message", "error", "close"];
 const BOUNDS = [
   "maxReceiveBytes",
   "maxReceiveMessages",
-  "overflowCode",
+  "overflow",
   "guaranteedShare",
   "budgetBytes",
   "maxBytesPerSecond",

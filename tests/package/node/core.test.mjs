@@ -2,8 +2,13 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { connect } from "tidegate";
 import { FakeSocket, deferred } from "../facade/fake.mjs";
+
+setFlagsFromString("--expose-gc");
+const gc = runInNewContext("gc");
 
 /** A connection that is open, and its socket. */
 async function open(options) {
@@ -62,6 +67,73 @@ test("b29_a_blob_that_a_runtime_cannot_read_fails_alone", async () => {
   assert.equal(await (await socket.send(blob)).outcome, "unreadable");
   await socket.send("next");
   assert.deepEqual(raw.sent, ["next"]);
+});
+
+/** Delivers so many buffers, each filled with its number; gives references to them. */
+function deliver(raw, number) {
+  return Array.from({ length: number }, (_, i) => {
+    const { buffer } = new Uint8Array(1000).fill(i);
+    raw.deliver(buffer);
+    return new WeakRef(buffer);
+  });
+}
+
+/** How many of those are still held. */
+async function held(references) {
+  // A WeakRef that was looked at holds its value to the end of the task.
+  await new Promise((resolve) => setImmediate(resolve));
+  gc();
+  return references.filter((reference) => reference.deref()).length;
+}
+
+test("b16_what_is_dropped_leaves_the_facade", async () => {
+  for (const [receivePolicy, kept] of [["dropOldest", [98, 99]], ["dropNewest", [0, 1]], ["close", [0, 1]]]) {
+    const { socket, raw } = await open({ maxReceiveMessages: 2, receivePolicy });
+    assert.equal(await held(deliver(raw, 100)), 2, receivePolicy);
+    const dropped = receivePolicy === "close" ? { messages: 0, bytes: 0 } : { messages: 98, bytes: 98_000 };
+    assert.deepEqual(socket.dropped, dropped);
+    assert.deepEqual(raw.closeCalls, receivePolicy === "close" ? [[4009, "receive queue overflow"]] : []);
+    for (const number of kept) assert.equal(new Uint8Array(await socket.recv())[0], number);
+    raw.finish(1000);
+    await socket.closed;
+  }
+});
+
+test("b17_what_is_taken_after_the_end_is_let_go", async () => {
+  const { socket, raw } = await open();
+  const references = deliver(raw, 5);
+  raw.finish(1000);
+  await socket.closed;
+  for (let number = 0; number < 3; number++) assert.equal(new Uint8Array(await socket.recv())[0], number);
+  assert.equal(await held(references), 2);
+  for (let number = 3; number < 5; number++) assert.equal(new Uint8Array(socket.tryRecv())[0], number);
+  assert.equal(await socket.recv(), undefined);
+  assert.equal(await held(references), 0);
+  assert.equal(socket.readyState, 3, "the socket itself is still there");
+});
+
+test("b16_a_bound_of_zero_is_none_and_an_unknown_kind_takes_a_place", async () => {
+  const { socket, raw } = await open({ maxReceiveBytes: 0, maxReceiveMessages: 2, receivePolicy: "dropOldest" });
+  for (const data of [42, "x".repeat(1 << 20), "y".repeat(1 << 20)]) raw.deliver(data);
+  assert.deepEqual(socket.dropped, { messages: 1, bytes: 0 });
+  const unbounded = await open({ maxReceiveBytes: 0, maxReceiveMessages: 0, receivePolicy: "dropNewest" });
+  for (let i = 0; i < 100_000; i++) unbounded.raw.deliver("x");
+  assert.deepEqual(unbounded.socket.dropped, { messages: 0, bytes: 0 });
+});
+
+test("b16_messages_dropped_before_the_wasm_is_there_are_counted_too", async () => {
+  // In one task with the constructor: all of them are there when the wasm takes over.
+  class Eager extends FakeSocket {
+    constructor(...args) {
+      super(...args);
+      queueMicrotask(() => {
+        this.accept();
+        for (const text of ["a", "b", "c"]) this.deliver(text);
+      });
+    }
+  }
+  const socket = await connect("ws://host.test/", { WebSocket: Eager, maxReceiveMessages: 1, receivePolicy: "dropOldest" });
+  assert.deepEqual([socket.dropped, socket.tryRecv()], [{ messages: 2, bytes: 2 }, "c"]);
 });
 
 test("b31_a_socket_whose_close_throws_ends_with_the_deadline", async () => {

@@ -1,7 +1,7 @@
 /** What must compile and what must not, under both module resolutions. Never run. */
 
 import { WebSocket as NodeSocket } from "ws";
-import { connect, json, TidegateError, Socket, type Closed, type Codec, type ConnectOptions, type ErrorCode, type Message, type Outcome, type Ticket } from "tidegate";
+import { connect, json, TidegateError, Socket, type Amount, type Closed, type Codec, type ConnectOptions, type ErrorCode, type Message, type Outcome, type Ticket } from "tidegate";
 
 type FromServer = { kind: "welcome"; name: string };
 type ToServer = { kind: "hello" } | { kind: "bye"; why: string };
@@ -14,6 +14,7 @@ async function plain(): Promise<void> {
     within: 5000,
     WebSocket: NodeSocket,
     maxSendBytes: 1 << 20,
+    receivePolicy: "dropOldest",
   });
   const message: Message | undefined = await socket.recv();
   const ticket: Ticket = await socket.send(new Uint8Array(1), { transfer: true });
@@ -24,6 +25,8 @@ async function plain(): Promise<void> {
   const { messages, bytes }: { messages: number; bytes: number } = closed.unsent;
   closed.cause satisfies "peer" | "aborted" | "connectTimeout" | "local" | "unconfirmed" | "receiveOverflow";
   void [message, outcome, maybe, messages, bytes];
+  socket.dropped satisfies Amount;
+  closed.dropped satisfies Amount;
 
   // @ts-expect-error an object needs a codec
   await socket.send({ kind: "hello" });
@@ -31,12 +34,16 @@ async function plain(): Promise<void> {
   await socket.close("1000");
   // @ts-expect-error no such form
   await connect("/live", { binaryType: "nodebuffer" });
+  // @ts-expect-error no such policy
+  await connect("/live", { receivePolicy: "drop" });
   // @ts-expect-error not an option
   await connect("/live", { reconnect: true });
   // @ts-expect-error made by connect only
   new Socket();
   // @ts-expect-error not writable
   socket.protocol = "other";
+  // @ts-expect-error nor what it counts
+  socket.dropped.messages = 0;
 }
 
 /** Options that were put together elsewhere, whether they have a codec or not. */

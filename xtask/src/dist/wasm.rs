@@ -101,6 +101,8 @@ pub(super) fn bind(module: &Path, directory: &Path, npm: &Tools) -> Result<()> {
     std::fs::write(directory.join(format!("{NAME}_bg.d.ts")), declared)
         .context("writing the types of the glue")?;
     std::fs::remove_file(types)?;
+    // The names in it are not the module's any more.
+    std::fs::remove_file(directory.join(format!("{NAME}_bg.wasm.d.ts")))?;
     std::fs::remove_file(directory.join(format!("{NAME}.js")))?;
     let small = directory.join("small.wasm");
     let mut optimise = npm.command("binaryen", "wasm-opt")?;
@@ -124,16 +126,36 @@ pub(super) fn bind(module: &Path, directory: &Path, npm: &Tools) -> Result<()> {
     std::fs::rename(&small, &bound).context("replacing the module by its smaller one")
 }
 
-/// By which the glue makes its class disposable, and frees what the garbage collector finds. The class is
-/// the facade's alone, which holds it to the end of its connection and then calls `free`.
-const UNUSED: [&str; 4] = [
-    "if (Symbol.dispose) Core.prototype[Symbol.dispose] = Core.prototype.free;\n",
-    "        CoreFinalization.unregister(this);\n",
-    "        CoreFinalization.register(this, this.__wbg_ptr, this);\n",
-    "const CoreFinalization = (typeof FinalizationRegistry === 'undefined')
+/// By which the glue makes its class disposable, frees what the garbage collector finds, and nothing twice;
+/// and what stands there instead. The class is the facade's alone, which holds it to the end of its connection,
+/// calls `free`, and has it no more.
+const UNUSED: [(&str, &str); 6] = [
+    ("if (Symbol.dispose) Core.prototype[Symbol.dispose] = Core.prototype.free;\n", ""),
+    ("        CoreFinalization.unregister(this);\n", ""),
+    ("        CoreFinalization.register(this, this.__wbg_ptr, this);\n", ""),
+    (
+        "const CoreFinalization = (typeof FinalizationRegistry === 'undefined')
     ? { register: () => {}, unregister: () => {} }
     : new FinalizationRegistry(ptr => wasm.__wbg_core_free(ptr, 1));\n",
+        "",
+    ),
+    (
+        "        const ptr = this.__destroy_into_raw();
+        wasm.__wbg_core_free(ptr, 0);\n",
+        "        wasm.__wbg_core_free(this.__wbg_ptr, 0);\n",
+    ),
+    (
+        "    __destroy_into_raw() {
+        const ptr = this.__wbg_ptr;
+        this.__wbg_ptr = 0;
+        return ptr;
+    }\n",
+        "",
+    ),
 ];
+
+/// Where the class keeps its place in the wasm's memory, and a name for it that is shorter.
+const PLACE: (&str, &str) = ("this.__wbg_ptr", "this.at");
 
 /// Reads text out of the wasm's memory.
 const READ_TEXT: &str = "function getStringFromWasm0(ptr, len) {
@@ -142,8 +164,9 @@ const READ_TEXT: &str = "function getStringFromWasm0(ptr, len) {
 ";
 
 /// Takes out of module and glue what does not compress: the hashes in wasm-bindgen's names of the
-/// functions that the glue provides, which stand in both (300 B of brotli), and the compiler's commit in
-/// the places that panics name (60 B). The module they come from is called `glue`, as wasm.ts has it.
+/// functions that the glue provides, which stand in both (300 B of brotli), the names of those that it calls
+/// (100 B), and the compiler's commit in the places that panics name (60 B). The module they come from is called
+/// `glue`, as wasm.ts has it.
 fn shorten_names(module: &Path, glue: &Path) -> Result<()> {
     let mut wasm = walrus::Module::from_file(module).context("reading the bound module")?;
     let mut script = std::fs::read_to_string(glue).context("reading the glue")?;
@@ -172,11 +195,25 @@ fn shorten_names(module: &Path, glue: &Path) -> Result<()> {
             data.value.get_mut(at..at + commit.len()).unwrap_or_default().fill(b'0');
         }
     }
-    for unused in UNUSED {
+    for (unused, instead) in UNUSED {
         if script.matches(unused).count() != 1 {
             bail!("the glue does not have this once, as was expected:\n{unused}");
         }
-        script = script.replace(unused, "");
+        script = script.replace(unused, instead);
+    }
+    script = script.replace(PLACE.0, PLACE.1);
+    let mut calls = 0;
+    for export in wasm.exports.iter_mut() {
+        let call = format!("wasm.{}(", export.name);
+        match script.matches(&call).count() {
+            // What is no function, and the start, which wasm.ts calls.
+            0 => continue,
+            1 => {}
+            _ => bail!("the glue does not call {} once, as was expected", export.name),
+        }
+        export.name = format!("e{calls}");
+        script = script.replace(&call, &format!("wasm.{}(", export.name));
+        calls += 1;
     }
     // Only the text of a panic is ever read, once: nothing is cached for it.
     let Some((before, rest)) = script.split_once("function getStringFromWasm0(") else {

@@ -54,11 +54,9 @@ impl Peer {
         options.limits.max_frame_bytes = MAX_MESSAGE_BYTES;
         // What one turn of reading may bring: the end of one large message with others behind it,
         // or of the smallest messages more than the default allows.
-        options.recv_limits = RecvLimits {
-            max_queued_bytes: MAX_MESSAGE_BYTES + (64 << 20),
-            max_queued_messages: 1 << 21,
-            ..RecvLimits::default()
-        };
+        options.recv_limits = RecvLimits::default()
+            .max_queued_bytes(MAX_MESSAGE_BYTES + (64 << 20))
+            .max_queued_messages(1 << 21);
         let client = accept(stream, request, subprotocol, options).map_err(io::Error::other)?;
         // Until the driver has run once the connection is not open, and closing would abort it
         // before the response is written.
