@@ -151,7 +151,7 @@ impl Gate {
             // Nothing has waited, so that what has gone says nothing; nor, after a while, what was learnt
             // before: the link may be another one by now.
             if interval > FORGET {
-                self.budget = floor.saturating_mul(FIRST);
+                (self.budget, self.rate) = (floor.saturating_mul(FIRST), 0);
             }
             (self.began, self.run, self.hidden, self.hops) = (now, 0, HIDDEN, true);
             self.moved_at = now;
@@ -202,9 +202,12 @@ impl Gate {
         } else if self.hops
             && (self.hidden > 0 || self.budget < FAST)
             && now.micros_since(self.moved_at) < SPIN
+            && !(1..self.budget.saturating_mul(50)).contains(&self.rate)
         {
+            // Unless it is known that a budget lasts for two timers: a hop would fill the kernel's buffer earlier,
+            // and with it what an urgent message waits for.
             0
-        } else if self.hops && self.hidden > 0 {
+        } else if self.hops && self.hidden > 0 && self.rate == 0 {
             SHORT
         } else {
             let over = self.inside().saturating_add(bytes).saturating_sub(self.budget).min(self.inside());
