@@ -53,9 +53,9 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
    */
   guaranteedShare?: number | undefined;
   /**
-   * How many bytes may stand in the browser's own buffer on a slow link, besides one urgent message; a message
-   * larger than that is handed over when nothing stands there. Default 65,536. On fast links it grows by
-   * itself, up to 16 MiB.
+   * How many bytes may stand in the browser's own buffer on a slow link, besides one urgent message, or one that is
+   * larger than that. Default 65,536. Eight times as much may at the beginning, until something stands there; on
+   * fast links it grows by itself, up to 16 MiB.
    *
    * What the browser has been given nothing overtakes, so that this and what it hides (about a megabyte at
    * 2 MB/s) are what an urgent message waits behind. Less makes little difference; it slows fast links down.

@@ -102,8 +102,8 @@ impl ClientBuilder {
     }
 
     /// How much may stand in the browser's own buffer (`bufferedAmount`) on a slow link, in bytes, besides one
-    /// urgent message; a message larger than that is handed over when nothing stands there. Default 64 KiB,
-    /// at least 1. On fast links it grows by itself, up to 16 MiB.
+    /// urgent message, or one that is larger than that. Default 64 KiB, at least 1. Eight times as much may at the
+    /// beginning, until something stands there; on fast links it grows by itself, up to 16 MiB.
     ///
     /// What the browser has been given nothing overtakes, so that this and what it hides (about a megabyte at
     /// 2 MB/s) are what an urgent message waits behind. Less makes little difference; it slows fast links down.

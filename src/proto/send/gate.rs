@@ -14,9 +14,9 @@ use crate::time::Timestamp;
 /// Taste in pacing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateConfig {
-    /// How much may stand in the browser's buffer on a slow link, in bytes. Default 64 KiB: with less, a
-    /// timer of 10 ms would hold up links of several megabytes a second, and what is hidden below is more
-    /// anyway.
+    /// How much may stand in the browser's buffer on a slow link, in bytes; eight times as much at the beginning.
+    /// Default 64 KiB: with less, a timer of 10 ms would hold up links of several megabytes a second, and what is
+    /// hidden below is more anyway.
     pub budget_bytes: u64,
     /// Most bytes to hand over in a second, urgent ones included, which do not wait for it; `None` for no
     /// bound. Somewhat below the rate of a known link it keeps the hidden buffers empty, too.
