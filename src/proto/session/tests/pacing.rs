@@ -199,6 +199,27 @@ fn b32_what_waits_at_the_gate_is_flushed_before_the_close() {
 }
 
 #[test]
+fn b23_nothing_is_looked_at_behind_a_close_frame() {
+    // Flushed, dropped, or overtaken by the peer's end: each leaves the gate waiting.
+    for flush in [true, false] {
+        let mut host = open();
+        for number in 1..=8 {
+            host.send_new(new(Priority::Normal, 16 * KIB, number));
+        }
+        let looks_at = host.due;
+        assert!(looks_at.is_some());
+        host.close(4001, flush);
+        if flush {
+            turn(&mut host, 64 << 10);
+        }
+        assert_eq!(host.closes.len(), 1);
+        assert!(host.due > looks_at, "only the deadline of the close is left: {:?}", host.due);
+        host.transport_end(4001, true);
+        assert_eq!(host.due, None);
+    }
+}
+
+#[test]
 fn a_bound_on_the_rate_is_kept_but_by_urgent_messages() {
     let config = GateConfig { max_bytes_per_second: Some(1_000_000), ..GateConfig::default() };
     let mut host = Host::behind_gate(true, Some(config));
