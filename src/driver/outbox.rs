@@ -51,6 +51,15 @@ impl Reserved {
     }
 }
 
+/// What is remembered of messages and of those who wait; all of it is 0 when nobody waits and nothing is queued.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    flows: usize,
+    keys: usize,
+    tickets: usize,
+    lines: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Outbox {
     room: Room,
@@ -105,6 +114,12 @@ impl Outbox {
             changes: 0,
             lost: false,
         }
+    }
+
+    /// How much is remembered.
+    pub(super) fn kept(&self) -> Kept {
+        let (flows, tickets) = (self.flows.count(), self.tickets.held());
+        Kept { flows, keys: self.newest.len(), tickets, lines: self.lines.len() }
     }
 
     /// What was taken and has not ended.
