@@ -74,6 +74,23 @@ fn b24_an_urgent_message_leaves_at_once_while_the_budget_is_full() {
 }
 
 #[test]
+fn b22_a_fast_link_is_known_though_its_amount_is_never_seen_at_0() {
+    for (drained, is_fast) in [(2_000, true), (190, false)] {
+        let mut host = open();
+        for number in 1..=5_500 {
+            host.send_new(new(Priority::Bulk, KIB, number));
+        }
+        // 100 MB/s, or 9.5: a hop takes 20 µs.
+        while host.sent.len() < 5_400 {
+            turn(&mut host, drained);
+            assert!(host.standing > 0);
+        }
+        let budget = host.session.gauges().budget_bytes;
+        assert!(if is_fast { budget > 1_500_000 } else { budget == 64 << 10 }, "{budget}");
+    }
+}
+
+#[test]
 fn b23_nothing_is_asked_for_when_nothing_waits() {
     let mut host = open();
     assert_eq!(host.due, None);
