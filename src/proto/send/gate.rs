@@ -178,7 +178,13 @@ impl Gate {
             && self.tokens <= 0
         {
             (self.tokens.unsigned_abs() / rate.max(1) + 1).max(SHORTEST)
-        } else if self.hops && self.budget < CEILING / 64 && now.micros_since(self.moved_at) < SPIN {
+        } else if self.hops
+            && self.budget < CEILING / 64
+            && now.micros_since(self.moved_at) < SPIN
+            && !(1..self.budget * 50).contains(&self.rate)
+        {
+            // Unless it is known that a budget lasts for two timers: a hop would fill the kernel's buffer earlier,
+            // and with it what an urgent message waits for.
             0
         } else {
             let over = self.inside().saturating_add(bytes).saturating_sub(self.budget).min(self.inside());

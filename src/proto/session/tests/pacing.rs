@@ -91,6 +91,25 @@ fn b22_a_fast_link_is_known_though_its_amount_is_never_seen_at_0() {
 }
 
 #[test]
+fn b23_a_slow_link_is_looked_at_by_timers_once_it_is_known() {
+    let mut host = open();
+    for number in 1..=6_000 {
+        host.send_new(new(Priority::Bulk, KIB, number));
+    }
+    let (mut hops, mut timers) = ([0, 0], 0);
+    while host.sent.len() < 5_900 {
+        let wait = host.due.unwrap().saturating_since(host.now).max(Duration::from_micros(20));
+        let is_hop = wait == Duration::from_micros(20);
+        let is_known = host.session.gauges().bytes_per_second > 0;
+        hops[usize::from(is_known)] += u32::from(is_hop);
+        timers += u32::from(!is_hop);
+        // 2 MB/s.
+        turn(&mut host, 2 * u64::try_from(wait.as_micros()).unwrap());
+    }
+    assert!(hops[0] > 0 && hops[1] == 0 && timers > 100, "{hops:?} {timers}");
+}
+
+#[test]
 fn b23_nothing_is_asked_for_when_nothing_waits() {
     let mut host = open();
     assert_eq!(host.due, None);
