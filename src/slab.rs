@@ -69,6 +69,11 @@ impl<V> Slab<V> {
         Some(value)
     }
 
+    /// How many values there are; counted now.
+    pub(crate) fn count(&self) -> usize {
+        self.entries.iter().filter(|entry| matches!(entry, Entry::Used(_))).count()
+    }
+
     /// Puts `value` in the place of the one of `key`, if there is one.
     #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only host values are replaced"))]
     pub(crate) fn replace(&mut self, key: u32, value: V) {
@@ -94,6 +99,7 @@ mod tests {
         assert_eq!((slab.insert("d"), slab.insert("e"), slab.insert("f")), (0, 1, 3));
         slab.replace(2, "g");
         slab.replace(9, "h");
+        assert_eq!(slab.count(), 4);
         assert_eq!((slab.get(2), slab.get(9)), (Some(&"g"), None));
     }
 }

@@ -292,7 +292,8 @@ impl futures_sink::Sink<Message> for Sender {
 
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("queued", &self.queued()).finish_non_exhaustive()
+        let (queued, kept) = (self.queued(), self.hub.kept());
+        f.debug_struct("Sender").field("queued", &queued).field("kept", &kept).finish_non_exhaustive()
     }
 }
 

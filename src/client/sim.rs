@@ -25,6 +25,8 @@ use crate::transport::sim::browser::BrowserConfig;
 use crate::transport::sim::page::PageConfig;
 use crate::transport::sim::{Item, Pipe, SimTransport, Values};
 
+#[doc(hidden)]
+pub use self::timer::PageTask;
 pub use crate::transport::sim::{Amounts, Engine, Link, RateStep};
 
 type Handler = Rc<dyn Fn(Handshake) -> core::pin::Pin<Box<dyn Future<Output = ()>>>>;
@@ -107,6 +109,13 @@ impl Sim {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Has `watch` called at the beginning of each task that the driver of a connection made from now on has
+    /// asked its page for: what tests of tidegate itself count.
+    #[doc(hidden)]
+    pub fn watch_pages(&self, watch: impl Fn(PageTask) + 'static) {
+        self.inner.borrow_mut().pages.watch(watch);
+    }
+
     /// Serves a path: `handler` is called for each connection to it. A path that nobody serves
     /// refuses.
     pub fn serve<F: Future<Output = ()> + 'static>(
@@ -127,8 +136,8 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// If nothing can ever happen any more (every task waits for another), or if called from
-    /// inside a task of this network.
+    /// If nothing can ever happen any more (every task waits for another), if tasks wake each other without end
+    /// while time stands still, or if called from inside a task of this network.
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.executor.block_on(future)
     }

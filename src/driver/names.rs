@@ -39,6 +39,11 @@ impl FlowNames {
         flow
     }
 
+    /// How many names there are.
+    pub(super) fn count(&self) -> usize {
+        self.flows.len()
+    }
+
     /// Nothing is queued in a flow any more.
     pub(super) fn release(&mut self, flow: Flow) {
         let place = (flow.0 as usize).checked_sub(1).and_then(|at| self.names.get_mut(at));

@@ -51,6 +51,15 @@ impl Reserved {
     }
 }
 
+/// What is remembered of messages and of those who wait; all of it is 0 when nobody waits and nothing is queued.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    flows: usize,
+    keys: usize,
+    tickets: usize,
+    lines: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Outbox {
     room: Room,
@@ -65,6 +74,8 @@ pub(super) struct Outbox {
     /// Those who wait for room in turn. Each is a future that leaves the line when it is dropped. A line for
     /// each priority and flow, so that an upload that waits keeps nobody else waiting.
     lines: HashMap<Lane, Waiters>,
+    /// The last key in all of the lines, which ascend together.
+    last_in_line: u64,
     /// Sinks that wait for room. A sink may be left waiting for ever (its `send` was dropped, it
     /// was not), so that nobody may have to wait for it.
     pub(super) sinks: Waiters,
@@ -94,6 +105,7 @@ impl Outbox {
             newest: HashMap::new(),
             tickets: Tickets::default(),
             lines: HashMap::new(),
+            last_in_line: 0,
             sinks: Waiters::default(),
             flushers: Waiters::default(),
             drainers: Waiters::default(),
@@ -102,6 +114,12 @@ impl Outbox {
             changes: 0,
             lost: false,
         }
+    }
+
+    /// How much is remembered.
+    pub(super) fn kept(&self) -> Kept {
+        let (flows, tickets) = (self.flows.count(), self.tickets.held());
+        Kept { flows, keys: self.newest.len(), tickets, lines: self.lines.len() }
     }
 
     /// What was taken and has not ended.
@@ -210,7 +228,7 @@ impl Outbox {
         key: &mut Option<u64>,
         waker: &Waker,
     ) -> Option<Waker> {
-        self.lines.entry(lane(options)).or_default().register(key, waker)
+        self.lines.entry(lane(options)).or_default().register_behind(&mut self.last_in_line, key, waker)
     }
 
     /// Takes the caller out of its line. Gives its waker, and who is next in it.
@@ -232,10 +250,12 @@ impl Outbox {
         (left, next)
     }
 
-    /// Who is next in the lines that may have got room by the end of messages of the `priorities`.
+    /// Who is next in the lines that may have got room by the end of messages of the `priorities`, in the order
+    /// in which they came: the first of them may be the only one that there is room for.
     pub(super) fn next_in_line(&self, priorities: [bool; 4]) -> Vec<Waker> {
         let has_room = |lane: &Lane| self.flow_bounds || priorities.get(lane.0.index()) == Some(&true);
-        self.lines.iter().filter(|(lane, _)| has_room(lane)).filter_map(|(_, line)| line.first()).collect()
+        let lines = self.lines.iter().filter(|(lane, _)| has_room(lane));
+        in_turn(lines.filter_map(|(_, line)| line.in_line().next()))
     }
 
     /// Takes room for a message that is still to come.
@@ -257,11 +277,46 @@ impl Outbox {
     /// Everybody who waits for room.
     pub(super) fn all_in_line(&self) -> Vec<Waker> {
         let mut all = self.sinks.all();
-        all.extend(self.lines.values().flat_map(Waiters::all));
+        all.extend(in_turn(self.lines.values().flat_map(Waiters::in_line)));
         all
     }
 }
 
+/// Those of several lines in the order of their keys. A map has none of its own, or not the same in two runs.
+fn in_turn(waiting: impl Iterator<Item = (u64, Waker)>) -> Vec<Waker> {
+    let mut waiting: Vec<_> = waiting.collect();
+    waiting.sort_unstable_by_key(|(key, _)| *key);
+    waiting.into_iter().map(|(_, waker)| waker).collect()
+}
+
 fn lane(options: &SendOptions) -> Lane {
     (options.priority, options.flow.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::*;
+
+    struct Sleeper;
+
+    impl Wake for Sleeper {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn b28_those_of_different_flows_get_room_in_the_order_in_which_they_came() {
+        let mut outbox = Outbox::new(SendLimits::default());
+        let wakers: Vec<_> = (0..20).map(|_| Waker::from(Arc::new(Sleeper))).collect();
+        for (number, waker) in wakers.iter().enumerate() {
+            let options = SendOptions::new().flow(format!("{}", number * 7 % 20));
+            assert!(outbox.wait(&options, &mut None, waker).is_none());
+        }
+        for line in [outbox.next_in_line([true; 4]), outbox.all_in_line()] {
+            assert_eq!(line.len(), wakers.len());
+            assert!(line.iter().zip(&wakers).all(|(one, other)| one.will_wake(other)));
+        }
+    }
 }

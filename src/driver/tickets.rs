@@ -52,6 +52,11 @@ impl Tickets {
         self.last
     }
 
+    /// How many are kept.
+    pub(super) fn held(&self) -> usize {
+        self.entries.count()
+    }
+
     /// The number of a ticket whose message has only just ended, from 1 on in the order of queueing.
     pub(super) fn number(&self, ticket: TicketId) -> u64 {
         let last = (self.last.max(1) - 1) % MASK + 1;

@@ -33,6 +33,21 @@ impl Waiters {
         None
     }
 
+    /// As [`register`](Self::register), in one of several lines of which a newcomer stands behind all who came
+    /// before: `last` is the last key in all of them.
+    #[must_use]
+    pub(super) fn register_behind(
+        &mut self,
+        last: &mut u64,
+        key: &mut Option<u64>,
+        waker: &Waker,
+    ) -> Option<Waker> {
+        self.last = *last;
+        let displaced = self.register(key, waker);
+        *last = self.last;
+        displaced
+    }
+
     /// Takes `key` out of the line.
     #[must_use]
     pub(super) fn remove(&mut self, key: &mut Option<u64>) -> Option<Waker> {
@@ -51,6 +66,11 @@ impl Waiters {
 
     pub(super) fn first(&self) -> Option<Waker> {
         self.line.front().map(|entry| entry.1.clone())
+    }
+
+    /// Everybody with the key under which they stand in line.
+    pub(super) fn in_line(&self) -> impl Iterator<Item = (u64, Waker)> {
+        self.line.iter().cloned()
     }
 
     pub(super) fn all(&self) -> Vec<Waker> {

@@ -129,6 +129,9 @@ impl Wake for TaskWaker {
     }
 }
 
+/// How often tasks may run while time stands still. A million messages at one moment take some 10 million turns.
+const MOST_TURNS: u64 = 1 << 27;
+
 /// The number of the future that `block_on` waits for; no task has it.
 const MAIN: usize = usize::MAX;
 
@@ -159,12 +162,19 @@ impl Executor {
     ///
     /// # Panics
     ///
-    /// If nothing can ever happen any more, or if called from inside a task.
+    /// If nothing can ever happen any more, if tasks keep each other awake without end while time stands still, or
+    /// if called from inside a task.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         assert!(!self.running.replace(true), "block_on was called inside a task of the same simulation");
         let mut future = pin!(future);
         self.waker(MAIN).wake();
+        let mut turns = 0;
         let result = loop {
+            turns += 1;
+            assert!(
+                turns < MOST_TURNS,
+                "the simulation spins: time stands still, and tasks go on waking each other"
+            );
             let next = self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             match next {
                 Some(MAIN) => {
@@ -174,10 +184,13 @@ impl Executor {
                     }
                 }
                 Some(task) => self.run(task),
-                None => assert!(
-                    self.world.advance(),
-                    "the simulation has come to a standstill: nothing can wake any task"
-                ),
+                None => {
+                    turns = 0;
+                    assert!(
+                        self.world.advance(),
+                        "the simulation has come to a standstill: nothing can wake any task"
+                    );
+                }
             }
         };
         self.running.set(false);

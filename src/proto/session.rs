@@ -380,7 +380,8 @@ impl Session {
 
     /// When to be called again at the latest.
     fn due(&self) -> Option<Timestamp> {
-        let gate = self.gate.as_ref().and_then(Gate::due);
+        // Behind a close frame nobody looks any more, however the gate was left.
+        let gate = self.gate.as_ref().filter(|_| self.phase.sends()).and_then(Gate::due);
         earlier(self.phase.deadline(), earlier(self.queue.next_deadline(), gate))
     }
 

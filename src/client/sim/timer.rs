@@ -11,11 +11,24 @@ use crate::platform::sim::World;
 use crate::time::{Alarm as _, Clock as _, Timestamp};
 use crate::transport::sim::page::{Page, PageConfig, Timeout};
 
+/// A task of a page that its driver has asked for.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageTask {
+    /// A timer has fired.
+    Timer,
+    /// A message to itself has come.
+    Hop,
+}
+
+type Watch = Rc<dyn Fn(PageTask)>;
+
 /// The pages of a network, for what befalls all of them.
 #[derive(Default)]
 pub(super) struct Pages {
     hidden: bool,
-    pages: Vec<Weak<RefCell<Tab>>>,
+    tabs: Vec<Weak<RefCell<Tab>>>,
+    watch: Option<Watch>,
 }
 
 /// A page, and who waits for its timer.
@@ -30,15 +43,20 @@ impl Pages {
         let mut page = Page::new(config);
         page.set_hidden(world.now(), self.hidden);
         let tab = Rc::new(RefCell::new(Tab { page, waiting: None }));
-        self.pages.retain(|page| page.strong_count() > 0);
-        self.pages.push(Rc::downgrade(&tab));
-        PageTimer { world, tab, set: None, hop: None, fired: None, alarm: None }
+        self.tabs.retain(|page| page.strong_count() > 0);
+        self.tabs.push(Rc::downgrade(&tab));
+        PageTimer { world, tab, watch: self.watch.clone(), set: None, hop: None, fired: None, alarm: None }
+    }
+
+    /// Has `watch` called at the beginning of each task that a driver of a new page has asked for.
+    pub(super) fn watch(&mut self, watch: impl Fn(PageTask) + 'static) {
+        self.watch = Some(Rc::new(watch));
     }
 
     /// Hides or shows all pages. Returns whom to wake: timers of a page that is seen again are due earlier.
     pub(super) fn set_hidden(&mut self, now: Timestamp, hidden: bool) -> Vec<Waker> {
         self.hidden = hidden;
-        let tabs = self.pages.iter().filter_map(Weak::upgrade);
+        let tabs = self.tabs.iter().filter_map(Weak::upgrade);
         let wakers = tabs.filter_map(|tab| {
             let mut tab = tab.borrow_mut();
             tab.page.set_hidden(now, hidden);
@@ -55,6 +73,7 @@ const HOP: Duration = Duration::from_micros(20);
 pub(super) struct PageTimer {
     world: Arc<World>,
     tab: Rc<RefCell<Tab>>,
+    watch: Option<Watch>,
     /// What it waits for, and the timer that was set for it.
     set: Option<(Timestamp, Timeout)>,
     /// When the next task begins into which it hops, and for the sake of which moment.
@@ -63,6 +82,14 @@ pub(super) struct PageTimer {
     fired: Option<(Timestamp, Timeout)>,
     /// When it has itself polled.
     alarm: Option<Timestamp>,
+}
+
+impl PageTimer {
+    fn tell(&self, task: PageTask) {
+        if let Some(watch) = &self.watch {
+            watch(task);
+        }
+    }
 }
 
 impl PollTimer for PageTimer {
@@ -75,6 +102,7 @@ impl PollTimer for PageTimer {
         if let Some((_, at)) = self.hop.filter(|hop| hop.0 == due) {
             if at <= now {
                 self.hop = None;
+                self.tell(PageTask::Hop);
                 return Poll::Ready(());
             }
             return Poll::Pending;
@@ -102,6 +130,8 @@ impl PollTimer for PageTimer {
         if fires <= now {
             self.set = None;
             self.fired = Some((now, timeout));
+            drop(tab);
+            self.tell(PageTask::Timer);
             return Poll::Ready(());
         }
         tab.waiting = Some(cx.waker().clone());

@@ -4,7 +4,7 @@ use core::task::{Poll, Waker};
 
 use super::{Hub, NoRoom, Stage, wake};
 use crate::driver::marks::Passed;
-use crate::driver::outbox::{Outgoing, Reserved};
+use crate::driver::outbox::{Kept, Outgoing, Reserved};
 use crate::driver::send_options::SendOptions;
 use crate::proto::{Amount, Outcome, Payload, Stats, TicketId};
 
@@ -12,6 +12,11 @@ impl Hub {
     /// What was taken and is not handed over yet.
     pub(crate) fn queued(&self) -> Amount {
         self.lock().outbox.queued()
+    }
+
+    /// How much is remembered of what was queued.
+    pub(crate) fn kept(&self) -> Kept {
+        self.lock().outbox.kept()
     }
 
     /// A message to send, whose deadline begins now.

@@ -31,8 +31,8 @@ pub struct TicketId(pub core::num::NonZeroU64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub u64);
 
-/// How much one flow sends before the next of its class has its turn, and what a class may save up
-/// of its share, in bytes.
+/// How much one flow sends before the next of its class has its turn, and of how much of its share a
+/// class is owed before it goes first, in bytes.
 pub const QUANTUM: u32 = 16 << 10;
 
 /// What each message costs beside its payload, in bytes: it orders those that have none.
@@ -251,17 +251,21 @@ impl SendQueue {
         let cost = cost(item.payload.bytes());
         self.lane(lane).credit -= cost;
         let class = lane as usize % CLASSES;
-        self.was_urgent |= class == 0;
+        // Urgent ones that come one by one, each when the one before it has gone, are many all the same.
+        self.was_urgent = class == 0 || (self.was_urgent && self.has_urgent());
         let share = self.share;
         for (index, other) in self.classes.iter_mut().enumerate().skip(1) {
             if other.ready == 0 && index != class {
                 other.owed = 0;
                 continue;
             }
-            let most = 2 * 256 * i64::from(QUANTUM);
-            other.owed = (other.owed + cost.saturating_mul(share)).min(most);
+            // Without a bound, which would forfeit the share of large messages: what is due goes next, and its
+            // classes are owed three quarters of all bytes at most, so that it does not grow.
+            other.owed = other.owed.saturating_add(cost.saturating_mul(share));
             if index == class {
-                other.owed = other.owed.saturating_sub(cost.saturating_mul(256));
+                // What it got beyond its share, because nothing higher was there, is not held against it later.
+                let paid = cost.saturating_mul(256);
+                other.owed = other.owed.saturating_sub(paid).max(-paid);
             }
         }
         Some((item, waited))
@@ -350,12 +354,13 @@ impl SendQueue {
         self.messages == 0
     }
 
+    fn has_urgent(&self) -> bool {
+        self.classes.first().is_some_and(|urgent| urgent.ready > 0)
+    }
+
     /// The lane whose turn it is.
     fn pick(&mut self) -> Option<u32> {
-        let is_urgent = self.classes.first().is_some_and(|urgent| urgent.ready > 0);
-        if !is_urgent {
-            self.was_urgent = false;
-        }
+        let is_urgent = self.has_urgent();
         // A lone urgent message waits for no share; the second one does.
         if is_urgent && !self.was_urgent {
             return self.pick_from(0);

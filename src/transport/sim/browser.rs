@@ -210,6 +210,11 @@ impl Browser {
         (self.engine != Engine::Missing).then_some(self.visible)
     }
 
+    /// As [`buffered_amount`](Self::buffered_amount), whether the page has one or not.
+    pub(crate) fn visible_bytes(&self) -> u64 {
+        self.visible
+    }
+
     /// A task of the page begins: what has happened shows in the amount.
     pub(crate) fn new_task(&mut self, now: Timestamp) {
         self.advance(now);

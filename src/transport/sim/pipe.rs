@@ -73,6 +73,8 @@ enum Due {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Amounts {
+    /// What `bufferedAmount` shows to the page's present task, or would if the engine had one.
+    pub buffered: u64,
     /// Sent, in all.
     pub sent: u64,
     /// Arrived, in all; it need not have been read.
@@ -172,6 +174,7 @@ impl<W: Alarm + Send + Sync + ?Sized + 'static> Pipe<W> {
         let Way::Browser(browser) = &mut state.way else { return None };
         browser.advance(now);
         Some(Amounts {
+            buffered: browser.visible_bytes(),
             sent: browser.sent_bytes(),
             arrived: browser.arrived_bytes(),
             hidden: browser.hidden_bytes(),

@@ -88,18 +88,52 @@ fn shares(share: u8, sizes: [usize; 4], messages: usize) -> [u64; 4] {
 
 #[test]
 fn b25_no_class_starves() {
-    for sizes in [[16_384; 4], [32, 65_536, 1_000, 0], [0; 4], [1 << 20, 10, 10, 10], [10, 10, 10, 1 << 20]] {
+    for sizes in [[16_384; 4], [32, 65_536, 1_000, 0], [0; 4], [1 << 20, 1000, 10, 10], [10, 10, 10, 1 << 20]]
+    {
         let sent = shares(16, sizes, 20_000);
         let total: u64 = sent.iter().sum();
         let largest = *sizes.iter().max().unwrap() as u64;
         for (index, sent) in sent.iter().enumerate() {
-            // Invariant I6 of the protocol.
-            let least =
-                (total / 16).saturating_sub(2 * u64::from(QUANTUM) + largest + u64::from(MESSAGE_COST));
+            // Invariant I6 of the protocol, and of each higher class a message that goes before this one's turn.
+            let allowed = 2 * u64::from(QUANTUM) + sizes[index] as u64 + index as u64 * largest / 16;
+            let least = (total / 16).saturating_sub(allowed + u64::from(MESSAGE_COST));
             assert!(*sent >= least, "class {index} sent {sent} of {total} with sizes {sizes:?}");
         }
         assert!(sent[0] + 4 * (u64::from(QUANTUM) + largest) >= total * 13 / 16, "{sent:?}");
     }
+}
+
+/// How many messages of the class leave, of `count` in all, while there is always an urgent one.
+fn beside_urgent(queue: &mut SendQueue, priority: Priority, count: usize) -> usize {
+    let mut seen = 0;
+    for _ in 0..count {
+        if queue.peek().map(|next| next.priority) != Some(Priority::Urgent) {
+            push(queue, Priority::Urgent, 0, 16_384);
+        }
+        seen += usize::from(leave(queue, 1)[0].0 == priority);
+    }
+    seen
+}
+
+#[test]
+fn b25_urgent_messages_that_come_one_by_one_leave_the_others_their_share() {
+    let mut queue = queue();
+    for _ in 0..20 {
+        push(&mut queue, Priority::Bulk, 0, 16_384);
+    }
+    let seen = beside_urgent(&mut queue, Priority::Bulk, 160);
+    assert!((9..=10).contains(&seen), "{seen}");
+}
+
+#[test]
+fn b25_what_a_class_got_while_nobody_else_was_there_is_not_held_against_it() {
+    let mut queue = queue();
+    for _ in 0..1_020 {
+        push(&mut queue, Priority::Normal, 0, 16_384);
+    }
+    leave(&mut queue, 1_000);
+    let seen = beside_urgent(&mut queue, Priority::Normal, 160);
+    assert!((8..=10).contains(&seen), "{seen}");
 }
 
 #[test]

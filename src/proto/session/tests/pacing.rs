@@ -102,6 +102,42 @@ fn b24_an_urgent_message_leaves_at_once_while_the_budget_is_full() {
 }
 
 #[test]
+fn b22_a_fast_link_is_known_by_its_rate() {
+    for (bytes_per_micro, is_fast) in [(100, true), (9, false)] {
+        let mut host = open();
+        for number in 1..=40_000 {
+            host.send_new(new(Priority::Bulk, KIB, number));
+        }
+        while host.sent.len() < 30_000 {
+            let due = host.due.expect("something waits");
+            let wait = due.micros_since(host.now).max(20);
+            turn(&mut host, wait * bytes_per_micro);
+        }
+        let budget = host.session.gauges().budget_bytes;
+        assert!(if is_fast { budget > 1_500_000 } else { budget == 64 << 10 }, "{budget}");
+    }
+}
+
+#[test]
+fn b23_a_slow_link_is_looked_at_by_timers_once_it_is_known() {
+    let mut host = open();
+    for number in 1..=6_000 {
+        host.send_new(new(Priority::Bulk, KIB, number));
+    }
+    let (mut hops, mut timers) = ([0, 0], 0);
+    while host.sent.len() < 5_900 {
+        let wait = host.due.unwrap().saturating_since(host.now).max(Duration::from_micros(20));
+        let is_hop = wait == Duration::from_micros(20);
+        let is_known = host.session.gauges().bytes_per_second > 0;
+        hops[usize::from(is_known)] += u32::from(is_hop);
+        timers += u32::from(!is_hop);
+        // 2 MB/s.
+        turn(&mut host, 2 * u64::try_from(wait.as_micros()).unwrap());
+    }
+    assert!(hops[0] > 0 && hops[1] == 0 && timers > 100, "{hops:?} {timers}");
+}
+
+#[test]
 fn b23_nothing_is_asked_for_when_nothing_waits() {
     let mut host = open();
     assert_eq!(host.due, None);
@@ -226,6 +262,27 @@ fn b32_what_waits_at_the_gate_is_flushed_before_the_close() {
     assert_eq!((host.sent.len(), host.closes.len()), (4, 0));
     turn(&mut host, 64 << 10);
     assert_eq!((host.sent.len(), host.closes.len()), (8, 1));
+}
+
+#[test]
+fn b23_nothing_is_looked_at_behind_a_close_frame() {
+    // Flushed, dropped, or overtaken by the peer's end: each leaves the gate waiting.
+    for flush in [true, false] {
+        let mut host = open();
+        for number in 1..=8 {
+            host.send_new(new(Priority::Normal, 16 * KIB, number));
+        }
+        let looks_at = host.due;
+        assert!(looks_at.is_some());
+        host.close(4001, flush);
+        if flush {
+            turn(&mut host, 64 << 10);
+        }
+        assert_eq!(host.closes.len(), 1);
+        assert!(host.due > looks_at, "only the deadline of the close is left: {:?}", host.due);
+        host.transport_end(4001, true);
+        assert_eq!(host.due, None);
+    }
 }
 
 #[test]
