@@ -19,7 +19,7 @@ pub(crate) struct Choice {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum What {
-    /// The npm package against a raw WebSocket in the same page, in both browsers
+    /// The npm package against a raw WebSocket in the same page, in Chromium and Firefox
     Browser(browser::Options),
     /// The frame codec against other Rust libraries, by the CPU time of one thread
     Codec(codec::Options),

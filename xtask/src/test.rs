@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::behaviours::{self, Record};
 use crate::steps::{Row, Steps, write_json};
 use crate::tools::{self, browsers};
-use crate::{place::Browser, process};
+use crate::{place::Browser, process, webdriver};
 
 /// A part of the tests that can be run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -162,9 +162,8 @@ fn find_tools(part: Option<Part>) -> Result<()> {
         tools::check_wasm_bindgen()?;
         tools::rust_target(tools::WASM_TARGET)?;
         tools::npm::tools()?;
-        for browser in Browser::ALL {
-            let found = browsers::find(browser)?;
-            println!("{browser}: {}", process::stdout_of(&mut found.version())?.trim());
+        for browser in Browser::REQUIRED {
+            println!("{browser}: {}", version(browser)?);
         }
     }
     if part.is_none() {
@@ -174,4 +173,13 @@ fn find_tools(part: Option<Part>) -> Result<()> {
         tools::rust_target(tools::WASM_TARGET)?;
     }
     Ok(())
+}
+
+/// Finds a browser, and what it says about itself.
+fn version(browser: Browser) -> Result<String> {
+    let found = browsers::find(browser)?;
+    Ok(match found.version() {
+        Some(mut command) => process::stdout_of(&mut command)?.trim().to_owned(),
+        None => webdriver::Session::start(&found)?.version().to_owned(),
+    })
 }

@@ -23,7 +23,7 @@ const ROUND_LIMIT: Duration = Duration::from_secs(60);
 /// What is measured, and where.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Only this browser, not both
+    /// Only this browser, not Chromium and Firefox
     #[arg(long, value_enum)]
     browser: Option<Browser>,
     /// How often everything is measured, beside one round to warm up
@@ -94,10 +94,7 @@ pub(crate) struct Measured {
 /// If the package cannot be built, a browser is missing, or the page fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut steps = Steps::default();
-    let browsers: Vec<Browser> = Browser::ALL
-        .into_iter()
-        .filter(|browser| options.browser.is_none_or(|one| one == *browser))
-        .collect();
+    let browsers = options.browser.map_or(Browser::REQUIRED.to_vec(), |one| vec![one]);
     for browser in &browsers {
         // Before the build, since they are what may be missing.
         steps.run(&format!("find {browser}"), || browsers::find(*browser))?;

@@ -55,7 +55,7 @@ pub(super) fn run(session: &mut Session) {
     let Some(server) = session.step("package: start the server", |_| server::start(&roots)) else { return };
     let base = format!("http://{}", server.address());
     session.step("package tests: checks in node", |tally| node(&project, &base, tally));
-    for browser in Browser::ALL {
+    for browser in Browser::REQUIRED {
         for suite in ["vite", "plain"].into_iter().filter(|suite| bundled || *suite != "vite") {
             session.step(&format!("package tests: {suite} in {browser}"), |tally| {
                 page(suite, browser, &base, tally)
