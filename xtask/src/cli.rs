@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::place::Browser;
 use crate::test::{self, Options, Part};
 use crate::{autobahn, behaviours, bench, demo, dist, fuzz, size, tidy};
 
@@ -20,7 +21,7 @@ struct Cli {
 enum Command {
     /// Serve the demo page, or drive it in a browser and compare every byte
     Demo(demo::Options),
-    /// Run all checks and tests, in both browsers too, or one part of the tests
+    /// Run all checks and tests, in Chromium and Firefox too, or one part of the tests
     Test {
         /// Only this part, without the static checks
         #[arg(value_enum)]
@@ -28,12 +29,15 @@ enum Command {
         /// With full counts: 10,000 cycles, a million messages
         #[arg(long)]
         full: bool,
+        /// With `web`: only in this browser, and not in Node; may be given more than once
+        #[arg(long = "engine", value_enum, value_name = "ENGINE", requires = "part")]
+        engines: Vec<Browser>,
         #[command(flatten)]
         table: Table,
     },
     /// Run the Autobahn test suite against the client, the server, or both
     Autobahn(autobahn::Options),
-    /// Measure the npm package against a raw WebSocket in both browsers, or the codec against other libraries
+    /// Measure the npm package against a raw WebSocket in Chromium and Firefox, or the codec against other libraries
     Bench(bench::Choice),
     /// Look for inputs that break a promise of the codec or the native transport
     Fuzz(fuzz::Options),
@@ -63,7 +67,9 @@ pub(crate) struct Table {
 pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
-        Command::Test { part, full, table } => test::run(Options { part, full }, table.json.as_deref()),
+        Command::Test { part, full, engines, table } => {
+            test::run(&Options { part, full, engines }, table.json.as_deref())
+        }
         Command::Autobahn(options) => autobahn::run(&options),
         Command::Bench(choice) => bench::run(&choice),
         Command::Fuzz(options) => fuzz::run(&options),
@@ -83,12 +89,22 @@ mod tests {
     #[test]
     fn the_command_line_is_sound_and_bench_needs_no_word() {
         Cli::command().debug_assert();
-        for line in
-            ["bench", "bench --rounds 3", "bench browser --rounds 3", "bench codec --only encode/16 --native"]
-        {
+        for line in [
+            "bench",
+            "bench --rounds 3",
+            "bench browser --rounds 3",
+            "bench codec --only encode/16 --native",
+            "test web --engine webkit --engine firefox",
+        ] {
             assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
         }
-        for line in ["bench --rounds 3 codec", "bench codec --rounds 0", "bench echo --browser firefox"] {
+        for line in [
+            "bench --rounds 3 codec",
+            "bench codec --rounds 0",
+            "bench echo --browser firefox",
+            "test --engine webkit",
+            "test web --engine safari",
+        ] {
             assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_err(), "{line}");
         }
     }
