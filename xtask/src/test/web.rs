@@ -15,7 +15,7 @@ use super::cargo::{self, Program};
 use super::checks::WEB;
 use super::count::Weight;
 use super::{Places, Session, output, server};
-use crate::place::Place;
+use crate::place::{Browser, Place};
 use crate::runner::{self, Setup};
 use crate::tools::{self, WASM_TARGET};
 
@@ -127,7 +127,15 @@ fn run_in(session: &mut Session, (place, weight): (Place, Weight), program: &Pro
 /// The same tests where the wasm memory is shared, as with wasm threads: a browser sends nothing out of
 /// it, and decodes no text in it. The standard library has to be built with that, which only its makers'
 /// switch allows a stable compiler.
+///
+/// Not in WebKit, where nobody can have wasm threads: WebKitGTK gives no page `SharedArrayBuffer`, and no worker
+/// such a memory.
 fn shared_memory(session: &mut Session, server: &(&str, String), places: &Places) -> Result<()> {
+    let browsers: Vec<_> =
+        places.browsers.iter().copied().filter(|(browser, _)| *browser != Browser::Webkit).collect();
+    if browsers.is_empty() {
+        return Ok(());
+    }
     tools::standard_library_sources()?;
     let mut build = build(session, server, &["-Zbuild-std=std,panic_abort"])?;
     build
@@ -139,7 +147,7 @@ fn shared_memory(session: &mut Session, server: &(&str, String), places: &Places
         .env("CARGO_TARGET_DIR", tools::target().join("shared-memory"));
     let programs = session.step("web tests: build with shared memory", |_| cargo::build(&mut build));
     for program in programs.unwrap_or_default() {
-        for (browser, weight) in &places.browsers {
+        for (browser, weight) in &browsers {
             let program = Program { name: format!("{}-shared-memory", program.name), ..program.clone() };
             run_in(session, (Place::Page(*browser), *weight), &program, None);
         }
@@ -155,7 +163,7 @@ enum Mode {
     Page,
     Worker,
     Node,
-    /// A kind of worker that it need not choose: see [`FURTHER_WORKERS`].
+    /// A kind of worker that it need not choose: see [`Places::further`].
     Other,
 }
 
