@@ -44,7 +44,7 @@ enum Command {
     /// Build the npm package and its tarball under target/npm
     Dist(Table),
     /// Print what the npm package weighs in a web application, and fail above its bound
-    Size(Table),
+    Size(size::Options),
     /// Check rules that no compiler checks: layers, file lengths, unfinished marks, machine paths
     Tidy(Table),
     /// Print which statement of docs/BEHAVIOURS.md was tested where, and how that went
@@ -74,7 +74,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Bench(choice) => bench::run(&choice),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Dist(table) => dist::run(table.json.as_deref()),
-        Command::Size(table) => size::run(table.json.as_deref()),
+        Command::Size(options) => size::run(&options),
         Command::Tidy(table) => tidy::run(table.json.as_deref()),
         Command::Behaviours(table) => behaviours::run(table.json.as_deref()),
     }

@@ -68,7 +68,7 @@ pub(super) fn packaging(session: &mut Session) {
     // The packed crate is compiled once more, from its own files only.
     cargo(session, "cargo package", &["package", "--package", "tidegate", "--allow-dirty", "--quiet"]);
     session.step("npm pack", |_| dist::build(&mut crate::steps::Steps::default()));
-    session.step("size", |_| size::run(None));
+    session.step("size", |_| size::package(None));
 }
 
 fn cargo(session: &mut Session, name: &str, arguments: &[&str]) {
