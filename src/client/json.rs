@@ -9,7 +9,8 @@ use super::typed::{Codec, DecodeError, EncodeError};
 /// JSON in text messages, by `serde_json`.
 ///
 /// Numbers beyond 2^53 are exact between two tidegate ends, but not in JavaScript. A float that is
-/// not finite becomes `null`, as `JSON.stringify` has it.
+/// not finite becomes `null`, as `JSON.stringify` has it. A float of many digits may be read as the one beside
+/// it (`serde_json` without its feature `float_roundtrip`). In browsers `BrowserJson` does the same in less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json;
 

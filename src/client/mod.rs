@@ -6,6 +6,8 @@
 //! Not here: protocol state (the session's), host values (the driver's).
 
 mod address;
+#[cfg(all(feature = "browser-json", target_family = "wasm", target_os = "unknown"))]
+mod browser_json;
 mod builder;
 mod close;
 mod error;
@@ -23,7 +25,7 @@ mod sender;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod stats;
-#[cfg(feature = "json")]
+#[cfg(any(feature = "json", all(feature = "browser-json", target_family = "wasm", target_os = "unknown")))]
 mod typed;
 mod wait;
 
@@ -31,6 +33,8 @@ use core::fmt;
 use std::sync::Arc;
 
 pub use self::address::{ProxyError, SubprotocolError, UrlError};
+#[cfg(all(feature = "browser-json", target_family = "wasm", target_os = "unknown"))]
+pub use self::browser_json::BrowserJson;
 pub use self::builder::{BinaryType, ClientBuilder};
 pub use self::close::{CloseOptions, Closing};
 pub use self::error::{
@@ -48,7 +52,10 @@ pub use self::permit::Permit;
 pub use self::receiver::Receiver;
 pub use self::sender::{Sender, Sending, Ticket};
 pub use self::stats::StatsChanges;
-#[cfg(feature = "json")]
+#[cfg(any(
+    feature = "json",
+    all(feature = "browser-json", target_family = "wasm", target_os = "unknown")
+))]
 pub use self::typed::{Codec, DecodeError, EncodeError, Typed, TypedReceiver, TypedSendError, TypedSender};
 use self::wait::Wait;
 pub use crate::driver::SendOptions;
@@ -297,8 +304,11 @@ impl Client {
         closed(self.hub().clone())
     }
 
-    /// Messages that carry values of your own types, encoded by `C`, such as [`Json`].
-    #[cfg(feature = "json")]
+    /// Messages that carry values of your own types, encoded by `C`, such as `Json` or `BrowserJson`.
+    #[cfg(any(
+        feature = "json",
+        all(feature = "browser-json", target_family = "wasm", target_os = "unknown")
+    ))]
     #[must_use]
     pub fn typed<Out, In, C: Codec>(&self) -> Typed<Out, In, C> {
         let (sender, receiver) = self.split();

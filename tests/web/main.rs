@@ -15,7 +15,11 @@
 
 mod addresses;
 mod blobs;
+#[path = "../client/codecs/mod.rs"]
+mod codecs;
 mod hostile;
+mod json;
+mod json_by_chance;
 mod memory;
 mod pacing;
 mod page;

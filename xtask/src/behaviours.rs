@@ -2,7 +2,10 @@
 //!
 //! A test belongs to a statement by its name: `b24_close_has_its_own_deadline` counts for B24, and so does
 //! every other test with `b24_` in its name. `cargo xtask test` records each test with its place under
-//! `target/behaviours/`, one file for each part of the tests, replaced by its next run.
+//! `target/behaviours/`, one file for each part of the tests; its next run replaces what was recorded in the
+//! same places.
+//!
+//! What ran in WebKit has a column of its own and decides nothing: that engine is reported, not required.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::place::Place;
+use crate::place::{Browser, Place};
 use crate::steps::{print_table, write_json};
 use crate::{hash, tools};
 
@@ -25,6 +28,17 @@ pub(crate) struct Record {
     pub(crate) passed: bool,
 }
 
+impl Record {
+    /// Where it ran; `None` if today's xtask knows no such place.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.place.parse().ok()
+    }
+
+    fn is_reported(&self) -> bool {
+        self.place().and_then(Place::browser) == Some(Browser::Webkit)
+    }
+}
+
 /// How a statement stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -37,6 +51,16 @@ enum Status {
     Missing,
 }
 
+impl Status {
+    fn of(records: &[&Record]) -> Self {
+        match records {
+            [] => Self::Missing,
+            all if all.iter().all(|record| record.passed) => Self::Passed,
+            _ => Self::Failed,
+        }
+    }
+}
+
 /// One line of the table.
 #[derive(Serialize)]
 struct Row {
@@ -44,6 +68,8 @@ struct Row {
     statement: String,
     ran: Vec<&'static str>,
     status: Status,
+    /// The same for its tests in WebKit, page and workers together.
+    webkit: Status,
 }
 
 /// Prints the table, and writes it as JSON if asked to.
@@ -59,15 +85,20 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
     let cells: Vec<_> = rows
         .iter()
         .map(|row| {
-            let status = match row.status {
+            let words = |status, missing| match status {
                 Status::Passed => "passed",
                 Status::Failed => "FAILED",
-                Status::Missing => "missing",
+                Status::Missing => missing,
             };
-            [row.id.clone(), shortened(&row.statement), row.ran.join(" "), status.to_owned()]
+            let (status, webkit) = (words(row.status, "missing"), words(row.webkit, ""));
+            let [status, webkit] = [status, webkit].map(str::to_owned);
+            [row.id.clone(), shortened(&row.statement), row.ran.join(" "), status, webkit]
         })
         .collect();
-    print_table(["", "statement", "ran in", "status"], &cells);
+    print_table(["", "statement", "ran in", "status", "webkit"], &cells);
+    for Record { place, name, .. } in records.iter().filter(|record| record.is_reported() && !record.passed) {
+        println!("failed in {place}: {name}");
+    }
     if records.is_empty() {
         println!("no tests have run here yet: cargo xtask test");
     }
@@ -82,15 +113,23 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
     write_json(json, &rows)
 }
 
-/// Records what ran in one part of the tests, in the stead of what its last run recorded.
+/// Records what ran in one part of the tests, in the stead of what was recorded in the same places before:
+/// those for which `is_replaced` says so.
 ///
 /// # Errors
 ///
 /// If the file cannot be written.
-pub(crate) fn record(part: &str, records: &[Record]) -> Result<()> {
+pub(crate) fn record(part: &str, records: &[Record], is_replaced: impl Fn(Place) -> bool) -> Result<()> {
     let directory = directory();
     std::fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
-    write_json(Some(&directory.join(format!("{part}.json"))), &records)
+    let path = directory.join(format!("{part}.json"));
+    let before = if path.is_file() { read(&path)? } else { Vec::new() };
+    write_json(Some(&path), &merged(before, records, is_replaced))
+}
+
+fn merged(before: Vec<Record>, records: &[Record], is_replaced: impl Fn(Place) -> bool) -> Vec<Record> {
+    let kept = before.into_iter().filter(|record| record.place().is_some_and(|place| !is_replaced(place)));
+    kept.chain(records.iter().cloned()).collect()
 }
 
 fn directory() -> PathBuf {
@@ -100,12 +139,14 @@ fn directory() -> PathBuf {
 fn recorded() -> Result<Vec<Record>> {
     let mut all = Vec::new();
     for path in hash::files_below(&directory())? {
-        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        let records: Vec<Record> =
-            serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
-        all.extend(records);
+        all.extend(read(&path)?);
     }
     Ok(all)
+}
+
+fn read(path: &Path) -> Result<Vec<Record>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))
 }
 
 /// The statements of the document: id and text, in order. An item goes on to the next item, heading or
@@ -131,17 +172,13 @@ fn statements(text: &str) -> Vec<(String, String)> {
 
 fn row(id: String, statement: String, records: &[Record]) -> Row {
     let number = id.trim_start_matches('B').parse().unwrap_or(0);
-    let own: Vec<&Record> = records.iter().filter(|record| numbers(&record.name).contains(&number)).collect();
+    let own = records.iter().filter(|record| numbers(&record.name).contains(&number));
+    let (webkit, own): (Vec<&Record>, Vec<&Record>) = own.partition(|record| record.is_reported());
     let ran = Place::ALL
         .map(Place::name)
         .into_iter()
         .filter(|place| own.iter().any(|record| record.place == *place));
-    let status = match own.as_slice() {
-        [] => Status::Missing,
-        all if all.iter().all(|record| record.passed) => Status::Passed,
-        _ => Status::Failed,
-    };
-    Row { id, statement, ran: ran.collect(), status }
+    Row { id, statement, ran: ran.collect(), status: Status::of(&own), webkit: Status::of(&webkit) }
 }
 
 /// The numbers of all statements that a test of this name counts for: every `b<digits>_` in it.
@@ -169,7 +206,8 @@ fn shortened(statement: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Record, Status, numbers, row, statements};
+    use super::{Record, Status, merged, numbers, row, statements};
+    use crate::place::{Browser, Place};
 
     fn record(place: &str, name: &str, passed: bool) -> Record {
         Record { place: place.to_owned(), name: name.to_owned(), passed }
@@ -199,5 +237,34 @@ mod tests {
         assert_eq!((five.status, five.ran), (Status::Passed, vec!["sim", "chromium"]));
         assert_eq!(row("B50".to_owned(), String::new(), &records).status, Status::Failed);
         assert_eq!(row("B6".to_owned(), String::new(), &records).status, Status::Missing);
+    }
+
+    #[test]
+    fn webkit_has_a_column_of_its_own_and_decides_nothing() {
+        let records = [
+            record("chromium", "b5_a", true),
+            record("webkit", "b5_a", true),
+            record("webkit-worker", "b5_a", false),
+            record("webkit", "b6_a", true),
+        ];
+        let five = row("B5".to_owned(), String::new(), &records);
+        assert_eq!((five.status, five.webkit), (Status::Passed, Status::Failed));
+        assert_eq!(five.ran, ["chromium"]);
+        let six = row("B6".to_owned(), String::new(), &records);
+        assert_eq!((six.status, six.webkit), (Status::Missing, Status::Passed));
+    }
+
+    #[test]
+    fn a_run_replaces_what_was_recorded_in_its_places() {
+        let before = vec![
+            record("node", "a", true),
+            record("webkit", "b", false),
+            record("webkit-worker", "gone", true),
+            record("a place of old", "c", true),
+        ];
+        let after = merged(before, &[record("webkit", "b", true)], |place: Place| {
+            place.browser() == Some(Browser::Webkit)
+        });
+        assert_eq!(after, [record("node", "a", true), record("webkit", "b", true)]);
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Choice {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum What {
-    /// Messages and megabytes a second beside other libraries and a raw WebSocket, in both browsers
+    /// Messages and megabytes a second beside other libraries and a raw WebSocket, in Chromium and Firefox
     Browser(browser::Options),
     /// How long an urgent message takes behind an upload over a slow link, beside the same, in both browsers
     Hol(hol::Options),
@@ -52,7 +52,7 @@ pub(crate) fn run(choice: &Choice) -> Result<()> {
 
 /// All browsers, or the one that is wanted.
 fn browsers(only: Option<Browser>) -> Vec<Browser> {
-    Browser::ALL.into_iter().filter(|browser| only.is_none_or(|one| one == *browser)).collect()
+    only.map_or(Browser::REQUIRED.to_vec(), |one| vec![one])
 }
 
 /// The names of the page's contenders that are wanted, behind the first, with which they are compared.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::place::Browser;
 use crate::test::{self, Options, Part};
 use crate::{autobahn, behaviours, bench, demo, dist, fuzz, size, tidy};
 
@@ -20,7 +21,7 @@ struct Cli {
 enum Command {
     /// Serve the demo page, or drive it in a browser and compare every byte
     Demo(demo::Options),
-    /// Run all checks and tests, in both browsers too, or one part of the tests
+    /// Run all checks and tests, in Chromium and Firefox too, or one part of the tests
     Test {
         /// Only this part, without the static checks
         #[arg(value_enum)]
@@ -28,19 +29,22 @@ enum Command {
         /// With full counts: 10,000 cycles, a million messages
         #[arg(long)]
         full: bool,
+        /// With `web`: only in this browser, and not in Node; may be given more than once
+        #[arg(long = "engine", value_enum, value_name = "ENGINE", requires = "part")]
+        engines: Vec<Browser>,
         #[command(flatten)]
         table: Table,
     },
     /// Run the Autobahn test suite against the client, the server, or both
     Autobahn(autobahn::Options),
-    /// Measure the npm package against other libraries in both browsers, or the codec against other codecs
+    /// Measure the npm package against other libraries in Chromium and Firefox, or the codec against other codecs
     Bench(bench::Choice),
     /// Look for inputs that break a promise of the codec or the native transport
     Fuzz(fuzz::Options),
     /// Build the npm package and its tarball under target/npm
     Dist(Table),
     /// Print what the npm package weighs in a web application, and fail above its bound
-    Size(Table),
+    Size(size::Options),
     /// Check rules that no compiler checks: layers, file lengths, unfinished marks, machine paths
     Tidy(Table),
     /// Print which statement of docs/BEHAVIOURS.md was tested where, and how that went
@@ -63,12 +67,14 @@ pub(crate) struct Table {
 pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
-        Command::Test { part, full, table } => test::run(Options { part, full }, table.json.as_deref()),
+        Command::Test { part, full, engines, table } => {
+            test::run(&Options { part, full, engines }, table.json.as_deref())
+        }
         Command::Autobahn(options) => autobahn::run(&options),
         Command::Bench(choice) => bench::run(&choice),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Dist(table) => dist::run(table.json.as_deref()),
-        Command::Size(table) => size::run(table.json.as_deref()),
+        Command::Size(options) => size::run(&options),
         Command::Tidy(table) => tidy::run(table.json.as_deref()),
         Command::Behaviours(table) => behaviours::run(table.json.as_deref()),
     }
@@ -91,6 +97,7 @@ mod tests {
             "bench hol --rounds 3 --rate 100000 --delay 80 --mebibytes 2",
             "bench hol --from a.json --svg a.svg",
             "bench codec --only encode/16 --native",
+            "test web --engine webkit --engine firefox",
         ] {
             assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
         }
@@ -101,6 +108,8 @@ mod tests {
             "bench hol --rate 0",
             "bench hol --quick --rounds 2",
             "bench hol --from a.json --quick",
+            "test --engine webkit",
+            "test web --engine safari",
         ] {
             assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_err(), "{line}");
         }

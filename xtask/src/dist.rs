@@ -6,6 +6,8 @@
 mod package;
 mod wasm;
 
+pub(crate) use self::wasm::optimise;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};

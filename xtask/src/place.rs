@@ -12,11 +12,13 @@ pub(crate) enum Browser {
     Chromium,
     /// Firefox or Firefox ESR, by geckodriver.
     Firefox,
+    /// WebKitGTK, by WebKitWebDriver: the engine of Safari, without its networking.
+    Webkit,
 }
 
 impl Browser {
-    /// Both, in the order in which they run.
-    pub(crate) const ALL: [Self; 2] = [Self::Chromium, Self::Firefox];
+    /// Those that all tests have to pass in, in the order in which they run.
+    pub(crate) const REQUIRED: [Self; 2] = [Self::Chromium, Self::Firefox];
 }
 
 impl fmt::Display for Browser {
@@ -24,6 +26,7 @@ impl fmt::Display for Browser {
         f.write_str(match self {
             Self::Chromium => "chromium",
             Self::Firefox => "firefox",
+            Self::Webkit => "webkit",
         })
     }
 }
@@ -49,7 +52,7 @@ pub(crate) enum Place {
 
 impl Place {
     /// All of them, in the order in which tables list them.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Native,
         Self::Sim,
         Self::Node,
@@ -61,6 +64,10 @@ impl Place {
         Self::Worker(Browser::Firefox),
         Self::SharedWorker(Browser::Firefox),
         Self::ServiceWorker(Browser::Firefox),
+        Self::Page(Browser::Webkit),
+        Self::Worker(Browser::Webkit),
+        Self::SharedWorker(Browser::Webkit),
+        Self::ServiceWorker(Browser::Webkit),
     ];
 
     /// The name in tables, in recorded results and in `TIDEGATE_PLACE`.
@@ -71,12 +78,16 @@ impl Place {
             Self::Node => "node",
             Self::Page(Browser::Chromium) => "chromium",
             Self::Page(Browser::Firefox) => "firefox",
+            Self::Page(Browser::Webkit) => "webkit",
             Self::Worker(Browser::Chromium) => "chromium-worker",
             Self::Worker(Browser::Firefox) => "firefox-worker",
+            Self::Worker(Browser::Webkit) => "webkit-worker",
             Self::SharedWorker(Browser::Chromium) => "chromium-shared-worker",
             Self::SharedWorker(Browser::Firefox) => "firefox-shared-worker",
+            Self::SharedWorker(Browser::Webkit) => "webkit-shared-worker",
             Self::ServiceWorker(Browser::Chromium) => "chromium-service-worker",
             Self::ServiceWorker(Browser::Firefox) => "firefox-service-worker",
+            Self::ServiceWorker(Browser::Webkit) => "webkit-service-worker",
         }
     }
 

@@ -107,6 +107,22 @@ impl Job {
         Ok(Self { child, shown, ended: false })
     }
 
+    /// Starts `command`, which goes on running, and waits for the first line of its output.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started, or has written no line within `limit`.
+    pub(crate) fn start_and_read(command: &mut Command, limit: Duration) -> Result<(Self, String)> {
+        let mut job = Self::start(command.stdout(Stdio::piped()).stderr(Stdio::null()))?;
+        let (sender, lines) = mpsc::channel();
+        if let Some(pipe) = job.child.stdout.take() {
+            thread::spawn(move || send_lines(pipe, &sender));
+        }
+        let line = lines.recv_timeout(limit);
+        let line = line.with_context(|| format!("waiting for the first words of `{}`", job.shown))?;
+        Ok((job, line))
+    }
+
     /// Waits for the end of the child.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::place::Place;
 use crate::process::{self, End, Wait};
+use crate::tools::screen::Screen;
 use crate::tools::{self, browsers};
 
 /// Tells the second process that it is the second.
@@ -70,6 +71,7 @@ pub(crate) struct Setup {
     place: Place,
     full: bool,
     browser: Option<browsers::Found>,
+    screen: Option<Screen>,
 }
 
 impl Setup {
@@ -85,7 +87,9 @@ impl Setup {
         if place == Place::Node {
             tools::node()?;
         }
-        Ok(Self { place, full, browser: place.browser().map(browsers::find).transpose()? })
+        let browser = place.browser().map(browsers::find).transpose()?;
+        let screen = browser.as_ref().map(browsers::Found::screen).transpose()?.flatten();
+        Ok(Self { place, full, browser, screen })
     }
 }
 
@@ -138,6 +142,9 @@ impl Setup {
             command.env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", self.capabilities(browser)?);
             command.env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "30");
             command.env("TMPDIR", process::scratch()?);
+        }
+        if let Some(screen) = &self.screen {
+            screen.take(&mut command);
         }
         if std::env::var_os("WASM_BINDGEN_TEST_TIMEOUT").is_none() {
             command.env("WASM_BINDGEN_TEST_TIMEOUT", if self.full { "3600" } else { "300" });

@@ -2,9 +2,14 @@
 //!
 //! A page that uses everything the package exports is bundled and minified by Vite; its script (glue and
 //! facade) and the wasm module are what a browser loads. The bound is on their sum as brotli.
+//!
+//! With `--codecs` another page, written in Rust, and without a bound: see `codecs`.
+
+mod codecs;
 
 use std::io::Write as _;
-use std::path::Path;
+use std::ops::Add;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
@@ -24,6 +29,36 @@ struct Weight {
     brotli: usize,
 }
 
+impl Add for Weight {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let Self { raw, gzip, brotli } = self;
+        Self { raw: raw + other.raw, gzip: gzip + other.gzip, brotli: brotli + other.brotli }
+    }
+}
+
+/// What is weighed.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// What the codecs for JSON add to a page in Rust, in the stead of the npm package
+    #[arg(long)]
+    codecs: bool,
+    /// Also write the table as JSON to this file
+    #[arg(long, value_name = "PATH")]
+    json: Option<PathBuf>,
+}
+
+/// Weighs what the command line asks for.
+///
+/// # Errors
+///
+/// If it cannot be built, or the package is above its bound.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let json = options.json.as_deref();
+    if options.codecs { codecs::run(json) } else { package(json) }
+}
+
 /// One line of the table.
 #[derive(Serialize)]
 struct Row {
@@ -37,21 +72,26 @@ struct Row {
 /// # Errors
 ///
 /// If the sum is above the bound, or the package cannot be built.
-pub(crate) fn run(json: Option<&Path>) -> Result<()> {
+pub(crate) fn package(json: Option<&Path>) -> Result<()> {
     let mut steps = Steps::default();
     let package = dist::build(&mut steps)?;
-    let [module, script, timer] = steps.run("bundle a page with it", || bundle(&package))?;
-    let sum = [module, script, timer].into_iter().fold(Weight::default(), |sum, part| Weight {
-        raw: sum.raw + part.raw,
-        gzip: sum.gzip + part.gzip,
-        brotli: sum.brotli + part.brotli,
-    });
+    let (module, script) = steps.run("bundle a page with it", || bundle_package(&package))?;
+    let sum = module + script;
     let rows = [
         Row { part: "wasm", weight: module },
         Row { part: "glue and facade, minified", weight: script },
-        Row { part: "timer for hidden pages, minified", weight: timer },
         Row { part: "sum", weight: sum },
     ];
+    print_rows(&rows);
+    write_json(json, &rows)?;
+    if sum.brotli > BOUND {
+        bail!("{} B of brotli are above the bound of {BOUND} B", sum.brotli);
+    }
+    println!("{} B of brotli, {} B below the bound of {BOUND} B", sum.brotli, BOUND - sum.brotli);
+    Ok(())
+}
+
+fn print_rows(rows: &[Row]) {
     let cells: Vec<_> = rows
         .iter()
         .map(|Row { part, weight }| {
@@ -61,24 +101,23 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
         })
         .collect();
     print_table(["bytes", "    raw", " gzip 9", " brotli"], &cells);
-    write_json(json, &rows)?;
-    if sum.brotli > BOUND {
-        bail!("{} B of brotli are above the bound of {BOUND} B", sum.brotli);
-    }
-    println!("{} B of brotli, {} B below the bound of {BOUND} B", sum.brotli, BOUND - sum.brotli);
-    Ok(())
 }
 
-/// Bundles a page that uses the package; returns the weights of module, script and the worker's script.
-fn bundle(package: &Package) -> Result<[Weight; 3]> {
-    let page = tools::target().join("npm/size");
-    if page.is_dir() {
-        std::fs::remove_dir_all(&page).with_context(|| format!("removing {}", page.display()))?;
-    }
-    std::fs::create_dir_all(&page)?;
-    let from = package.directory.join("index.js");
+/// Bundles a page that uses the package; returns the weights of module and script.
+fn bundle_package(package: &Package) -> Result<(Weight, Weight)> {
+    let from = serde_json::to_string(&package.directory.join("index.js"))?;
     // Everything is kept alive by giving it to the page, so nothing is shaken off.
-    let script = format!("import * as all from {};\nglobalThis.all = all;\n", serde_json::to_string(&from)?);
+    let script = format!("import * as all from {from};\nglobalThis.all = all;\n");
+    bundle(&tools::target().join("npm/size"), &script)
+}
+
+/// Bundles `script` as the only one of a page, in the directory `page`; returns the weights of the module that it
+/// loads and of all scripts.
+fn bundle(page: &Path, script: &str) -> Result<(Weight, Weight)> {
+    if page.is_dir() {
+        std::fs::remove_dir_all(page).with_context(|| format!("removing {}", page.display()))?;
+    }
+    std::fs::create_dir_all(page)?;
     std::fs::write(page.join("main.js"), script)?;
     std::fs::write(
         page.join("index.html"),
@@ -88,28 +127,22 @@ fn bundle(package: &Package) -> Result<[Weight; 3]> {
     let config = "export default { build: { modulePreload: false, assetsInlineLimit: 0 } };\n";
     std::fs::write(page.join("vite.config.mjs"), config)?;
     let mut vite = tools::npm::tools()?.command("vite", "vite")?;
-    process::run(vite.current_dir(&page).args(["build", "--logLevel", "warn"]))?;
-    let (mut module, mut script, mut timer) = (None, None, None);
+    process::run(vite.current_dir(page).args(["build", "--logLevel", "warn"]))?;
+    // Beside the page's script there may be one of a worker, which counts as well.
+    let (mut module, mut scripts) = (None, Weight::default());
     for file in hash::files_below(&page.join("dist"))? {
-        let slot = match file.extension().and_then(|extension| extension.to_str()) {
-            Some("wasm") => &mut module,
-            Some("js")
-                if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("timer")) =>
-            {
-                &mut timer
-            }
-            Some("js") => &mut script,
-            _ => continue,
-        };
-        if slot.replace(weigh(&std::fs::read(&file)?)?).is_some() {
-            bail!("the bundle has two files like {}", file.display());
+        let weight = || weigh(&std::fs::read(&file)?);
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("wasm") if module.is_some() => bail!("the bundle has two modules"),
+            Some("wasm") => module = Some(weight()?),
+            Some("js") => scripts = scripts + weight()?,
+            _ => {}
         }
     }
-    Ok([
-        module.context("the bundle has no wasm module")?,
-        script.context("the bundle has no script")?,
-        timer.context("the bundle has no timer worker")?,
-    ])
+    if scripts == Weight::default() {
+        bail!("the bundle has no script");
+    }
+    Ok((module.context("the bundle has no wasm module")?, scripts))
 }
 
 /// Sizes as a web server would send them: gzip at level 9, brotli at quality 11.

@@ -4,13 +4,19 @@
 //! step is told at once and does not keep the later ones from running. Each test is recorded with its
 //! place, for `behaviours`. The last line stands alone: `N passed, N failed`; a step that fails without a
 //! failed test in it (a lint, a build) counts as one failure.
+//!
+//! A browser is either required, or reported: then its failures are named above the last line, and neither
+//! they nor what passed in it are counted there. WebKit is reported in full runs, and if it cannot be had,
+//! that is reported, too. Who names a browser with `--engine` asks about that one, so it is required.
 
 mod cargo;
 mod checks;
+mod count;
 mod examples;
 mod native;
 mod output;
 mod package;
+mod places;
 mod project;
 mod server;
 mod web;
@@ -20,41 +26,34 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use crate::behaviours::{self, Record};
+use self::count::{Count, Tally, Weight};
+use self::places::Places;
+use crate::behaviours;
+use crate::place::Browser;
 use crate::steps::{Row, Steps, write_json};
-use crate::tools::{self, browsers};
-use crate::{place::Browser, process};
+use crate::tools;
 
 /// A part of the tests that can be run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Part {
     /// Unit, integration and documentation tests on the host, the examples, and the Autobahn test suite.
     Native,
-    /// wasm tests in Node, Chromium and Firefox, in page and worker.
+    /// wasm tests in Node, Chromium and Firefox, in page and worker; with `--full` in WebKit, too.
     Web,
     /// The npm package: its facade, and applications that install it.
     Package,
 }
 
 /// What runs and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// One part without the static checks, or everything.
     pub(crate) part: Option<Part>,
     /// With full counts: `TIDEGATE_FULL=1` for builds and runs.
     pub(crate) full: bool,
-}
-
-/// All tests that have run, and where.
-#[derive(Default)]
-struct Tally {
-    records: Vec<Record>,
-}
-
-impl Tally {
-    fn failed(&self) -> usize {
-        self.records.iter().filter(|record| !record.passed).count()
-    }
+    /// The only browsers of `web` and `package`, which then leave out what needs no browser; if there is none,
+    /// those that are usual.
+    pub(crate) engines: Vec<Browser>,
 }
 
 /// What `--json` writes.
@@ -62,6 +61,9 @@ impl Tally {
 struct Summary<'a> {
     passed: usize,
     failed: usize,
+    /// In browsers that are not required.
+    reported_passed: usize,
+    reported_failed: usize,
     steps: &'a [Row],
 }
 
@@ -71,26 +73,34 @@ struct Summary<'a> {
 ///
 /// [`tools::Missing`] before anything runs, if a tool is missing; [`crate::Silent`] after the count, if
 /// anything failed.
-pub(crate) fn run(options: Options, json: Option<&Path>) -> Result<()> {
-    let mut session =
-        Session { steps: Steps::default(), tally: Tally::default(), loose: 0, full: options.full };
+pub(crate) fn run(options: &Options, json: Option<&Path>) -> Result<()> {
+    if options.part == Some(Part::Native) && !options.engines.is_empty() {
+        bail!("--engine goes with `web` or `package`: the tests of `native` run in no browser");
+    }
+    let mut session = Session {
+        steps: Steps::default(),
+        required: Count::default(),
+        reported: Count::default(),
+        full: options.full,
+    };
     let wants = |part| options.part.is_none_or(|chosen| chosen == part);
-    session.steps.run("tools", || find_tools(options.part))?;
+    let mut places = Places::of(&options.engines, options.full);
+    session.steps.run("tools", || find_tools(options.part, &mut places))?;
     if options.part.is_none() {
         checks::run(&mut session);
     }
     if wants(Part::Native) {
-        session.part("native", |session| {
+        session.part("native", &places, |session| {
             native::run(session);
             Ok(())
         })?;
     }
     if wants(Part::Web) {
-        session.part("web", web::run)?;
+        session.part("web", &places, |session| web::run(session, &places))?;
     }
     if wants(Part::Package) {
-        session.part("package", |session| {
-            package::run(session);
+        session.part("package", &places, |session| {
+            package::run(session, &places);
             Ok(())
         })?;
     }
@@ -98,9 +108,18 @@ pub(crate) fn run(options: Options, json: Option<&Path>) -> Result<()> {
         checks::packaging(&mut session);
     }
     session.steps.print();
-    let failed = session.tally.failed() + session.loose;
-    let passed = session.tally.records.len() - session.tally.failed();
-    write_json(json, &Summary { passed, failed, steps: session.steps.rows() })?;
+    let (passed, failed) = (session.required.passed(), session.required.failed());
+    let (reported_passed, reported_failed) = (session.reported.passed(), session.reported.failed());
+    let steps = session.steps.rows();
+    write_json(json, &Summary { passed, failed, reported_passed, reported_failed, steps })?;
+    session.required.print_failed("failed");
+    session.reported.print_failed("failed, reported only");
+    places.left_out.iter().for_each(|note| println!("{note}"));
+    if reported_passed + reported_failed > 0 {
+        println!(
+            "webkit, which is reported and not required: {reported_passed} passed, {reported_failed} failed"
+        );
+    }
     println!("{passed} passed, {failed} failed");
     if failed > 0 {
         bail!(crate::Silent);
@@ -111,22 +130,30 @@ pub(crate) fn run(options: Options, json: Option<&Path>) -> Result<()> {
 /// A run in progress.
 struct Session {
     steps: Steps,
-    tally: Tally,
-    /// Steps that failed without a failed test.
-    loose: usize,
+    required: Count,
+    reported: Count,
     full: bool,
 }
 
 impl Session {
     /// Does one step; whatever fails in it is counted.
     fn step<T>(&mut self, name: &str, work: impl FnOnce(&mut Tally) -> Result<T>) -> Option<T> {
-        let before = self.tally.failed();
-        let Self { steps, tally, .. } = self;
-        let result = steps.attempt(name, || work(tally));
-        if result.is_none() && self.tally.failed() == before {
-            self.loose += 1;
-        }
-        result
+        self.weighed(Weight::Required, name, work)
+    }
+
+    /// Does one step, which counts as much as `weight` says.
+    fn weighed<T>(
+        &mut self,
+        weight: Weight,
+        name: &str,
+        work: impl FnOnce(&mut Tally) -> Result<T>,
+    ) -> Option<T> {
+        let Self { steps, required, reported, .. } = self;
+        let count = match weight {
+            Weight::Required => required,
+            Weight::Reported => reported,
+        };
+        count.step(name, |tally| steps.attempt(name, || work(tally)))
     }
 
     /// Cargo with the environment of this run.
@@ -145,16 +172,23 @@ impl Session {
         }
     }
 
-    /// Does one part, and records its tests in the stead of those of its last run.
-    fn part(&mut self, name: &str, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        let before = self.tally.records.len();
+    /// Does one part, and records its tests in the stead of those that ran in the same places before.
+    fn part(
+        &mut self,
+        name: &str,
+        places: &Places,
+        work: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        let before = [&self.required, &self.reported].map(|count| count.records().len());
         work(self)?;
-        behaviours::record(name, self.tally.records.get(before..).unwrap_or_default())
+        let counts = [&self.required, &self.reported].into_iter().zip(before);
+        let new = counts.map(|(count, before)| count.records().get(before..).unwrap_or_default());
+        behaviours::record(name, &new.collect::<Vec<_>>().concat(), |place| places.includes(place))
     }
 }
 
 /// Fails early, and with exit code 2, if something is missing that a later step needs.
-fn find_tools(part: Option<Part>) -> Result<()> {
+fn find_tools(part: Option<Part>, places: &mut Places) -> Result<()> {
     // The tests on the host have servers and clients in Node.
     tools::node()?;
     tools::npm()?;
@@ -162,10 +196,7 @@ fn find_tools(part: Option<Part>) -> Result<()> {
         tools::check_wasm_bindgen()?;
         tools::rust_target(tools::WASM_TARGET)?;
         tools::npm::tools()?;
-        for browser in Browser::ALL {
-            let found = browsers::find(browser)?;
-            println!("{browser}: {}", process::stdout_of(&mut found.version())?.trim());
-        }
+        places.find()?;
     }
     if part.is_none() {
         tools::component("rustfmt", "fmt")?;

@@ -6,6 +6,7 @@
 
 pub(crate) mod browsers;
 pub(crate) mod npm;
+pub(crate) mod screen;
 
 use std::env;
 use std::ffi::OsString;

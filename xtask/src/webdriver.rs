@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::process::{self, Job};
 use crate::tools::browsers::Found;
+use crate::tools::screen::Screen;
 
 /// How long the driver may take to listen.
 const DRIVER_LIMIT: Duration = Duration::from_secs(30);
@@ -36,8 +37,10 @@ pub(crate) struct Session {
     agent: ureq::Agent,
     /// `http://127.0.0.1:PORT/session/ID`
     base: String,
-    // Dropped after `Drop::drop`, which quits the browser first.
+    version: String,
+    // Dropped after `Drop::drop`, which quits the browser first; the screen last.
     _driver: Job,
+    _screen: Option<Screen>,
 }
 
 /// An element of the page.
@@ -61,6 +64,10 @@ impl Session {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let mut command = Command::new(&found.driver);
         command.arg(format!("--port={port}")).env("TMPDIR", process::scratch()?);
+        let screen = found.screen()?;
+        if let Some(screen) = &screen {
+            screen.take(&mut command);
+        }
         let mut driver = Job::start(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let limit = Instant::now() + DRIVER_LIMIT;
@@ -74,13 +81,21 @@ impl Session {
         let config =
             ureq::Agent::config_builder().timeout_global(Some(COMMAND_LIMIT)).http_status_as_error(false);
         let agent = ureq::Agent::from(config.build());
-        let mut session = Self { agent, base: format!("http://{address}/session"), _driver: driver };
+        let base = format!("http://{address}/session");
+        let mut session = Self { agent, base, version: String::new(), _driver: driver, _screen: screen };
         let answer = session.post("", &json!({ "capabilities": { "alwaysMatch": found.capabilities() } }))?;
         let id = answer.get("sessionId").and_then(Value::as_str).context("the driver names no session")?;
         session.base = format!("{}/{id}", session.base);
+        let version = answer.pointer("/capabilities/browserVersion").and_then(Value::as_str);
+        version.unwrap_or("of no version").clone_into(&mut session.version);
         let limit = u64::try_from(COMMAND_LIMIT.as_millis())?;
         session.post("/timeouts", &json!({ "script": limit, "pageLoad": limit }))?;
         Ok(session)
+    }
+
+    /// The browser's version, as it says itself.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
     }
 
     /// Goes to `url` and waits until the page has loaded.
@@ -237,7 +252,7 @@ mod tests {
     /// installs nothing.
     #[test]
     fn a_page_is_driven_and_the_browser_gone_afterwards() {
-        for browser in Browser::ALL {
+        for browser in [Browser::Chromium, Browser::Firefox, Browser::Webkit] {
             let Some(found) = browsers::installed(browser).unwrap() else { continue };
             let session = Session::start(&found).unwrap();
             let page = "data:text/html,<input id=a><button onclick=\"document.title=a.value\">ok</button>";

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use tidegate::{Json, Message, TypedSendError};
+use tidegate::{Codec, Json, Message, TypedSendError};
 
 use super::{Net, open};
 
@@ -23,8 +23,12 @@ fn values() -> [Value; 3] {
 }
 
 pub(crate) async fn b29_typed_values_make_the_round_trip(net: &impl Net) {
+    values_make_the_round_trip::<Json>(net).await;
+}
+
+pub(crate) async fn values_make_the_round_trip<C: Codec>(net: &impl Net) {
     let client = open(net, "/echo").await;
-    let typed = client.typed::<Value, Value, Json>();
+    let typed = client.typed::<Value, Value, C>();
     for value in values() {
         typed.send(&value).await.expect("open");
         assert_eq!(typed.recv().await.expect("an echo").expect("a value"), value);
@@ -43,8 +47,12 @@ pub(crate) async fn b29_typed_values_make_the_round_trip(net: &impl Net) {
 }
 
 pub(crate) async fn b14_a_message_that_is_no_value_is_an_error_item(net: &impl Net) {
+    a_message_that_is_no_value_is_an_error_item::<Json>(net).await;
+}
+
+pub(crate) async fn a_message_that_is_no_value_is_an_error_item<C: Codec>(net: &impl Net) {
     let client = open(net, "/echo").await;
-    let typed = client.typed::<Value, Value, Json>();
+    let typed = client.typed::<Value, Value, C>();
     for message in ["{", "{\"kind\":\"unknown\"}", "", "[]"] {
         client.send(message).await.expect("open");
         let error = typed.recv().await.expect("an echo").expect_err("no value");
@@ -54,7 +62,7 @@ pub(crate) async fn b14_a_message_that_is_no_value_is_an_error_item(net: &impl N
     client.send(b"{\"kind\":\"leave\"}").await.expect("open");
     assert_eq!(typed.recv().await.expect("an echo").expect("a value"), Value::Leave);
     // A value without a form in JSON is refused before anything is sent.
-    let keyed = client.typed::<std::collections::BTreeMap<Vec<u8>, u8>, Value, Json>();
+    let keyed = client.typed::<std::collections::BTreeMap<Vec<u8>, u8>, Value, C>();
     let map = [(vec![1], 1)].into_iter().collect();
     assert!(matches!(keyed.send(&map).await, Err(TypedSendError::Encode(_))));
 }

@@ -53,7 +53,7 @@ const SERVER_LIMIT: Duration = Duration::from_secs(20);
 /// What is measured, and where.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Only this browser, not both
+    /// Only this browser, not Chromium and Firefox
     #[arg(long, value_enum)]
     browser: Option<Browser>,
     /// How often everything is measured, beside one round to warm up

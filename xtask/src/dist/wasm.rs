@@ -104,7 +104,17 @@ pub(super) fn bind(module: &Path, directory: &Path, npm: &Tools) -> Result<()> {
     // The names in it are not the module's any more.
     std::fs::remove_file(directory.join(format!("{NAME}_bg.wasm.d.ts")))?;
     std::fs::remove_file(directory.join(format!("{NAME}.js")))?;
-    let small = directory.join("small.wasm");
+    optimise(&bound, npm)?;
+    check_paths(&bound)
+}
+
+/// Replaces a module by a smaller one that does the same.
+///
+/// # Errors
+///
+/// If wasm-opt rejects it, or makes it larger.
+pub(crate) fn optimise(bound: &Path, npm: &Tools) -> Result<()> {
+    let small = bound.with_file_name("small.wasm");
     let mut optimise = npm.command("binaryen", "wasm-opt")?;
     optimise
         .args([
@@ -118,12 +128,11 @@ pub(super) fn bind(module: &Path, directory: &Path, npm: &Tools) -> Result<()> {
             "--strip-target-features",
         ])
         .args(FEATURES);
-    process::run(optimise.arg(&bound).arg("-o").arg(&small))?;
+    process::run(optimise.arg(bound).arg("-o").arg(&small))?;
     if small.metadata()?.len() > bound.metadata()?.len() {
         bail!("wasm-opt made the module larger");
     }
-    check_paths(&small)?;
-    std::fs::rename(&small, &bound).context("replacing the module by its smaller one")
+    std::fs::rename(&small, bound).context("replacing the module by its smaller one")
 }
 
 /// By which the glue makes its class disposable, frees what the garbage collector finds, and nothing twice;

@@ -23,6 +23,14 @@ fn dropping_a_job_ends_its_descendants() {
 }
 
 #[test]
+fn the_first_line_of_what_goes_on_running_is_read() {
+    let limit = Duration::from_secs(30);
+    let (mut job, line) = Job::start_and_read(&mut shell("echo 7; tail -f /dev/null"), limit).unwrap();
+    assert_eq!((line.as_str(), job.is_running()), ("7", true));
+    assert!(Job::start_and_read(&mut shell("exit 3"), limit).is_err(), "it has ended without a word");
+}
+
+#[test]
 fn capture_keeps_both_streams_and_the_status() {
     let done = capture(&mut shell("echo out; echo err >&2; exit 3")).unwrap();
     assert_eq!(done.stdout, "out\n");

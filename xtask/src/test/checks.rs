@@ -8,10 +8,14 @@ use crate::{dist, process, size, tidy};
 pub(super) const NATIVE: &str = "native,tls,futures-io,sim,json,deflate";
 
 /// Features that are built without the others too: each has to do without what those bring.
-const ALONE: [&str; 7] = ["native", "tls", "futures-io", "sim", "json", "deflate", "native,deflate"];
+const ALONE: [&str; 8] =
+    ["native", "tls", "futures-io", "sim", "json", "browser-json", "deflate", "native,deflate"];
 
 /// The features of a build for browsers, without those of the npm package.
-pub(super) const WEB: &str = "json,deflate";
+pub(super) const WEB: &str = "json,browser-json,deflate";
+
+/// As [`ALONE`], for browsers.
+const ALONE_IN_BROWSERS: [&str; 2] = ["json", "browser-json"];
 
 /// All checks on the sources.
 pub(super) fn run(session: &mut Session) {
@@ -45,6 +49,11 @@ pub(super) fn run(session: &mut Session) {
             &["clippy", "--package", "tidegate", "--features", features, "--", "-D", "warnings"],
         );
     }
+    for features in ALONE_IN_BROWSERS {
+        let name = format!("clippy, wasm32, {features} alone");
+        let clippy = ["clippy", "--package", "tidegate", "--target", WASM_TARGET, "--features", features];
+        cargo(session, &name, &[&clippy[..], &["--examples"], &deny].concat());
+    }
     let core = ["check", "--package", "tidegate", "--no-default-features", "--lib"];
     let examples = [&core[..], &["--examples"]].concat();
     cargo(session, "core alone, host", &examples);
@@ -59,7 +68,7 @@ pub(super) fn packaging(session: &mut Session) {
     // The packed crate is compiled once more, from its own files only.
     cargo(session, "cargo package", &["package", "--package", "tidegate", "--allow-dirty", "--quiet"]);
     session.step("npm pack", |_| dist::build(&mut crate::steps::Steps::default()));
-    session.step("size", |_| size::run(None));
+    session.step("size", |_| size::package(None));
 }
 
 fn cargo(session: &mut Session, name: &str, arguments: &[&str]) {

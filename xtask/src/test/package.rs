@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use super::project::Project;
-use super::{Session, Tally, output, server};
+use super::{Places, Session, Tally, output, server};
 use crate::behaviours::Record;
 use crate::bench;
 use crate::dist::{self, Package};
@@ -40,30 +40,34 @@ struct Check {
     ms: f64,
 }
 
-/// Builds the package and runs all of them.
-pub(super) fn run(session: &mut Session) {
+/// Builds the package and runs all of them in `places`.
+pub(super) fn run(session: &mut Session, places: &Places) {
     let Some(package) = session.step("package: build", |_| dist::build(&mut Steps::default())) else {
         return;
     };
     let Some(project) = session.step("package: install in a project", |_| Project::make(&package)) else {
         return;
     };
-    session.step("package tests: types", |tally| types(&project, tally));
-    session.step("package tests: units in node", |tally| units(&project, tally));
+    if places.node {
+        session.step("package tests: types", |tally| types(&project, tally));
+        session.step("package tests: units in node", |tally| units(&project, tally));
+    }
     let bundled = session.step("package: bundle by Vite", |_| bundle(&project)).is_some();
     let roots = roots(&package, &project);
     let Some(server) = session.step("package: start the server", |_| server::start(&roots)) else { return };
     let base = format!("http://{}", server.address());
-    session.step("package tests: checks in node", |tally| node(&project, &base, tally));
-    for browser in Browser::ALL {
+    if places.node {
+        session.step("package tests: checks in node", |tally| node(&project, &base, tally));
+    }
+    for (browser, weight) in places.browsers.iter().copied() {
         for suite in ["vite", "plain"].into_iter().filter(|suite| bundled || *suite != "vite") {
-            session.step(&format!("package tests: {suite} in {browser}"), |tally| {
+            session.weighed(weight, &format!("package tests: {suite} in {browser}"), |tally| {
                 page(suite, browser, &base, tally)
             });
         }
         // Judges nothing, but that the page can still measure.
         let rounds = if session.full { 15 } else { 1 };
-        session.step(&format!("package: throughput in {browser}"), |_| {
+        session.weighed(weight, &format!("package: throughput in {browser}"), |_| {
             let page = format!("{base}/bench/throughput.html");
             let sockets = format!("ws://{}", server.address());
             // The others would have to be built and installed first.

@@ -1,7 +1,7 @@
-//! wasm tests: built once, run in Node, Chromium and Firefox.
+//! wasm tests: built once, run in Node, Chromium and Firefox, and in WebKit where that is asked for.
 //!
 //! The codec's conformance tests and its fuzz targets run in Node, where `usize` has 32 bits too; each test
-//! target whose name begins with `web` runs in a page and in a dedicated worker of both browsers, unless it
+//! target whose name begins with `web` runs in a page and in a dedicated worker of every browser, unless it
 //! chooses one of them itself by `wasm_bindgen_test_configure!`. Shared and service workers get the tests of
 //! what is said of all workers; a full run has all tests in shared workers, and once more with a memory that
 //! is shared.
@@ -13,27 +13,11 @@ use anyhow::{Context as _, Result, bail};
 
 use super::cargo::{self, Program};
 use super::checks::WEB;
-use super::{Session, output, server};
+use super::count::Weight;
+use super::{Places, Session, output, server};
 use crate::place::{Browser, Place};
 use crate::runner::{self, Setup};
 use crate::tools::{self, WASM_TARGET};
-
-/// Where wasm tests run, in this order.
-const PLACES: [Place; 5] = [
-    Place::Node,
-    Place::Page(Browser::Chromium),
-    Place::Worker(Browser::Chromium),
-    Place::Page(Browser::Firefox),
-    Place::Worker(Browser::Firefox),
-];
-
-/// Where only what is said of all workers is tested, but for shared workers in full runs.
-const FURTHER_WORKERS: [Place; 4] = [
-    Place::SharedWorker(Browser::Chromium),
-    Place::ServiceWorker(Browser::Chromium),
-    Place::SharedWorker(Browser::Firefox),
-    Place::ServiceWorker(Browser::Firefox),
-];
 
 /// B4: nothing needs a window.
 const OF_ALL_WORKERS: &str = "b04_";
@@ -54,17 +38,18 @@ const SHARED_MEMORY: [&str; 8] = [
 ///
 /// # Errors
 ///
-/// If the workspace cannot be read, or a place's tools are missing. Failed tests are counted.
-pub(super) fn run(session: &mut Session) -> Result<()> {
+/// If the workspace cannot be read. Failed tests, and places that cannot be reached, are counted.
+pub(super) fn run(session: &mut Session, places: &Places) -> Result<()> {
     let Some(server) = session.step("web tests: start the server", |_| server::start(&[])) else {
         return Ok(());
     };
     let server = server::variable(server.address());
-    let mut build = build(session, &server, &["--test", "conformance", "--test", "fuzz"])?;
+    let for_node: &[&str] = if places.node { &["--test", "conformance", "--test", "fuzz"] } else { &[] };
+    let mut build = build(session, &server, for_node)?;
     let programs = session.step("web tests: build", |_| cargo::build(&mut build)).unwrap_or_default();
     let modes = programs.iter().map(|program| Ok((program, mode(&std::fs::read(&program.path)?))));
     let modes: Vec<(&Program, Mode)> = modes.collect::<Result<_>>().context("reading the test modules")?;
-    for place in PLACES {
+    for (place, weight) in places.ordinary() {
         let here = modes.iter().filter(|(program, mode)| match mode {
             Mode::Open => (place == Place::Node) != program.name.starts_with("web"),
             Mode::Node => place == Place::Node,
@@ -73,27 +58,29 @@ pub(super) fn run(session: &mut Session) -> Result<()> {
             Mode::Other => false,
         });
         for (program, _) in here {
-            run_in(session, place, program, None)?;
+            run_in(session, (place, weight), program, None);
         }
     }
     let open = modes.iter().filter(|(program, mode)| *mode == Mode::Open && program.name.starts_with("web"));
     for (program, _) in open {
-        for place in FURTHER_WORKERS {
+        for (place, weight) in places.further() {
             // A browser ends a service worker that is busy for half a minute, full counts or not.
             let all = session.full && matches!(place, Place::SharedWorker(_));
-            run_in(session, place, program, Some(OF_ALL_WORKERS).filter(|_| !all))?;
+            run_in(session, (place, weight), program, Some(OF_ALL_WORKERS).filter(|_| !all));
         }
     }
+    if session.full && places.node {
+        vectors(session);
+    }
     if session.full {
-        vectors(session)?;
-        shared_memory(session, &server)?;
+        shared_memory(session, &server, places)?;
     }
     Ok(())
 }
 
 /// The codec's tests where it is built with the vectors of wasm, which no build has that does not ask for
 /// them.
-fn vectors(session: &mut Session) -> Result<()> {
+fn vectors(session: &mut Session) {
     let mut build = session.cargo();
     build
         .args(["test", "--package", "tidegate", "--target", WASM_TARGET, "--no-default-features"])
@@ -104,9 +91,8 @@ fn vectors(session: &mut Session) -> Result<()> {
     let programs = session.step("web tests: build with vectors", |_| cargo::build(&mut build));
     for program in programs.unwrap_or_default() {
         let program = Program { name: format!("{}-simd128", program.name), ..program };
-        run_in(session, Place::Node, &program, None)?;
+        run_in(session, (Place::Node, Weight::Required), &program, None);
     }
-    Ok(())
 }
 
 /// A `cargo test` of the targets that are made for browsers, and of those in `more`.
@@ -121,10 +107,11 @@ fn build(session: &Session, (variable, address): &(&str, String), more: &[&str])
 }
 
 /// Runs the tests of a module in `place`, those with `filter` in their names if one is given.
-fn run_in(session: &mut Session, place: Place, program: &Program, filter: Option<&str>) -> Result<()> {
-    let setup = Setup::new(place, session.full)?;
+fn run_in(session: &mut Session, (place, weight): (Place, Weight), program: &Program, filter: Option<&str>) {
+    let full = session.full;
     let name = format!("web tests: {} in {place}", program.name);
-    session.step(&name, |tally| {
+    session.weighed(weight, &name, |tally| {
+        let setup = Setup::new(place, full)?;
         let arguments = [Some(program.path.as_os_str()), filter.map(OsStr::new)];
         let arguments: Vec<_> = arguments.into_iter().flatten().map(OsStr::to_owned).collect();
         let passed = runner::run_file(&setup, &arguments, &program.package, |line| {
@@ -135,13 +122,20 @@ fn run_in(session: &mut Session, place: Place, program: &Program, filter: Option
         }
         Ok(())
     });
-    Ok(())
 }
 
 /// The same tests where the wasm memory is shared, as with wasm threads: a browser sends nothing out of
 /// it, and decodes no text in it. The standard library has to be built with that, which only its makers'
 /// switch allows a stable compiler.
-fn shared_memory(session: &mut Session, server: &(&str, String)) -> Result<()> {
+///
+/// Not in WebKit, where nobody can have wasm threads: WebKitGTK gives no page `SharedArrayBuffer`, and no worker
+/// such a memory.
+fn shared_memory(session: &mut Session, server: &(&str, String), places: &Places) -> Result<()> {
+    let browsers: Vec<_> =
+        places.browsers.iter().copied().filter(|(browser, _)| *browser != Browser::Webkit).collect();
+    if browsers.is_empty() {
+        return Ok(());
+    }
     tools::standard_library_sources()?;
     let mut build = build(session, server, &["-Zbuild-std=std,panic_abort"])?;
     build
@@ -153,9 +147,9 @@ fn shared_memory(session: &mut Session, server: &(&str, String)) -> Result<()> {
         .env("CARGO_TARGET_DIR", tools::target().join("shared-memory"));
     let programs = session.step("web tests: build with shared memory", |_| cargo::build(&mut build));
     for program in programs.unwrap_or_default() {
-        for browser in Browser::ALL {
+        for (browser, weight) in &browsers {
             let program = Program { name: format!("{}-shared-memory", program.name), ..program.clone() };
-            run_in(session, Place::Page(browser), &program, None)?;
+            run_in(session, (Place::Page(*browser), *weight), &program, None);
         }
     }
     Ok(())
@@ -169,7 +163,7 @@ enum Mode {
     Page,
     Worker,
     Node,
-    /// A kind of worker that it need not choose: see [`FURTHER_WORKERS`].
+    /// A kind of worker that it need not choose: see [`Places::further`].
     Other,
 }
 

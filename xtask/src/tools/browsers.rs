@@ -1,8 +1,9 @@
-//! Chromium with chromedriver, Firefox with geckodriver: found, or installed where that is allowed.
+//! Chromium with chromedriver, Firefox with geckodriver, WebKitGTK with WebKitWebDriver and a screen: found,
+//! or installed where that is allowed.
 //!
-//! Looked for in this order: the variables `CHROMEDRIVER`, `CHROMIUM`, `GECKODRIVER`, `FIREFOX`; tidegate's
-//! cache (geckodriver); the search path. On Debian as root missing ones come by apt, with a line that
-//! says so; elsewhere the command is printed. sudo is never called.
+//! Looked for in this order: the variables `CHROMEDRIVER`, `CHROMIUM`, `GECKODRIVER`, `FIREFOX`,
+//! `WEBKITWEBDRIVER`, `XVFB`; tidegate's cache (geckodriver); the search path. On Debian as root missing ones
+//! come by apt, with a line that says so; elsewhere the command is printed. sudo is never called.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use super::screen::Screen;
 use super::{Missing, cache, cargo, on_path};
 use crate::place::Browser;
 use crate::process;
@@ -41,18 +43,30 @@ const CHROMIUM_SWITCHES: [&str; 10] = [
 pub(crate) struct Found {
     /// Which one.
     pub(crate) browser: Browser,
-    /// The browser's program.
-    pub(crate) program: PathBuf,
+    /// The browser's program. `None` for WebKitGTK's, which only its driver has to find: it lies beside the
+    /// library, in a directory that each distribution calls otherwise.
+    pub(crate) program: Option<PathBuf>,
     /// The program of its `WebDriver` server.
     pub(crate) driver: PathBuf,
+    /// The program of the X server that it needs, if it knows no headless mode.
+    screen: Option<PathBuf>,
 }
 
 impl Found {
-    /// The command that prints the browser's version.
-    pub(crate) fn version(&self) -> Command {
-        let mut command = Command::new(&self.program);
+    /// The command that prints the browser's version, where there is one.
+    pub(crate) fn version(&self) -> Option<Command> {
+        let mut command = Command::new(self.program.as_ref()?);
         command.arg("--version");
-        command
+        Some(command)
+    }
+
+    /// The screen that the browser needs, if it needs one.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub(crate) fn screen(&self) -> Result<Option<Screen>> {
+        self.screen.as_deref().map(Screen::start).transpose()
     }
 
     /// The variable by which wasm-bindgen's runner is told the driver.
@@ -60,6 +74,8 @@ impl Found {
         match self.browser {
             Browser::Chromium => "CHROMEDRIVER",
             Browser::Firefox => "GECKODRIVER",
+            // Both speak the protocol as the standard has it, and neither is told anything about the browser.
+            Browser::Webkit => "SAFARIDRIVER",
         }
     }
 
@@ -86,6 +102,7 @@ impl Found {
                     },
                 },
             }),
+            Browser::Webkit => json!({}),
         }
     }
 }
@@ -96,34 +113,39 @@ impl Found {
 ///
 /// [`Missing`] with the command to type, if something is missing and cannot be installed from here.
 pub(crate) fn find(browser: Browser) -> Result<Found> {
-    if program(browser).is_none() || (browser == Browser::Chromium && driver(browser)?.is_none()) {
+    if let Some(found) = installed(browser)? {
+        return Ok(found);
+    }
+    // geckodriver is in no package, so that only a missing Firefox is one for apt.
+    if browser != Browser::Firefox || program(browser).is_none() {
         install(browser)?;
     }
     if browser == Browser::Firefox && driver(browser)?.is_none() {
         build_geckodriver()?;
     }
-    let program = program(browser)
-        .with_context(|| format!("{browser} is not on the search path after its installation"))?;
-    let driver = driver(browser)?
-        .with_context(|| format!("the driver of {browser} is missing after its installation"))?;
-    Ok(Found { browser, program, driver })
+    installed(browser)?.with_context(|| format!("{browser} or its driver is missing after its installation"))
 }
 
-/// `browser` with its driver, if both are there; nothing is installed.
+/// `browser` with its driver, if all of it is there; nothing is installed.
 ///
 /// # Errors
 ///
 /// If tidegate's cache cannot be found.
-#[cfg(test)]
 pub(crate) fn installed(browser: Browser) -> Result<Option<Found>> {
-    let (Some(program), Some(driver)) = (program(browser), driver(browser)?) else { return Ok(None) };
-    Ok(Some(Found { browser, program, driver }))
+    let Some(driver) = driver(browser)? else { return Ok(None) };
+    let (program, screen) = match browser {
+        Browser::Chromium | Browser::Firefox => (program(browser), None),
+        Browser::Webkit => (None, from_variable("XVFB").or_else(|| on_path(&["Xvfb"]))),
+    };
+    let is_whole = program.is_some() || screen.is_some();
+    Ok(is_whole.then_some(Found { browser, program, driver, screen }))
 }
 
 fn program(browser: Browser) -> Option<PathBuf> {
     match browser {
         Browser::Chromium => from_variable("CHROMIUM").or_else(|| on_path(&CHROMIUM)),
         Browser::Firefox => from_variable("FIREFOX").or_else(|| on_path(&FIREFOX)),
+        Browser::Webkit => None,
     }
 }
 
@@ -133,6 +155,7 @@ fn driver(browser: Browser) -> Result<Option<PathBuf>> {
         Browser::Firefox => from_variable("GECKODRIVER")
             .or(Some(cached_geckodriver(&cache()?)).filter(|path| path.is_file()))
             .or_else(|| on_path(&["geckodriver"])),
+        Browser::Webkit => from_variable("WEBKITWEBDRIVER").or_else(|| on_path(&["WebKitWebDriver"])),
     })
 }
 
@@ -148,6 +171,7 @@ fn install(browser: Browser) -> Result<()> {
     let packages: &[&str] = match browser {
         Browser::Chromium => &["chromium", "chromium-driver"],
         Browser::Firefox => &["firefox-esr"],
+        Browser::Webkit => &["webkit2gtk-driver", "xvfb"],
     };
     let names = packages.join(" ");
     if !is_debian() {
@@ -169,7 +193,8 @@ fn install(browser: Browser) -> Result<()> {
     apt(&[&["install", "-y", "--no-install-recommends"], packages].concat())
 }
 
-/// Ubuntu's packages of these names only fetch snaps, which do not run everywhere; so no command for it.
+/// Ubuntu's packages of the names that Chromium and Firefox have only fetch snaps, which do not run everywhere;
+/// so no command for it.
 fn elsewhere(browser: Browser) -> &'static str {
     match (browser, env::consts::OS) {
         (Browser::Chromium, "macos") => {
@@ -185,6 +210,12 @@ fn elsewhere(browser: Browser) -> &'static str {
             "Install Firefox (https://www.mozilla.org/firefox) and put it on\n\
              the search path, or set FIREFOX to its program."
         }
+        (Browser::Webkit, "linux") => {
+            "Install WebKitGTK's driver and Xvfb, whose packages are\n\
+             called webkit2gtk-driver and xvfb in Ubuntu, and put both on the search path, or set\n\
+             WEBKITWEBDRIVER and XVFB to their programs."
+        }
+        (Browser::Webkit, _) => "WebKitGTK's driver runs on Linux only.",
     }
 }
 
