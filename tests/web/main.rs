@@ -19,6 +19,7 @@ mod hostile;
 mod memory;
 mod page;
 mod pressure;
+mod slow_reader;
 mod spy;
 #[path = "../client/suite/mod.rs"]
 mod suite;
@@ -29,6 +30,11 @@ use core::cell::Cell;
 use tidegate::{Client, ClientBuilder, ConnectError};
 
 use page::{turn, wasm_memory};
+use peak_alloc::PeakAlloc;
+
+/// Counts what is in use of the wasm memory, which itself never shrinks.
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
 
 /// The embedded server.
 const SERVER: &str = match option_env!("TIDEGATE_TEST_SERVER") {

@@ -21,8 +21,9 @@ const GECKODRIVER_VERSION: &str = "0.37.1";
 const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const FIREFOX: [&str; 2] = ["firefox-esr", "firefox"];
 
-/// Quiet start, no outside connections; the sandbox does not work for root, and tests load only our pages.
-const CHROMIUM_SWITCHES: [&str; 9] = [
+/// Quiet start, no outside connections; the sandbox does not work for root, and tests load only our pages,
+/// which may collect garbage.
+const CHROMIUM_SWITCHES: [&str; 10] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -32,6 +33,7 @@ const CHROMIUM_SWITCHES: [&str; 9] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--js-flags=--expose-gc",
 ];
 
 /// A browser and its driver on this machine.
@@ -79,6 +81,8 @@ impl Found {
                         // answered, counts for 20 s after its page has let go of it: so many of those
                         // stand in a row here that a good connection behind them would fail.
                         "network.http.max-persistent-connections-per-server": 250,
+                        // `TestUtils.gc`, as Chromium's `gc`.
+                        "dom.testing.testutils.enabled": true,
                     },
                 },
             }),
