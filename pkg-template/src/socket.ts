@@ -96,8 +96,8 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
   readonly #codec: Codec<In, Out> | undefined;
   /** Undefined while being made, and again once the end is reached and `#rest` has its messages. */
   #core: Core | undefined;
-  /** What was received and not taken when the wasm side was given back. */
-  #rest: Iterator<unknown> | undefined;
+  /** What was received and not taken when the wasm side was given back, the newest first. */
+  #rest: unknown[] | undefined;
   /** Whether `close` or `end` was called, or the connection has ended: nothing more is taken. */
   #stopped = false;
   #closing = false;
@@ -407,7 +407,7 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
   }
 
   #take(): unknown {
-    return this.#core ? this.#core.take() : this.#rest?.next().value;
+    return this.#core ? this.#core.take() : this.#rest?.pop();
   }
 
   #read<T>(item: (value: In) => T, end: T, owner?: object): Promise<T> {
@@ -435,7 +435,8 @@ export class Socket<In = Message, Out = Sendable> implements AsyncIterable<In, u
     const core = this.#core!;
     const rest: unknown[] = [];
     for (let message; (message = core.take()) !== undefined; ) rest.push(message);
-    this.#rest = rest.values();
+    // Not an iterator: it would hold what was taken.
+    this.#rest = rest.reverse();
     this.#core = undefined;
     core.free();
   }

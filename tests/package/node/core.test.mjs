@@ -80,7 +80,7 @@ function deliver(raw, number) {
 
 /** How many of those are still held. */
 async function held(references) {
-  // A WeakRef holds its value to the end of the task.
+  // A WeakRef that was looked at holds its value to the end of the task.
   await new Promise((resolve) => setImmediate(resolve));
   gc();
   return references.filter((reference) => reference.deref()).length;
@@ -97,6 +97,19 @@ test("b16_what_is_dropped_leaves_the_facade", async () => {
     raw.finish(1000);
     await socket.closed;
   }
+});
+
+test("b17_what_is_taken_after_the_end_is_let_go", async () => {
+  const { socket, raw } = await open();
+  const references = deliver(raw, 5);
+  raw.finish(1000);
+  await socket.closed;
+  for (let number = 0; number < 3; number++) assert.equal(new Uint8Array(await socket.recv())[0], number);
+  assert.equal(await held(references), 2);
+  for (let number = 3; number < 5; number++) assert.equal(new Uint8Array(socket.tryRecv())[0], number);
+  assert.equal(await socket.recv(), undefined);
+  assert.equal(await held(references), 0);
+  assert.equal(socket.readyState, 3, "the socket itself is still there");
 });
 
 test("b16_a_bound_of_zero_is_none_and_an_unknown_kind_takes_a_place", async () => {
