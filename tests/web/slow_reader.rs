@@ -50,9 +50,9 @@ impl Arrivals {
         count(&js("return a.seen;", &[&self.state]))
     }
 
-    /// How many bytes of those that have arrived by now somebody holds, once garbage was collected until they
-    /// are no more than `at_most`, or often.
-    async fn held(&self, at_most: u64) -> u64 {
+    /// Fails if of those that have arrived by now more than so many bytes are held, however often garbage is
+    /// collected; and one message: Chromium may hold the last that it gave.
+    async fn hold_no_more_than(&self, bytes: u64) {
         let seen = js("return a.seen;", &[&self.state]);
         let mut held = 0;
         for _ in 0..200 {
@@ -69,11 +69,11 @@ impl Arrivals {
             turn().await;
             let alive = "return [...a.alive].filter((number) => number <= b).length;";
             held = count(&js(alive, &[&self.state, &seen])) * BYTES;
-            if held <= at_most {
-                break;
+            if held <= bytes + BYTES {
+                return;
             }
         }
-        held
+        panic!("of {} messages {held} bytes are held in JavaScript, not {bytes}", count(&seen));
     }
 }
 
@@ -91,7 +91,9 @@ fn count(number: &JsValue) -> u64 {
 /// Reads slowly what a server sends as fast as it can, 1 GiB or a tenth of it. Returns the close code and how
 /// many messages have arrived.
 async fn read_slowly(policy: RecvPolicy, binary_type: BinaryType) -> (u16, u64) {
-    let messages = amount(MESSAGES);
+    // What ends early need not be less; Firefox may have taken in a tenth of it, with the server's close, before
+    // it gives the first hundred.
+    let messages = if policy == RecvPolicy::default() { MESSAGES } else { amount(MESSAGES) };
     let arrivals = Arrivals::new();
     let memory = wasm_memory();
     HEAP.reset_peak_usage();
@@ -101,7 +103,7 @@ async fn read_slowly(policy: RecvPolicy, binary_type: BinaryType) -> (u16, u64) 
     let describe = |builder: tidegate::ClientBuilder| builder.binary_type(binary_type).recv_limits(limits);
     let client = WebNet.connect(&flood, describe).await.expect("it opens");
 
-    let (mut taken, mut look_at) = (0, 0);
+    let (mut taken, mut look_at) = (0, u64::from(messages) / 5);
     while client.ready_state() != ReadyState::Closed {
         let seen = arrivals.seen();
         if seen >= ARRIVALS * (taken + 1) && client.try_recv().is_ok() {
@@ -109,22 +111,18 @@ async fn read_slowly(policy: RecvPolicy, binary_type: BinaryType) -> (u16, u64) 
         }
         if seen >= look_at {
             look_at += u64::from(messages) / 5;
-            // One that is just arriving may be held beside those in the queue.
-            let at_most = BOUND + BYTES;
-            let held = arrivals.held(at_most).await;
-            assert!(held <= at_most, "{held} bytes of messages are held in JavaScript after {seen}");
+            arrivals.hold_no_more_than(BOUND).await;
         }
         turn().await;
     }
-    let held = arrivals.held(BOUND).await;
-    assert!(held <= BOUND, "{held} bytes of messages are held in JavaScript at the end");
+    arrivals.hold_no_more_than(BOUND).await;
 
     let closed = client.closed().await;
     let mut left = 0;
     while client.recv().await.is_some() {
         left += 1;
     }
-    assert!(left > 0 && left <= BOUND / BYTES, "{left} messages were left");
+    assert!(left <= BOUND / BYTES, "{left} messages were left");
     let (seen, dropped) = (arrivals.seen(), closed.dropped);
     if policy == RecvPolicy::default() {
         assert_eq!((closed.cause, dropped.messages), (CloseCause::ReceiveOverflow, 0));
@@ -133,7 +131,8 @@ async fn read_slowly(policy: RecvPolicy, binary_type: BinaryType) -> (u16, u64) 
         assert_eq!((taken + left + dropped.messages, dropped.bytes), (seen, dropped.messages * BYTES));
         assert!(taken > 0 && dropped.messages > seen / 2, "the reader was slow: {taken} {dropped:?}");
     }
-    assert_eq!(arrivals.held(0).await, 0, "what was dropped or taken is let go");
+    // All of them were dropped or taken.
+    arrivals.hold_no_more_than(0).await;
 
     let peak = (HEAP.peak_usage() - in_use) as u64;
     assert!(peak < BOUND + (1 << 20), "{peak} bytes of wasm memory were in use");
@@ -163,6 +162,6 @@ async fn b17_a_slow_reader_is_disconnected_long_before_the_end_by_default() {
     for binary_type in TYPES {
         let (code, seen) = read_slowly(RecvPolicy::default(), binary_type).await;
         assert_eq!(code, 4009);
-        assert!(seen > BOUND / BYTES && seen < u64::from(amount(MESSAGES)) / 4, "after {seen} messages");
+        assert!(seen > BOUND / BYTES && seen < u64::from(MESSAGES) / 4, "after {seen} messages");
     }
 }

@@ -5,8 +5,9 @@ import { connecting } from "./connecting.js";
 import { memory } from "./memory.js";
 import { messages } from "./messages.js";
 import { overflow } from "./overflow.js";
+import { slowReader } from "./slow_reader.js";
 
 export { run, summary } from "./harness.js";
 
 /** @type {Record<string, import("./harness.js").Check>} */
-export const checks = { ...connecting, ...messages, ...overflow, ...closing, ...memory };
+export const checks = { ...connecting, ...messages, ...overflow, ...closing, ...memory, ...slowReader };

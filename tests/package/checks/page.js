@@ -2,8 +2,10 @@
 
 import { checks, run, summary } from "./all.js";
 
+const parameters = new URLSearchParams(location.search);
+
 /** The address of the embedded server: `?server=`, or the page's own origin. */
-export const server = new URLSearchParams(location.search).get("server") ?? location.origin;
+export const server = parameters.get("server") ?? location.origin;
 
 /**
  * What the checks need to know of a page or worker.
@@ -11,12 +13,14 @@ export const server = new URLSearchParams(location.search).get("server") ?? loca
  * @param {typeof import("tidegate")} tidegate
  * @param {() => Promise<{ memory: WebAssembly.Memory }>} init the default export of `tidegate/core`
  * @param {string} base
+ * @param {boolean} [full] with full counts; default `?full`
  * @returns {import("./harness.js").Environment}
  */
-export function environment(tidegate, init, base) {
+export function environment(tidegate, init, base, full = parameters.has("full")) {
   return {
     tidegate,
     base,
+    full,
     host: "document" in globalThis ? "page" : "worker",
     async memory() {
       // Connecting loads the wasm; after that `init` only gives what is there.
@@ -42,7 +46,7 @@ export async function runAll(here, worker, more = {}) {
       const message = event.message || "the worker could not be started";
       resolve({ checks: [{ name: "b4_the_checks_run_in_a_worker", host: "worker", status: "failed", message, ms: 0 }] });
     };
-    worker.postMessage(here.base);
+    worker.postMessage([here.base, here.full]);
   });
   const result = summary([...inPage.checks, ...inWorker.checks]);
   document.title = result.failed ? `${result.failed} failed` : `${result.passed} passed`;
@@ -84,6 +88,7 @@ export function offerVanishedFiles(here, input) {
  */
 export function serve(tidegate, init) {
   globalThis.onmessage = async ({ data }) => {
-    postMessage(await run(checks, environment(tidegate, init, data)));
+    const [base, full] = data;
+    postMessage(await run(checks, environment(tidegate, init, base, full)));
   };
 }

@@ -1,13 +1,19 @@
 /**
  * The checks in Node, with the WebSocket of `ws`: `node node/run.mjs http://127.0.0.1:PORT`. Prints
- * the result as JSON; exit code 0 only if all passed.
+ * the result as JSON; exit code 0 only if all passed. With TIDEGATE_FULL: full counts.
  */
 
 import { readFile } from "node:fs/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { WebSocket } from "ws";
 import * as tidegate from "tidegate";
 import init from "tidegate/core";
 import { checks, run } from "../checks/all.js";
+
+// Checks may collect garbage.
+setFlagsFromString("--expose-gc");
+globalThis.gc = runInNewContext("gc");
 
 const base = process.argv[2];
 if (!base) {
@@ -18,6 +24,7 @@ const bytes = await readFile(new URL("tidegate_core_bg.wasm", import.meta.resolv
 const result = await run(checks, {
   tidegate,
   base,
+  full: !!process.env.TIDEGATE_FULL,
   host: "node",
   WebSocket,
   memory: async () => (await init(bytes)).memory,

@@ -20,8 +20,9 @@ use crate::steps::Steps;
 use crate::tools::{self, browsers};
 use crate::{hash, webdriver};
 
-/// How long the checks of one page, with its worker, may take.
+/// How long the checks of one page, with its worker, may take, and with full counts.
 const PAGE_LIMIT: Duration = Duration::from_secs(300);
+const FULL_PAGE_LIMIT: Duration = Duration::from_secs(1_800);
 
 /// What the checks leave behind.
 #[derive(Deserialize)]
@@ -56,17 +57,18 @@ pub(super) fn run(session: &mut Session, places: &Places) {
     let roots = roots(&package, &project);
     let Some(server) = session.step("package: start the server", |_| server::start(&roots)) else { return };
     let base = format!("http://{}", server.address());
+    let full = session.full;
     if places.node {
-        session.step("package tests: checks in node", |tally| node(&project, &base, tally));
+        session.step("package tests: checks in node", |tally| node(&project, &base, full, tally));
     }
     for (browser, weight) in places.browsers.iter().copied() {
         for suite in ["vite", "plain"].into_iter().filter(|suite| bundled || *suite != "vite") {
             session.weighed(weight, &format!("package tests: {suite} in {browser}"), |tally| {
-                page(suite, browser, &base, tally)
+                page(suite, browser, &base, full, tally)
             });
         }
         // Judges nothing, but that the page can still measure.
-        let rounds = if session.full { 15 } else { 1 };
+        let rounds = if full { 15 } else { 1 };
         session.weighed(weight, &format!("package: throughput in {browser}"), |_| {
             let page = format!("{base}/bench/throughput.html");
             let sockets = format!("ws://{}", server.address());
@@ -139,9 +141,12 @@ fn bundle(project: &Project) -> Result<()> {
 }
 
 /// The checks in Node, with the WebSocket of the package `ws`.
-fn node(project: &Project, base: &str, tally: &mut Tally) -> Result<()> {
+fn node(project: &Project, base: &str, full: bool, tally: &mut Tally) -> Result<()> {
     let mut node: Command = project.npm.node();
-    node.current_dir(&project.directory).args(["node/run.mjs", base]);
+    node.current_dir(&project.directory).args(["node/run.mjs", base]).env_remove("TIDEGATE_FULL");
+    if full {
+        node.env("TIDEGATE_FULL", "1");
+    }
     let done = process::capture(&mut node)?;
     let outcome = done.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok());
     let outcome = outcome.with_context(|| format!("Node gave no result:\n{}{}", done.stdout, done.stderr))?;
@@ -152,11 +157,12 @@ fn node(project: &Project, base: &str, tally: &mut Tally) -> Result<()> {
 ///
 /// Each page has a browser of its own: handshakes that were aborted, and closes that were never answered,
 /// count in Firefox for up to 20 s after their page.
-fn page(suite: &str, browser: Browser, base: &str, tally: &mut Tally) -> Result<()> {
+fn page(suite: &str, browser: Browser, base: &str, full: bool, tally: &mut Tally) -> Result<()> {
     let path = if suite == "vite" { "/vite/" } else { "/package/plain/" };
+    let (query, limit) = if full { ("?full", FULL_PAGE_LIMIT) } else { ("", PAGE_LIMIT) };
     let driven = webdriver::Session::start(&browsers::find(browser)?)?;
-    driven.open(&format!("{base}{path}"))?;
-    let result = driven.wait("return globalThis.result", PAGE_LIMIT).with_context(|| {
+    driven.open(&format!("{base}{path}{query}"))?;
+    let result = driven.wait("return globalThis.result", limit).with_context(|| {
         let seen = driven.run("return [document.title, document.body?.textContent]", &[]);
         format!("the page {path}, which shows {}", seen.unwrap_or_default())
     })?;
