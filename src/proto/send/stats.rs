@@ -46,12 +46,12 @@ pub struct ClassStats {
 
 impl ClassStats {
     /// A message was queued.
-    pub(crate) fn enter(&mut self, bytes: u64) {
+    pub fn enter(&mut self, bytes: u64) {
         self.queued.add(bytes);
     }
 
     /// It has ended.
-    pub(crate) fn leave(&mut self, done: &Done) {
+    pub fn leave(&mut self, done: &Done) {
         self.queued.messages = self.queued.messages.saturating_sub(1);
         self.queued.bytes = self.queued.bytes.saturating_sub(done.bytes);
         let ended = match done.outcome {
@@ -110,15 +110,15 @@ impl Stats {
     }
 
     /// Notes what stands in the transport's buffer.
-    #[cfg(feature = "client")]
-    pub(crate) fn set_gauges(&mut self, gauges: Gauges) {
+    pub fn set_gauges(&mut self, gauges: Gauges) {
         let Gauges { buffered_amount, budget_bytes, bytes_per_second } = gauges;
         self.buffered_amount = buffered_amount;
         self.budget_bytes = budget_bytes;
         self.bytes_per_second = bytes_per_second;
     }
 
-    pub(crate) fn class_mut(&mut self, priority: Priority) -> &mut ClassStats {
+    /// As [`class`](Self::class), to count.
+    pub fn class_mut(&mut self, priority: Priority) -> &mut ClassStats {
         let [urgent, normal, bulk, background] = &mut self.classes;
         match priority {
             Priority::Urgent => urgent,
