@@ -152,16 +152,21 @@ impl Gate {
         let by_timer = interval * 5 / 4 >= SHORTEST;
         let is_late = now.micros_since(due) >= LATE;
         // More than can be hidden has gone as fast as it was given: the link is faster than that.
-        let by_run = if self.run >= HIDDEN {
+        let wanted = if is_late || (by_timer && self.run >= HIDDEN) {
+            gone * 2
+        } else if self.run >= HIDDEN {
             self.run.saturating_mul(2 * SHORTEST) / now.micros_since(self.run_began).max(1)
         } else {
             0
         };
-        // Small messages are seldom found to have gone in whole by one of the hops.
-        if amount == 0 || (!by_timer && by_run / 4 > self.budget) {
+        // Small messages are seldom found to have gone in whole by one of the hops; and what a kernel's buffer has
+        // swallowed makes a link look faster than it is.
+        let is_fast = !by_timer && wanted / 4 > self.budget;
+        if amount == 0 || is_fast {
             self.hops = true;
-            let wanted = if is_late || (by_timer && by_run > 0) { gone * 2 } else { by_run };
-            self.budget = wanted.min(CEILING).max(self.budget);
+            if by_timer || is_fast {
+                self.budget = wanted.min(CEILING).max(self.budget);
+            }
         } else if by_timer {
             (self.run, self.run_began, self.hops) = (0, now, false);
             if amount > self.budget / 4 * 3 {
