@@ -27,7 +27,7 @@ type Watch = Rc<dyn Fn(PageTask)>;
 #[derive(Default)]
 pub(super) struct Pages {
     hidden: bool,
-    pages: Vec<Weak<RefCell<Tab>>>,
+    tabs: Vec<Weak<RefCell<Tab>>>,
     watch: Option<Watch>,
 }
 
@@ -43,8 +43,8 @@ impl Pages {
         let mut page = Page::new(config);
         page.set_hidden(world.now(), self.hidden);
         let tab = Rc::new(RefCell::new(Tab { page, waiting: None }));
-        self.pages.retain(|page| page.strong_count() > 0);
-        self.pages.push(Rc::downgrade(&tab));
+        self.tabs.retain(|tab| tab.strong_count() > 0);
+        self.tabs.push(Rc::downgrade(&tab));
         PageTimer { world, tab, watch: self.watch.clone(), set: None, hop: None, fired: None, alarm: None }
     }
 
@@ -56,7 +56,7 @@ impl Pages {
     /// Hides or shows all pages. Returns whom to wake: timers of a page that is seen again are due earlier.
     pub(super) fn set_hidden(&mut self, now: Timestamp, hidden: bool) -> Vec<Waker> {
         self.hidden = hidden;
-        let tabs = self.pages.iter().filter_map(Weak::upgrade);
+        let tabs = self.tabs.iter().filter_map(Weak::upgrade);
         let wakers = tabs.filter_map(|tab| {
             let mut tab = tab.borrow_mut();
             tab.page.set_hidden(now, hidden);
