@@ -43,7 +43,7 @@ impl Pages {
         let mut page = Page::new(config);
         page.set_hidden(world.now(), self.hidden);
         let tab = Rc::new(RefCell::new(Tab { page, waiting: None }));
-        self.tabs.retain(|page| page.strong_count() > 0);
+        self.tabs.retain(|tab| tab.strong_count() > 0);
         self.tabs.push(Rc::downgrade(&tab));
         PageTimer { world, tab, watch: self.watch.clone(), set: None, hop: None, fired: None, alarm: None }
     }

@@ -172,7 +172,9 @@ impl Gate {
             (self.hops, self.budget) = (false, floor);
         }
         let span = now.micros_since(self.began).max(1);
-        let step = interval.max(SHORTEST);
+        // A look that was put off because nothing moved is not one that was held up.
+        let late = now.micros_since(due);
+        let step = if late >= LATE { late } else { SHORTEST };
         let is_over = span >= WINDOW;
         // What goes between two looks, by all that is no hidden buffer. Buffers drain in bursts as well, over which
         // a whole window goes.
@@ -186,7 +188,7 @@ impl Gate {
         if goes >= FAST {
             self.budget = self.budget.max(goes.saturating_mul(2).min(CEILING));
         }
-        if amount == 0 && now.micros_since(due) >= LATE {
+        if amount == 0 && late >= LATE {
             // All has gone, though nobody knows when.
             self.budget = self.budget.max(gone.saturating_mul(2).min(CEILING));
         }

@@ -119,6 +119,23 @@ fn b22_a_fast_link_is_known_by_its_rate() {
 }
 
 #[test]
+fn b21_a_link_below_10_mb_a_second_keeps_its_budget_though_it_is_found_empty() {
+    for (micros, is_fast) in [(6_600, false), (3_000, true)] {
+        let mut host = open();
+        for number in 1..=300 {
+            host.send_new(new(Priority::Bulk, 64 * KIB, number));
+        }
+        // A budget at a time, and a look when it has gone: 9.9 MB/s, or 21.
+        for _ in 0..150 {
+            host.standing = 0;
+            host.pass(Duration::from_micros(micros));
+        }
+        let budget = host.session.gauges().budget_bytes;
+        assert_eq!(budget > 64 << 10, is_fast, "{budget}");
+    }
+}
+
+#[test]
 fn b23_a_slow_link_is_looked_at_by_timers_once_it_is_known() {
     let mut host = open();
     for number in 1..=6_000 {
