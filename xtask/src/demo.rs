@@ -3,6 +3,7 @@
 //! With `--headless` the same page is driven in a real browser, and every byte compared: see `headless`.
 
 mod headless;
+mod race;
 
 use std::path::PathBuf;
 
