@@ -208,7 +208,7 @@ fn judge(outcome: &Outcome, suite: &str, place: impl Fn(&str) -> Place, tally: &
     Ok(())
 }
 
-fn report(tally: &mut Tally, place: Place, suite: &str, name: &str, passed: bool, note: &str) {
+pub(super) fn report(tally: &mut Tally, place: Place, suite: &str, name: &str, passed: bool, note: &str) {
     let result = if passed { "ok" } else { "FAILED" };
     println!("test {suite}::{name} in {place} ... {result} {note}");
     tally.records.push(Record { place: place.name().to_owned(), name: format!("{suite}::{name}"), passed });
