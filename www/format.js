@@ -15,6 +15,11 @@ export function size(bytes) {
   return `${one.format(bytes)} ${units[unit]}`;
 }
 
+/** `2 MB/s`, of bytes a second. @param {number} bytes */
+export function rate(bytes) {
+  return `${one.format(bytes / 1e6)} MB/s`;
+}
+
 /** `1 row`, `12,000 rows`. @param {number} n @param {string} noun */
 export function amount(n, noun) {
   return `${count.format(n)} ${noun}${n === 1 ? "" : "s"}`;

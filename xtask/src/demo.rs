@@ -3,6 +3,7 @@
 //! With `--headless` the same page is driven in a real browser, and every byte compared: see `headless`.
 
 mod headless;
+mod race;
 
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use crate::dist::{self, Package};
 use crate::place::Browser;
 use crate::server::{self, Config, Running};
 use crate::steps::Steps;
-use crate::tools;
+use crate::{tools, web_examples};
 
 /// How the demo is shown.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,6 +28,9 @@ pub(crate) struct Options {
     /// given more than once
     #[arg(long = "file", value_name = "PATH", requires = "headless")]
     files: Vec<PathBuf>,
+    /// Build the pages of examples/web, too, and serve them beside the demo
+    #[arg(long, conflicts_with = "headless")]
+    examples: bool,
     /// The port on 127.0.0.1; any free one by default
     #[arg(long)]
     port: Option<u16>,
@@ -46,20 +50,27 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         // Before the build, since it is what may be missing.
         let found = steps.run("browser", || tools::browsers::find(options.browser))?;
         let package = dist::build(&mut steps)?;
-        let server = steps.run("server", || serve(&package, options.port))?;
+        let server = steps.run("server", || serve(&package, options.port, Vec::new()))?;
         return headless::run(options, &found, &package, &server, &mut steps);
     }
     let package = dist::build(&mut steps)?;
-    let server = serve(&package, options.port)?;
+    let examples = if options.examples { steps.run("examples", web_examples::build)? } else { Vec::new() };
+    let names = if options.examples { &web_examples::NAMES[..] } else { &[] };
+    let server = serve(&package, options.port, examples)?;
     println!("\ntidegate's demo is at http://{}/ (Ctrl-C ends it)", server.address());
+    for name in names {
+        println!("and an example at http://{}/examples/{name}/", server.address());
+    }
     loop {
         // The handler for Ctrl-C ends the process.
         std::thread::park();
     }
 }
 
-fn serve(package: &Package, port: Option<u16>) -> Result<Running> {
-    let roots =
-        vec![("/".to_owned(), tools::root().join("www")), ("/pkg".to_owned(), package.directory.clone())];
+/// Serves the demo, and `more`.
+fn serve(package: &Package, port: Option<u16>, more: Vec<(String, PathBuf)>) -> Result<Running> {
+    let mut roots = more;
+    roots.push(("/".to_owned(), tools::root().join("www")));
+    roots.push(("/pkg".to_owned(), package.directory.clone()));
     server::start(Config { port, roots, ..Config::default() }).context("starting the embedded server")
 }

@@ -119,7 +119,6 @@ impl Link {
 
     /// Changes the way to the server, from the next piece on and for connections that are open too. What is
     /// under way arrives when it would have, and nothing overtakes it.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for links that change while something is measured"))]
     pub(crate) fn reshape(&self, up: Shape) {
         self.up.send_replace(up);
     }

@@ -19,6 +19,7 @@ mod steps;
 mod test;
 mod tidy;
 mod tools;
+mod web_examples;
 mod webdriver;
 
 use std::fmt;

@@ -20,6 +20,7 @@ mod places;
 mod project;
 mod server;
 mod web;
+mod web_examples;
 
 use std::path::Path;
 

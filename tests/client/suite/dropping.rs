@@ -129,8 +129,11 @@ pub(crate) async fn b38_dropping_the_client_inside_a_callback_is_safe(net: &impl
 
 pub(crate) async fn b40_handles_are_send(net: &impl Net) {
     fn assert_send<T: Send>() {}
+    fn assert_sync<T: Sync>() {}
     fn is_send(_: &(impl Send + 'static)) {}
     assert_send::<(Client, Sender, Receiver, Message, Ticket)>();
+    // What a framework keeps for all of its threads.
+    assert_sync::<(Client, Sender, Receiver, Ticket)>();
 
     let client = open(net, "/echo").await;
     is_send(&client.closed());

@@ -10,6 +10,9 @@ import { WebSocket } from "ws";
 import * as tidegate from "tidegate";
 import init from "tidegate/core";
 import { checks, run } from "../checks/all.js";
+import { example } from "../checks/example.js";
+// Of `examples/typescript`, as xtask has compiled it.
+import { share } from "../examples/share.js";
 
 // Checks may collect garbage.
 setFlagsFromString("--expose-gc");
@@ -21,7 +24,7 @@ if (!base) {
   process.exit(2);
 }
 const bytes = await readFile(new URL("tidegate_core_bg.wasm", import.meta.resolve("tidegate/core")));
-const result = await run(checks, {
+const result = await run({ ...checks, ...example(share) }, {
   tidegate,
   base,
   full: !!process.env.TIDEGATE_FULL,

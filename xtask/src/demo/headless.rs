@@ -1,5 +1,7 @@
 //! The demo page, driven in a real browser as a user would drive it, every byte compared.
 //!
+//! First the race, of which the screenshot shows the end (see `race`), then everything that is echoed.
+//!
 //! The page computes the digest of what it sends and of what comes back, and the server that of what it saw;
 //! here they are compared once more with what should have been sent. The page leaves its rows in
 //! `globalThis.demo.rows` (`www/log.js` says what is in them).
@@ -12,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::Options;
+use super::{Options, race};
 use crate::dist::Package;
 use crate::server::Running;
 use crate::steps::{Steps, print_table, write_json};
@@ -25,6 +27,9 @@ const ROW_LIMIT: Duration = Duration::from_secs(180);
 
 /// Size of the generated file.
 const GENERATED_BYTES: usize = 64 << 20;
+
+/// Width and height of the window, in CSS pixels: the whole race is seen.
+const WINDOW: (u32, u32) = (1_280, 1_370);
 
 /// The code with which each connection is closed.
 const CLOSE_CODE: &str = "4001";
@@ -80,11 +85,18 @@ struct Line {
     error: Option<String>,
 }
 
-/// Drives the page and prints the table.
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    lanes: &'a [race::Lane],
+    rows: &'a [Line],
+}
+
+/// Drives the page and prints the tables.
 ///
 /// # Errors
 ///
-/// If the page does not do what it should, or anything in the table is not equal.
+/// If the page does not do what it should, anything in the tables is not equal, or tidegate lost the race.
 pub(super) fn run(
     options: &Options,
     found: &Found,
@@ -95,10 +107,13 @@ pub(super) fn run(
     let files = files(&options.files, package)?;
     let session = steps.run(&format!("start {}", found.browser), || Session::start(found))?;
     let page = Page { session: &session };
-    let (expected, rows) = steps.run("drive the page", || drive(&page, &files, server))?;
+    session.resize(WINDOW.0, WINDOW.1)?;
+    session.open(&format!("http://{}/", server.address()))?;
+    let race = steps.run("drive the race", || race::drive(&session))?;
     let picture = tools::target().join(format!("demo/{}.png", found.browser));
     std::fs::write(&picture, session.screenshot()?)
         .with_context(|| format!("writing {}", picture.display()))?;
+    let (expected, rows) = steps.run("drive the echo", || drive(&page, &files))?;
     drop(session);
 
     if rows.len() != expected.len() {
@@ -107,21 +122,21 @@ pub(super) fn run(
     let lines: Vec<Line> =
         expected.into_iter().zip(rows).map(|(expected, row)| line(&expected, row)).collect();
     print(&lines);
-    write_json(options.json.as_deref(), &lines)?;
+    race::print(&race);
+    write_json(options.json.as_deref(), &Outcome { lanes: &race, rows: &lines })?;
     println!("screenshot: {}", picture.display());
     let wrong = lines.iter().filter(|line| !line.equal).count();
     if wrong > 0 {
         bail!("{wrong} of {} rows are not equal", lines.len());
     }
+    race::judge(&race, found.browser)?;
     println!("{} rows, all equal, in {}", lines.len(), found.browser);
     Ok(())
 }
 
 /// Goes through everything; returns what should have come of it, and what has.
-fn drive(page: &Page<'_>, files: &[PathBuf], server: &Running) -> Result<(Vec<Expected>, Vec<Row>)> {
+fn drive(page: &Page<'_>, files: &[PathBuf]) -> Result<(Vec<Expected>, Vec<Row>)> {
     let session = page.session;
-    session.resize(1_280, 1_000)?;
-    session.open(&format!("http://{}/", server.address()))?;
     let mut expected = Vec::new();
     for mode in ["ArrayBuffer", "Blob"] {
         session.click(&session.find(&format!("#binary-type option[value={}]", mode.to_lowercase()))?)?;

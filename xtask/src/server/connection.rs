@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::route::{Route, Unknown};
-use super::{Site, arrivals, misbehave, talk};
+use super::{Site, arrivals, link, misbehave, talk};
 
 /// How long a head may take. Browsers open connections ahead of need and leave them unused.
 const HEAD_WITHIN: Duration = Duration::from_secs(60);
@@ -111,6 +111,7 @@ async fn web_socket(stream: TcpStream, request: Request, site: &Site) -> io::Res
         Route::Extension => misbehave::extension(stream, &request).await,
         Route::Feed => talk::feed(stream, &request).await,
         Route::Flood { messages, bytes } => talk::flood(stream, &request, messages, bytes).await,
+        Route::Link(shape) => link::open(stream, &request, shape).await,
         Route::Never => misbehave::never(stream).await,
         Route::NoSubprotocol => talk::echo(stream, &request, None, false).await,
         Route::Raw(raw) => misbehave::raw(stream, &request, &raw).await,
@@ -122,6 +123,7 @@ async fn web_socket(stream: TcpStream, request: Request, site: &Site) -> io::Res
         Route::Status(status) => misbehave::status(stream, status).await,
         Route::Subprotocol => talk::echo(stream, &request, first, false).await,
         Route::Subprotocols => talk::subprotocols(stream, &request, first).await,
+        Route::Upload { every } => talk::upload(stream, &request, every).await,
         Route::Watch { run } => arrivals::watch(stream, &request, &run, &site.arrivals).await,
         Route::WrongAccept => misbehave::wrong_accept(stream, &request).await,
     }

@@ -3,7 +3,11 @@
 //! Not here: what the routes do.
 
 use std::fmt;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::str::FromStr;
+use std::time::Duration;
+
+use crate::link::Shape;
 
 /// Most messages of `/flood`.
 const MAX_FLOOD_MESSAGES: u32 = 10_000_000;
@@ -16,6 +20,9 @@ const MAX_FLOOD_BYTES: u64 = 4 << 30;
 const MAX_STALL_SECONDS: u64 = 600;
 const STALL_SECONDS: u64 = 120;
 
+/// Longest delay of `/link`, in milliseconds.
+const MAX_DELAY_MS: u64 = 10_000;
+
 /// A route with its parameters, all within bounds. The module's page of the server has the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -26,6 +33,7 @@ pub(super) enum Route {
     Extension,
     Feed,
     Flood { messages: u32, bytes: usize },
+    Link(Shape),
     Never,
     NoSubprotocol,
     Raw(Vec<u8>),
@@ -36,6 +44,7 @@ pub(super) enum Route {
     Status(u16),
     Subprotocol,
     Subprotocols,
+    Upload { every: Option<NonZeroU64> },
     Watch { run: String },
     WrongAccept,
 }
@@ -77,6 +86,11 @@ impl Route {
             "/extension" => Self::Extension,
             "/feed" => Self::Feed,
             "/flood" => query.flood()?,
+            "/link" => {
+                let rate = query.number("rate")?.ok_or(Unknown::Query("rate"))?;
+                let delay = query.number("delay")?.ok_or(Unknown::Query("delay"))?;
+                Self::Link(shape(rate, delay).ok_or(Unknown::Query("delay"))?)
+            }
             "/never" => Self::Never,
             "/no-subprotocol" => Self::NoSubprotocol,
             "/raw" => {
@@ -96,6 +110,7 @@ impl Route {
             }
             "/subprotocol" => Self::Subprotocol,
             "/subprotocols" => Self::Subprotocols,
+            "/upload" => Self::Upload { every: query.number("every")? },
             "/watch" => Self::Watch { run: query.text("run").ok_or(Unknown::Query("run"))? },
             "/wrong-accept" => Self::WrongAccept,
             _ => return Err(Unknown::Path),
@@ -127,6 +142,12 @@ impl Query<'_> {
     }
 }
 
+/// A way with this rate in bytes a second and this delay in milliseconds; `None` if the delay is out of bounds.
+pub(super) fn shape(rate: NonZeroU32, delay: u64) -> Option<Shape> {
+    let delay = Some(delay).filter(|delay| *delay <= MAX_DELAY_MS)?;
+    Some(Shape { bytes_per_second: Some(rate), delay: Duration::from_millis(delay) })
+}
+
 fn within<N: PartialOrd + Copy>(number: N, most: N, name: &'static str) -> Result<N, Unknown> {
     if number <= most { Ok(number) } else { Err(Unknown::Query(name)) }
 }
@@ -143,7 +164,9 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Route, Unknown};
+    use std::num::NonZeroU32;
+
+    use super::{Route, Unknown, shape};
 
     #[test]
     fn parameters_are_decoded() {
@@ -155,6 +178,9 @@ mod tests {
         assert_eq!(Route::of("/echo?digest=1&x=2"), Ok(Route::Echo { digest: true }));
         assert_eq!(Route::of("/watch?run=a%20b"), Ok(Route::Watch { run: "a b".into() }));
         assert_eq!(Route::of("/echo?"), Ok(Route::Echo { digest: false }));
+        let shape = shape(NonZeroU32::new(2_000_000).unwrap(), 20).unwrap();
+        assert_eq!(Route::of("/link?rate=2000000&delay=20"), Ok(Route::Link(shape)));
+        assert_eq!(Route::of("/upload"), Ok(Route::Upload { every: None }));
         assert_eq!(Route::of("/flood?messages=3&bytes=0"), Ok(Route::Flood { messages: 3, bytes: 0 }));
     }
 
@@ -171,7 +197,12 @@ mod tests {
             ("/raw?hex=8", "hex"),
             ("/raw?hex=+1", "hex"),
             ("/raw?hex=%C3%A9", "hex"),
+            ("/link?delay=1", "rate"),
+            ("/link?rate=0&delay=1", "rate"),
+            ("/link?rate=1", "delay"),
+            ("/link?rate=1&delay=10001", "delay"),
             ("/stall?seconds=601", "seconds"),
+            ("/upload?every=0", "every"),
             ("/flood?bytes=1", "messages"),
             ("/flood?messages=10000001&bytes=1", "messages"),
             ("/flood?messages=1&bytes=67108865", "bytes"),

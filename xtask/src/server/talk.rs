@@ -1,6 +1,7 @@
 //! Routes that behave, on tidegate's driver in the server's role.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::pin::pin;
 
 use serde_json::json;
@@ -54,6 +55,34 @@ pub(super) async fn sink(stream: TcpStream, request: &Request) -> io::Result<()>
             messages += 1;
             bytes += message.size();
             hash(&mut sha256, content(&message)).await;
+        }
+    }
+    Ok(())
+}
+
+/// Counts and hashes what is binary; each text is answered by itself and by what has arrived before it. The same
+/// is told unasked after `every` so many bytes.
+pub(super) async fn upload(
+    stream: TcpStream,
+    request: &Request,
+    every: Option<NonZeroU64>,
+) -> io::Result<()> {
+    let peer = Peer::accept(stream, request, None).await?;
+    let (mut messages, mut bytes, mut sha256) = (0_u64, 0_u64, Sha256::new());
+    while let Some(message) = peer.recv().await {
+        let text = message.as_text();
+        let before = bytes;
+        if text.is_none() {
+            messages += 1;
+            bytes += message.size();
+            hash(&mut sha256, content(&message)).await;
+        }
+        if text.is_some() || every.is_some_and(|every| before / every != bytes / every) {
+            let sha256 = hex(sha256.clone());
+            let answer = json!({ "text": text, "messages": messages, "bytes": bytes, "sha256": sha256 });
+            if !peer.send(answer.to_string()).await {
+                break;
+            }
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod files;
+mod link;
 mod misbehave;
 mod talk;
 

@@ -22,6 +22,8 @@ pub(super) fn run(session: &mut Session) {
     cargo(session, "rustfmt", &["fmt", "--all", "--check"]);
     // A workspace of its own, whose sources are for the most part those of `tests/fuzz`: linted there.
     cargo(session, "rustfmt, fuzz", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]);
+    let pages = ["--manifest-path", "examples/web/Cargo.toml"];
+    cargo(session, "rustfmt, web examples", &[&["fmt", "--all", "--check"], &pages[..]].concat());
     let clippy = ["clippy", "--workspace", "--all-targets", "--features", NATIVE, "--", "-D", "warnings"];
     cargo(session, "clippy, host", &clippy);
     let wasm = ["clippy", "--package", "tidegate", "--all-targets", "--target", WASM_TARGET];
@@ -38,6 +40,10 @@ pub(super) fn run(session: &mut Session) {
         "js",
     ];
     cargo(session, "clippy, npm build", &[&npm[..], &deny].concat());
+    let target = tools::target().display().to_string();
+    let pages =
+        [&["clippy", "--locked", "--target", WASM_TARGET, "--target-dir", &target], &pages[..], &deny];
+    cargo(session, "clippy, web examples", &pages.concat());
     documentation(session, "doc, host", &["--features", NATIVE]);
     documentation(session, "doc, wasm32", &["--features", WEB, "--target", WASM_TARGET]);
     // With the example that drives it.

@@ -32,6 +32,11 @@ pub(super) fn run() -> Result<()> {
     if !said.status.success() || said.stdout != "caf\u{e9}\n" {
         bail!("codec_over_std_tcp said {:?} and {:?} ({})", said.stdout, said.stderr, said.status);
     }
+    let said = call("priorities", &[])?;
+    let names: Vec<_> = said.stdout.lines().filter_map(|line| Some(line.split_once(':')?.0)).collect();
+    if !said.status.success() || names != ["pointer", "photo"] {
+        bail!("priorities said {:?} and {:?} ({})", said.stdout, said.stderr, said.status);
+    }
     for (name, arguments) in [
         ("echo_server", &[][..]),
         ("echo_server", &["nowhere"]),

@@ -49,6 +49,9 @@ pub(super) fn run(session: &mut Session, places: &Places) {
     let Some(project) = session.step("package: install in a project", |_| Project::make(&package)) else {
         return;
     };
+    if session.step("package: compile the example", |_| compile_example(&project)).is_none() {
+        return;
+    }
     if places.node {
         session.step("package tests: types", |tally| types(&project, tally));
         session.step("package tests: units in node", |tally| units(&project, tally));
@@ -89,6 +92,12 @@ fn roots(package: &Package, project: &Project) -> [(&'static str, std::path::Pat
         ("/package", project.directory.clone()),
         ("/vite", project.directory.join("vite/dist")),
     ]
+}
+
+/// The TypeScript example, checked and made JavaScript, for pages that are not bundled and for Node.
+fn compile_example(project: &Project) -> Result<()> {
+    let mut tsc = project.npm.command("typescript", "tsc")?;
+    process::run(tsc.current_dir(&project.directory).args(["-p", "examples"]))
 }
 
 /// The declarations, as strict projects see them: under both ways of module resolution, and without the
@@ -208,7 +217,7 @@ fn judge(outcome: &Outcome, suite: &str, place: impl Fn(&str) -> Place, tally: &
     Ok(())
 }
 
-fn report(tally: &mut Tally, place: Place, suite: &str, name: &str, passed: bool, note: &str) {
+pub(super) fn report(tally: &mut Tally, place: Place, suite: &str, name: &str, passed: bool, note: &str) {
     let result = if passed { "ok" } else { "FAILED" };
     println!("test {suite}::{name} in {place} ... {result} {note}");
     tally.records.push(Record { place: place.name().to_owned(), name: format!("{suite}::{name}"), passed });

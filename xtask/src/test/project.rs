@@ -15,7 +15,7 @@ const TOOLS: [&str; 4] = ["vite", "ws", "@types/node", "@types/ws"];
 /// The project.
 #[derive(Clone, Debug)]
 pub(super) struct Project {
-    /// A copy of `tests/package`, with `node_modules`.
+    /// A copy of `tests/package`, with `node_modules`, and below `examples` one of `examples/typescript`.
     pub(super) directory: PathBuf,
     /// The tools that are run in it.
     pub(super) npm: Tools,
@@ -49,17 +49,23 @@ impl Project {
         for name in TOOLS {
             link(&npm.modules().join(name), &modules.join(name))?;
         }
-        let tests = tools::root().join("tests/package");
-        for file in hash::files_below(&tests)? {
-            let name = file.strip_prefix(&tests).unwrap_or(&file);
-            if !name.starts_with("node_modules") {
-                let to = directory.join(name);
-                std::fs::create_dir_all(to.parent().unwrap_or(&directory))?;
-                std::fs::copy(&file, &to).with_context(|| format!("copying {}", file.display()))?;
-            }
-        }
+        copy(&tools::root().join("tests/package"), &directory)?;
+        copy(&tools::root().join("examples/typescript"), &directory.join("examples"))?;
         Ok(Self { directory, npm })
     }
+}
+
+/// Copies what is below `from`, without what somebody may have installed there.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    for file in hash::files_below(from)? {
+        let name = file.strip_prefix(from).unwrap_or(&file);
+        if !name.starts_with("node_modules") {
+            let to = to.join(name);
+            std::fs::create_dir_all(to.parent().unwrap_or(&to))?;
+            std::fs::copy(&file, &to).with_context(|| format!("copying {}", file.display()))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

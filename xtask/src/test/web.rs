@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use super::cargo::{self, Program};
 use super::checks::WEB;
 use super::count::Weight;
-use super::{Places, Session, output, server};
+use super::{Places, Session, output, server, web_examples};
 use crate::place::{Browser, Place};
 use crate::runner::{self, Setup};
 use crate::tools::{self, WASM_TARGET};
@@ -75,6 +75,7 @@ pub(super) fn run(session: &mut Session, places: &Places) -> Result<()> {
     if session.full {
         shared_memory(session, &server, places)?;
     }
+    web_examples::run(session, places);
     Ok(())
 }
 

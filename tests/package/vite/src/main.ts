@@ -2,7 +2,10 @@
 
 import * as tidegate from "tidegate";
 import init from "tidegate/core";
+import { example } from "../../checks/example.js";
 import { environment, runAll, server } from "../../checks/page.js";
+// Of `examples/typescript`, as xtask has copied it.
+import { share } from "../../examples/share.ts";
 
 const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-await runAll(environment(tidegate, init as () => Promise<{ memory: WebAssembly.Memory }>, server), worker);
+await runAll(environment(tidegate, init as () => Promise<{ memory: WebAssembly.Memory }>, server), worker, example(share));

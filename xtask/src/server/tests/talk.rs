@@ -65,6 +65,27 @@ fn echo_returns_each_message_as_its_own_kind() {
 }
 
 #[test]
+fn an_upload_is_told_what_has_arrived_when_it_asks_and_now_and_then() {
+    let server = server();
+    let [first, second] = [noise(70_000), noise(1)];
+    let mut socket = open(&server, "/upload?every=65536");
+    for message in [Message::text("before"), Message::binary(first.clone()), Message::binary(second.clone())]
+    {
+        socket.send(message).unwrap();
+    }
+    socket.send(Message::text("after \u{1f30a}")).unwrap();
+    let before = json(&mut socket);
+    assert_eq!((&before["text"], &before["bytes"]), (&"before".into(), &0.into()));
+    let unasked = json(&mut socket);
+    assert_eq!((&unasked["text"], &unasked["bytes"]), (&serde_json::Value::Null, &70_000.into()));
+    let after = json(&mut socket);
+    assert_eq!((&after["text"], &after["messages"]), (&"after \u{1f30a}".into(), &2.into()));
+    assert_eq!(after["sha256"], hex(&[first, second].concat()));
+    close(socket);
+    assert_idle(&server);
+}
+
+#[test]
 fn echo_tells_the_digest_if_asked() {
     let server = server();
     let mut socket = open(&server, "/echo?digest=1");
