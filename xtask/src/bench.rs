@@ -8,6 +8,7 @@ mod pages;
 
 use anyhow::{Context as _, Result, bail};
 
+use self::codec::Program;
 use crate::place::Browser;
 use crate::webdriver::Session;
 
@@ -33,6 +34,8 @@ enum What {
     Codec(codec::Options),
     /// Echo servers of other Rust libraries and tidegate's over loopback
     Echo(codec::Options),
+    /// The send queue with a million messages in it, by the CPU time of one thread
+    Queue(codec::Options),
 }
 
 /// Measures and prints.
@@ -45,8 +48,9 @@ pub(crate) fn run(choice: &Choice) -> Result<()> {
         None => browser::run(&choice.browser),
         Some(What::Browser(options)) => browser::run(options),
         Some(What::Hol(options)) => hol::run(options),
-        Some(What::Codec(options)) => codec::run("codec", options),
-        Some(What::Echo(options)) => codec::run("echo", options),
+        Some(What::Codec(options)) => codec::run(Program::CODEC, options),
+        Some(What::Echo(options)) => codec::run(Program::ECHO, options),
+        Some(What::Queue(options)) => codec::run(Program::QUEUE, options),
     }
 }
 
