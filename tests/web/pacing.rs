@@ -4,6 +4,7 @@
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use tidegate::{Client, CloseOptions, Message, NotSent, Outcome, Priority, SendLimits, SendOptions, Ticket};
+use wasm_bindgen::JsValue;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::WebNet;
@@ -216,4 +217,59 @@ async fn b27_a_send_from_inside_a_waker_and_from_a_drop_is_taken() {
     sender.flushed().await.expect("open");
     turn().await;
     assert_eq!(report(&client).await, Report::of(["first", "from a task"]));
+}
+
+/// `performance.now` with an offset, as long as it lives.
+struct Jumping(JsValue);
+
+impl Jumping {
+    fn new() -> Self {
+        let state = "const own = performance.now;
+            const state = { own, offset: 0 };
+            performance.now = () => own.call(performance) + state.offset;
+            return state;";
+        Self(js(state, &[]))
+    }
+
+    /// So many milliseconds before or after the true moment.
+    fn set(&self, offset: f64) {
+        js("a.offset = b;", &[&self.0, &offset.into()]);
+    }
+}
+
+impl Drop for Jumping {
+    fn drop(&mut self) {
+        js("performance.now = a.own;", &[&self.0]);
+    }
+}
+
+#[wasm_bindgen_test]
+async fn b26_a_clock_that_jumps_expires_what_has_a_deadline_and_loses_nothing() {
+    const DAY: f64 = 86_400_000.0;
+    let clock = Jumping::new();
+    clock.set(DAY);
+    let client = open(&WebNet, "/sink").await;
+    let local = client.local().expect("its own thread");
+    let mut tickets = Vec::new();
+    let mut expected = Vec::new();
+    for (round, offset) in [3.0 * DAY, 0.0, -DAY, f64::NAN, 1e300, 2.0 * DAY].into_iter().enumerate() {
+        // It is read before it goes, and all others wait behind it.
+        tickets.push((local.try_send(&blob(7, 1)).expect("room"), Outcome::HandedOver));
+        expected.push(vec![7; 7]);
+        let text = format!("kept {round}");
+        tickets.push((client.try_send(text.clone()).expect("room"), Outcome::HandedOver));
+        expected.push(text.into_bytes());
+        if round == 0 {
+            let within = SendOptions::new().deadline(LONG);
+            tickets.push((client.try_send_with("expired", within).expect("room"), Outcome::Expired));
+        }
+        clock.set(offset);
+        client.flushed().await.expect("open");
+    }
+    clock.set(2.0 * DAY);
+    for (ticket, outcome) in tickets {
+        assert_eq!(ticket.await, outcome);
+    }
+    assert_eq!(report(&client).await, Report::of(expected));
+    assert_eq!(client.close(1000, "").await.expect("may be sent").code, 1000);
 }
