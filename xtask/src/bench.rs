@@ -3,6 +3,7 @@
 mod browser;
 mod codec;
 mod figures;
+mod hidden;
 mod hol;
 mod pages;
 
@@ -30,6 +31,8 @@ enum What {
     Browser(browser::Options),
     /// How long an urgent message takes behind an upload over a slow link, beside the same, in both browsers
     Hol(hol::Options),
+    /// How fast an upload is in a hidden page, beside one that is seen, in both browsers
+    Hidden(hidden::Options),
     /// The frame codec against other Rust libraries, by the CPU time of one thread
     Codec(codec::Options),
     /// Echo servers of other Rust libraries and tidegate's over loopback
@@ -48,6 +51,7 @@ pub(crate) fn run(choice: &Choice) -> Result<()> {
         None => browser::run(&choice.browser),
         Some(What::Browser(options)) => browser::run(options),
         Some(What::Hol(options)) => hol::run(options),
+        Some(What::Hidden(options)) => hidden::run(options),
         Some(What::Codec(options)) => codec::run(Program::CODEC, options),
         Some(What::Echo(options)) => codec::run(Program::ECHO, options),
         Some(What::Queue(options)) => codec::run(Program::QUEUE, options),
