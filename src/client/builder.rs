@@ -38,6 +38,8 @@ pub struct ClientBuilder {
     pub(crate) close: CloseOptions,
     queue: QueueConfig,
     gate: GateConfig,
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    waiter: Option<&'static crate::platform::web::waiter::Waiter>,
     #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
     pub(super) host: super::native::HostOptions,
 }
@@ -55,6 +57,8 @@ impl ClientBuilder {
             close: CloseOptions::default(),
             queue: QueueConfig::default(),
             gate: GateConfig::default(),
+            #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+            waiter: None,
             #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
             host: super::native::HostOptions::default(),
         }
@@ -122,6 +126,27 @@ impl ClientBuilder {
     /// Only in browsers.
     pub fn max_bytes_per_second(mut self, rate: impl Into<Option<u64>>) -> Self {
         self.gate.max_bytes_per_second = rate.into();
+        self
+    }
+
+    /// Has a worker wait in a hidden page, so that an upload goes on there at full speed. Default off.
+    ///
+    /// Browsers let the timers of a hidden page come once a second, and after some minutes once a minute; those of a
+    /// worker are on time. With this option one small worker is made for each thread, out of a Blob, as soon as the
+    /// page is hidden while something is waited for, and kept. Without it, and where a Content-Security-Policy forbids
+    /// it (it has to allow `worker-src blob:`) or the browser has none, as much is handed over at each late timer as
+    /// has gone since the last one, twice; nothing fails.
+    ///
+    /// Only in pages of browsers: elsewhere timers are on time, and it does nothing.
+    #[cfg_attr(
+        not(all(target_family = "wasm", target_os = "unknown")),
+        allow(unused_mut, clippy::missing_const_for_fn, reason = "it does nothing there")
+    )]
+    pub fn timer_worker(mut self) -> Self {
+        #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+        {
+            self.waiter = Some(&crate::platform::web::waiter::WORKER);
+        }
         self
     }
 
@@ -211,7 +236,7 @@ impl ClientBuilder {
         #[cfg(target_feature = "atomics")]
         web::spawn_waker_task(&hub);
         let client = Client::new(&hub, &url, self.close.clone());
-        web::start(hub, transport, config).pump();
+        web::start(hub, transport, config, self.waiter).pump();
         Ok(client)
     }
 

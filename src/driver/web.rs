@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Driver, DriverConfig, Hub, HubOutlet};
+use crate::platform::web::waiter::Waiter;
 use crate::platform::web::{Timer, WebClock};
 use crate::transport::web_socket::WebSocketTransport;
 
@@ -52,8 +53,13 @@ pub(crate) fn notifier(id: u64) -> Rc<dyn Fn()> {
     })
 }
 
-/// Puts a driver over `transport` into this thread's table and pumps it for the first time.
-pub(crate) fn start(hub: Arc<Hub>, transport: WebSocketTransport, config: DriverConfig) -> Rc<WebDriver> {
+/// Puts a driver over `transport` into this thread's table. `waiter` waits for its timer where it can.
+pub(crate) fn start(
+    hub: Arc<Hub>,
+    transport: WebSocketTransport,
+    config: DriverConfig,
+    waiter: Option<&'static Waiter>,
+) -> Rc<WebDriver> {
     let id = hub.id;
     let fire: Rc<dyn Fn()> = Rc::new(move || {
         if let Some(driver) = find(id) {
@@ -61,13 +67,24 @@ pub(crate) fn start(hub: Arc<Hub>, transport: WebSocketTransport, config: Driver
         }
     });
     let core = Driver::new(HubOutlet::new(hub), transport, WebClock, config);
-    let driver = Rc::new(WebDriver { core, timer: Timer::new(fire) });
+    let driver = Rc::new(WebDriver { core, timer: Timer::new(fire, waiter) });
     DRIVERS.with(|drivers| {
         let mut drivers = drivers.borrow_mut();
         let at = drivers.partition_point(|entry| entry.0 < id);
         drivers.insert(at, (id, driver.clone()));
     });
+    if let Some(waiter) = waiter {
+        (waiter.watch)(set_timers_anew);
+    }
     driver
+}
+
+/// Sets the timers of all drivers of this thread anew, since the page was hidden or is seen again.
+fn set_timers_anew() {
+    let drivers = DRIVERS.with_borrow(Clone::clone);
+    for (_, driver) in drivers {
+        driver.timer.set_anew();
+    }
 }
 
 impl WebDriver {

@@ -3,6 +3,9 @@
 #[cfg(feature = "client")]
 pub(crate) use self::application::{Timer, base_url};
 
+#[cfg(feature = "client")]
+pub(crate) mod waiter;
+
 use wasm_bindgen::prelude::*;
 
 use crate::time::{Clock, Timestamp};
@@ -38,6 +41,7 @@ mod application {
     use wasm_bindgen::prelude::*;
 
     use super::WebClock;
+    use super::waiter::Waiter;
     use crate::time::{Clock, Timestamp};
 
     #[wasm_bindgen]
@@ -79,6 +83,8 @@ mod application {
         id: RefCell<Option<JsValue>>,
         due: Rc<Cell<Option<Timestamp>>>,
         hop: RefCell<Option<Hop>>,
+        /// Who waits in the stead of `setTimeout`, if that was asked for.
+        waiter: Option<&'static Waiter>,
     }
 
     /// A way into the next task that is no timer: those have a floor of 4 ms when one sets the next, and of a
@@ -91,13 +97,14 @@ mod application {
 
     impl Timer {
         /// A timer that is not set; `fire` is called when it is due.
-        pub(crate) fn new(fire: Rc<dyn Fn()>) -> Self {
+        pub(crate) fn new(fire: Rc<dyn Fn()>, waiter: Option<&'static Waiter>) -> Self {
             Self {
                 fire,
                 closure: RefCell::new(None),
                 id: RefCell::new(None),
                 due: Rc::default(),
                 hop: RefCell::new(None),
+                waiter,
             }
         }
 
@@ -119,6 +126,9 @@ mod application {
             // Rounded up: a timer that fires a moment early would only be set again.
             #[allow(clippy::cast_precision_loss, reason = "clamped to 2^31 below")]
             let milliseconds = (delay.as_micros().div_ceil(1000) as f64).min(LONGEST_DELAY);
+            if self.waiter.is_some_and(|waiter| (waiter.wait)(milliseconds, self.step(due))) {
+                return;
+            }
             let mut closure = self.closure.borrow_mut();
             let closure = closure.get_or_insert_with(|| {
                 let (fire, due) = (self.fire.clone(), self.due.clone());
@@ -129,6 +139,24 @@ mod application {
             });
             let id = set_timeout(closure.as_ref(), milliseconds);
             self.id.replace(Some(id));
+        }
+
+        /// Sets it to the same moment once more: another may have to wait for it now.
+        pub(crate) fn set_anew(&self) {
+            let due = self.due.get();
+            self.set(None);
+            self.set(due);
+        }
+
+        /// What a waiter calls, who cannot be told that the timer was set to another moment meanwhile.
+        fn step(&self, moment: Timestamp) -> Rc<dyn Fn()> {
+            let (fire, due) = (self.fire.clone(), self.due.clone());
+            Rc::new(move || {
+                if due.get() == Some(moment) {
+                    due.set(None);
+                    fire();
+                }
+            })
         }
 
         fn new_hop(&self) -> Hop {

@@ -1,9 +1,12 @@
-//! What hostile input costs in memory, all of it: every allocation is counted.
+//! What hostile input costs in memory, all of it, and what queued messages do: every allocation is counted.
 //!
-//! One test, so that nothing else allocates meanwhile.
-#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+//! One test at a time, so that nothing else allocates meanwhile.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
+
+mod queue;
 
 use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use peak_alloc::PeakAlloc;
 use tidegate::ReadyState;
@@ -17,6 +20,13 @@ use tokio::io::AsyncWriteExt as _;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
+
+/// Held by the test that counts.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Bytes that `work` takes at most beyond what there is already.
 fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
@@ -73,6 +83,7 @@ fn fault(connection: &mut Connection, input: &[u8], piece: usize) -> Option<Prot
 
 #[test]
 fn b61_hostile_input_costs_no_more_than_the_limits_allow() {
+    let _turn = turn();
     let agreed = agreed();
     let mut limits = Limits::default();
     limits.max_message_bytes = 1 << 20;
@@ -141,4 +152,12 @@ fn b61_hostile_input_costs_no_more_than_the_limits_allow() {
     assert!(is_open);
     // Half of the queue, what comes next, and the one that is being inflated.
     assert!(bytes < (4 + 6) << 20, "200 messages of 1 MiB took {bytes} bytes");
+}
+
+#[test]
+fn b28_a_queued_message_costs_64_bytes_beyond_its_payload() {
+    let _turn = turn();
+    queue::a_message_costs_64_bytes_beyond_its_payload();
+    queue::what_was_queued_in_one_lane_leaves_its_room_to_the_others();
+    queue::a_message_of_a_client_costs_no_more();
 }

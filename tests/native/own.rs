@@ -3,13 +3,13 @@
 use sha2::{Digest, Sha256};
 use tidegate::proto::ws::{HeadLimits, Request, ServerHandshake};
 use tidegate::server::{AcceptOptions, accept};
-use tidegate::{Client, Message};
+use tidegate::{Client, Message, SendError, SendLimits};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::TcpNet;
 use crate::raw::parameter;
-use crate::suite::hex;
+use crate::suite::{Net, hex};
 
 /// A server in the runtime of the test.
 pub(crate) async fn net() -> TcpNet {
@@ -125,3 +125,41 @@ async fn sink(client: &Client) {
 
 crate::suite::for_every_transport!(run);
 crate::suite::for_transports_with_a_task!(run);
+
+#[test]
+fn b40_senders_on_other_threads_lose_nothing_and_each_keeps_its_order() {
+    const THREADS: usize = 8;
+    const EACH: usize = 1_000;
+    crate::block_on(async {
+        let limits = SendLimits { max_queued_messages: 16, ..SendLimits::default() };
+        let net = net().await;
+        let client = net.connect("/echo", |builder| builder.send_limits(limits)).await.expect("it opens");
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let (sender, _receiver) = client.split();
+                std::thread::spawn(move || {
+                    for number in 0..EACH {
+                        let mut message = Message::from(format!("{thread} {number}"));
+                        while let Err(error) = sender.try_send(message) {
+                            let SendError::Full(back) = error else { panic!("{error}") };
+                            message = back;
+                            std::thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut due = [0; THREADS];
+        for _ in 0..THREADS * EACH {
+            let text = client.recv().await.and_then(|message| message.into_text().ok()).expect("a text");
+            let (thread, number) = text.split_once(' ').expect("two numbers");
+            let number_due = &mut due[thread.parse::<usize>().expect("a number")];
+            assert_eq!(number, number_due.to_string());
+            *number_due += 1;
+        }
+        assert_eq!(due, [EACH; THREADS]);
+        for thread in threads {
+            thread.join().expect("it has sent all");
+        }
+    });
+}

@@ -4,12 +4,13 @@
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use tidegate::{Client, CloseOptions, Message, NotSent, Outcome, Priority, SendLimits, SendOptions, Ticket};
+use wasm_bindgen::JsValue;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::WebNet;
 use crate::page::{blob, js, settled, turn};
 use crate::spy::Spy;
-use crate::suite::{LONG, Net, Report, SHORT, amount, open, pattern, report};
+use crate::suite::{LONG, Net, Report, SHORT, amount, open, pattern, poll_once, report};
 
 const KIB: usize = 1 << 10;
 
@@ -216,4 +217,127 @@ async fn b27_a_send_from_inside_a_waker_and_from_a_drop_is_taken() {
     sender.flushed().await.expect("open");
     turn().await;
     assert_eq!(report(&client).await, Report::of(["first", "from a task"]));
+}
+
+/// `performance.now` with an offset, as long as it lives.
+struct Jumping(JsValue);
+
+impl Jumping {
+    fn new() -> Self {
+        let state = "const own = performance.now;
+            const state = { own, offset: 0 };
+            performance.now = () => own.call(performance) + state.offset;
+            return state;";
+        Self(js(state, &[]))
+    }
+
+    /// So many milliseconds before or after the true moment.
+    fn set(&self, offset: f64) {
+        js("a.offset = b;", &[&self.0, &offset.into()]);
+    }
+}
+
+impl Drop for Jumping {
+    fn drop(&mut self) {
+        js("performance.now = a.own;", &[&self.0]);
+    }
+}
+
+#[wasm_bindgen_test]
+async fn b26_a_clock_that_jumps_expires_what_has_a_deadline_and_loses_nothing() {
+    const DAY: f64 = 86_400_000.0;
+    let clock = Jumping::new();
+    clock.set(DAY);
+    let client = open(&WebNet, "/sink").await;
+    let local = client.local().expect("its own thread");
+    let mut tickets = Vec::new();
+    let mut expected = Vec::new();
+    for (round, offset) in [3.0 * DAY, 0.0, -DAY, f64::NAN, 1e300, 2.0 * DAY].into_iter().enumerate() {
+        // It is read before it goes, and all others wait behind it.
+        tickets.push((local.try_send(&blob(7, 1)).expect("room"), Outcome::HandedOver));
+        expected.push(vec![7; 7]);
+        let text = format!("kept {round}");
+        tickets.push((client.try_send(text.clone()).expect("room"), Outcome::HandedOver));
+        expected.push(text.into_bytes());
+        if round == 0 {
+            let within = SendOptions::new().deadline(LONG);
+            tickets.push((client.try_send_with("expired", within).expect("room"), Outcome::Expired));
+        }
+        clock.set(offset);
+        client.flushed().await.expect("open");
+    }
+    clock.set(2.0 * DAY);
+    for (ticket, outcome) in tickets {
+        assert_eq!(ticket.await, outcome);
+    }
+    assert_eq!(report(&client).await, Report::of(expected));
+    assert_eq!(client.close(1000, "").await.expect("may be sent").code, 1000);
+}
+
+/// Sends what takes a fifth of a second by its rate, and so needs timers; gives whether it went.
+async fn paced(client: &Client) -> bool {
+    for _ in 0..16 {
+        client.send_with(vec![7; 16 * KIB], SendOptions::bulk()).await.expect("open");
+    }
+    let flushed = client.flushed();
+    let limit = pause(5_000);
+    futures_util::pin_mut!(flushed, limit);
+    match futures_util::future::select(flushed, limit).await {
+        futures_util::future::Either::Left((flushed, _)) => flushed.is_ok(),
+        futures_util::future::Either::Right(_) => false,
+    }
+}
+
+#[wasm_bindgen_test]
+async fn b23_in_a_hidden_page_a_worker_waits_and_without_one_timers_do() {
+    let describe = |builder: tidegate::ClientBuilder| {
+        builder.budget_bytes(16 * KIB as u64).max_bytes_per_second(1_250_000).timer_worker()
+    };
+    // Short timers never come while `held` is set, as if a second were for ever. In a worker nothing is hidden.
+    let state = js(
+        "const state = { native: setTimeout, Worker: globalThis.Worker, workers: [], short: 0, held: false };
+        globalThis.setTimeout = (step, milliseconds, ...rest) => {
+            if (milliseconds < 1000) state.short += 1;
+            return state.held && milliseconds < 1000 ? 0 : state.native.call(globalThis, step, milliseconds, ...rest);
+        };
+        if (!globalThis.document) return state;
+        globalThis.Worker = class extends state.Worker {
+            constructor(...args) { super(...args); state.workers.push(this); }
+        };
+        Object.defineProperty(document, 'hidden', { configurable: true, get: () => true });
+        state.held = true;
+        return state;",
+        &[],
+    );
+    let workers = || js("return a.workers.length;", &[&state]).as_f64();
+    let is_page = js("return !!globalThis.document;", &[]).is_truthy();
+    let client = WebNet.connect("/sink", describe).await.expect("it opens");
+    assert!(paced(&client).await, "held up");
+    assert_eq!(workers(), Some(f64::from(u8::from(is_page))));
+    assert_eq!(js("return a.short > 0;", &[&state]).is_truthy(), !is_page);
+    // A policy that forbids workers is told by this event. Who waits already gets an ordinary timer.
+    js("for (const worker of a.workers) worker.terminate();", &[&state]);
+    let second = WebNet.connect("/sink", describe).await.expect("it opens");
+    let mut upload = Box::pin(paced(&second));
+    assert!(poll_once(upload.as_mut()).await.is_pending());
+    turn().await;
+    js(
+        "a.held = false;
+        for (const worker of a.workers) worker.dispatchEvent(new ErrorEvent('error'));",
+        &[&state],
+    );
+    assert!(upload.await, "forbidden");
+    // And nobody asks for another one.
+    assert!(paced(&second).await, "forbidden for ever");
+    assert_eq!(workers(), Some(f64::from(u8::from(is_page))));
+    js(
+        "globalThis.setTimeout = a.native;
+        if (!globalThis.document) return;
+        globalThis.Worker = a.Worker;
+        delete document.hidden;",
+        &[&state],
+    );
+    for client in [client, second] {
+        assert_eq!(client.close(1000, "").await.expect("may be sent").code, 1000);
+    }
 }

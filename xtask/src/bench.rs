@@ -3,11 +3,13 @@
 mod browser;
 mod codec;
 mod figures;
+mod hidden;
 mod hol;
 mod pages;
 
 use anyhow::{Context as _, Result, bail};
 
+use self::codec::Program;
 use crate::place::Browser;
 use crate::webdriver::Session;
 
@@ -29,10 +31,14 @@ enum What {
     Browser(browser::Options),
     /// How long an urgent message takes behind an upload over a slow link, beside the same, in both browsers
     Hol(hol::Options),
+    /// How fast an upload is in a hidden page, beside one that is seen, in both browsers
+    Hidden(hidden::Options),
     /// The frame codec against other Rust libraries, by the CPU time of one thread
     Codec(codec::Options),
     /// Echo servers of other Rust libraries and tidegate's over loopback
     Echo(codec::Options),
+    /// The send queue with a million messages in it, by the CPU time of one thread
+    Queue(codec::Options),
 }
 
 /// Measures and prints.
@@ -45,8 +51,10 @@ pub(crate) fn run(choice: &Choice) -> Result<()> {
         None => browser::run(&choice.browser),
         Some(What::Browser(options)) => browser::run(options),
         Some(What::Hol(options)) => hol::run(options),
-        Some(What::Codec(options)) => codec::run("codec", options),
-        Some(What::Echo(options)) => codec::run("echo", options),
+        Some(What::Hidden(options)) => hidden::run(options),
+        Some(What::Codec(options)) => codec::run(Program::CODEC, options),
+        Some(What::Echo(options)) => codec::run(Program::ECHO, options),
+        Some(What::Queue(options)) => codec::run(Program::QUEUE, options),
     }
 }
 

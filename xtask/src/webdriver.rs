@@ -47,6 +47,10 @@ pub(crate) struct Session {
 #[derive(Clone, Debug)]
 pub(crate) struct Element(String);
 
+/// A tab of the browser.
+#[derive(Clone, Debug)]
+pub(crate) struct Window(String);
+
 impl Session {
     /// Starts the driver and a headless browser; once more if the first attempt fails.
     ///
@@ -201,6 +205,47 @@ impl Session {
         }
     }
 
+    /// The tab that commands go to.
+    ///
+    /// # Errors
+    ///
+    /// If the driver does not say.
+    pub(crate) fn window(&self) -> Result<Window> {
+        let handle = self.call(self.agent.get(format!("{}/window", self.base)).call())?;
+        Ok(Window(handle.as_str().context("the driver names no window")?.to_owned()))
+    }
+
+    /// Opens a tab in front of all others. Commands still go to the one that they went to.
+    ///
+    /// # Errors
+    ///
+    /// If the browser opens none.
+    pub(crate) fn new_tab(&self) -> Result<Window> {
+        let opened = self.post("/window/new", &json!({ "type": "tab" }))?;
+        let handle = opened.get("handle").and_then(Value::as_str).context("the driver names no tab")?;
+        Ok(Window(handle.to_owned()))
+    }
+
+    /// Has commands go to this tab from now on, and shows it.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there any more.
+    pub(crate) fn switch_to(&self, window: &Window) -> Result<()> {
+        self.post("/window", &json!({ "handle": window.0 }))?;
+        Ok(())
+    }
+
+    /// Closes the tab that commands go to; after that they go nowhere until [`switch_to`](Self::switch_to).
+    ///
+    /// # Errors
+    ///
+    /// If it is not there any more.
+    pub(crate) fn close_window(&self) -> Result<()> {
+        self.call(self.agent.delete(format!("{}/window", self.base)).call())?;
+        Ok(())
+    }
+
     /// A picture of what the window shows, as PNG.
     ///
     /// # Errors
@@ -265,6 +310,23 @@ mod tests {
             let error = session.find("#nothing").unwrap_err();
             assert!(format!("{error:#}").contains("no such element"), "{error:#}");
             assert!(session.screenshot().unwrap().starts_with(b"\x89PNG"));
+        }
+    }
+
+    #[test]
+    fn a_tab_hides_the_one_behind_it() {
+        for browser in Browser::REQUIRED {
+            let Some(found) = browsers::installed(browser).unwrap() else { continue };
+            let session = Session::start(&found.holding_timers_up()).unwrap();
+            session.open("data:text/html,<title>behind</title>").unwrap();
+            let note = "document.addEventListener('visibilitychange', () => (document.title += document.visibilityState))";
+            session.run(note, &[]).unwrap();
+            let behind = session.window().unwrap();
+            session.switch_to(&session.new_tab().unwrap()).unwrap();
+            assert_eq!(session.run("return document.title", &[]).unwrap(), "", "{browser}");
+            session.close_window().unwrap();
+            session.switch_to(&behind).unwrap();
+            session.wait("return document.title === 'behindhiddenvisible'", COMMAND_LIMIT).unwrap();
         }
     }
 }

@@ -18,6 +18,8 @@
 pub(crate) mod closing;
 pub(crate) mod connecting;
 pub(crate) mod dropping;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod misuse;
 #[allow(dead_code, reason = "over TCP the peer has to wait")]
 pub(crate) mod overflow;
 #[cfg(not(target_family = "wasm"))]
@@ -278,6 +280,11 @@ macro_rules! for_transports_with_a_task {
             b28_reserved_room_is_kept_until_it_is_used_or_given_back,
             stats_count_what_became_of_messages,
             stats_come_again_when_they_have_changed,
+        }
+        $run! { misuse:
+            b26_a_key_of_a_megabyte_is_a_key_like_others,
+            b28_every_way_into_a_full_queue_finds_it_full_and_loses_nothing,
+            b27_a_send_from_a_waker_and_from_a_drop_goes,
         }
         $run! { queueing:
             b28_try_send_gives_the_message_back_when_the_queue_is_full,

@@ -73,6 +73,63 @@ export const messages = {
     t.equal([await socket.recv(), await socket.recv()], ["second", "third"]);
   },
 
+  async b28_ten_thousand_senders_each_get_their_turn(t) {
+    const socket = await t.connect("/echo", { maxSendMessages: 10 });
+    socket.trySend(ahead());
+    const priorities = ["urgent", "normal", "bulk", "background"];
+    const sends = Array.from({ length: 10_000 }, (_, i) => socket.send(String(i), { priority: priorities[i % 4] }));
+    const next = [0, 1, 2, 3];
+    for (let i = 0; i < 10_001; i++) {
+      const data = await socket.recv();
+      // What was ahead, in binary, may be overtaken.
+      if (typeof data !== "string") continue;
+      const number = Number(data);
+      t.equal(number, next[number % 4], "the next of its priority");
+      next[number % 4] += 4;
+    }
+    const outcomes = await Promise.all((await Promise.all(sends)).map((ticket) => ticket.outcome));
+    t.ok(outcomes.every((outcome) => outcome === "handedOver"), "all were handed over");
+  },
+
+  async b27_a_send_from_inside_a_handler_a_signal_or_an_option_is_taken(t) {
+    const socket = await t.connect("/echo");
+    const controller = new AbortController();
+    controller.signal.addEventListener("abort", () => socket.trySend("from a signal"));
+    socket.bufferedAmountLowThreshold = 1;
+    socket.onbufferedamountlow = () => {
+      socket.onbufferedamountlow = null;
+      socket.trySend("from a handler");
+    };
+    socket.trySend(ahead());
+    const taken = socket.trySend("taken back", { signal: controller.signal });
+    socket.trySend("outer", {
+      get priority() {
+        socket.trySend("from an option");
+        return "normal";
+      },
+    });
+    controller.abort();
+    t.equal(await taken.outcome, "cancelled");
+    const received = new Set();
+    for (let i = 0; i < 5; i++) {
+      const data = await socket.recv();
+      received.add(typeof data === "string" ? data : "ahead");
+    }
+    t.equal([...received].sort(), ["ahead", "from a handler", "from a signal", "from an option", "outer"]);
+  },
+
+  async b26_a_key_of_a_megabyte_is_a_key_like_others(t) {
+    const socket = await t.connect("/echo");
+    const key = (letter) => "k".repeat(1 << 20) + letter;
+    socket.trySend(ahead());
+    const first = socket.trySend("first", { latest: key("a") });
+    const other = socket.trySend("other", { latest: key("b"), flow: key("c") });
+    const second = socket.trySend("second", { latest: key("a") });
+    t.equal(await Promise.all([first, other, second].map((ticket) => ticket.outcome)), ["superseded", "handedOver", "handedOver"]);
+    const received = new Set([await socket.recv(), await socket.recv(), await socket.recv()]);
+    t.ok(received.has("other") && received.has("second"), "both have arrived");
+  },
+
   async b28_an_aborted_wait_sends_nothing(t) {
     const socket = await t.connect("/echo", { maxSendMessages: 1 });
     const controller = new AbortController();

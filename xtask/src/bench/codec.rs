@@ -1,6 +1,6 @@
-//! `cargo xtask bench codec` and `echo`: builds the program in `benches/codec` and runs it.
+//! `cargo xtask bench codec`, `echo` and `queue`: builds the program in `benches/codec` or `benches/queue` and runs it.
 //!
-//! Not here: what is measured and how, which its README says, and the tables, which it prints itself.
+//! Not here: what is measured and how, which their READMEs say, and the tables, which they print themselves.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,13 +13,26 @@ use crate::process;
 use crate::steps::Steps;
 use crate::tools;
 
-/// What every command of the program takes.
+/// A program below `benches`, and what it is told to do, if it does several things.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Program {
+    directory: &'static str,
+    word: Option<&'static str>,
+}
+
+impl Program {
+    pub(super) const CODEC: Self = Self { directory: "codec", word: Some("codec") };
+    pub(super) const ECHO: Self = Self { directory: "codec", word: Some("echo") };
+    pub(super) const QUEUE: Self = Self { directory: "queue", word: None };
+}
+
+/// What every program takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     /// How often everything is measured
     #[arg(long, default_value_t = 13, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
-    /// Only the cells whose names begin so, as in `encode/16`
+    /// Only the cells or loads whose names begin so, as in `encode/16`
     #[arg(long, value_name = "PREFIX")]
     only: Option<String>,
     /// Build all for this very processor, in a target directory of its own
@@ -30,24 +43,27 @@ pub(crate) struct Options {
     json: Option<PathBuf>,
 }
 
-/// Builds the program and has it do `command`.
+/// Builds a program and runs it.
 ///
 /// # Errors
 ///
-/// If it does not build, no cell's name begins as asked for, or a library decodes something wrong.
-pub(crate) fn run(command: &str, options: &Options) -> Result<()> {
-    let arguments = arguments(command, options)?;
+/// If it does not build, nothing's name begins as asked for, or what is measured does something wrong.
+pub(super) fn run(program: Program, options: &Options) -> Result<()> {
+    let Program { directory, word } = program;
+    let arguments = arguments(word, options)?;
     let mut steps = Steps::default();
-    steps.run("build benches/codec", || process::run(&mut cargo("build", options.native)))?;
-    steps.run(&format!("measure {command}"), || {
-        process::run(cargo("run", options.native).args(["--quiet", "--"]).args(&arguments))
+    steps.run(&format!("build benches/{directory}"), || {
+        process::run(&mut cargo(directory, "build", options.native))
+    })?;
+    steps.run(&format!("measure {}", word.unwrap_or(directory)), || {
+        process::run(cargo(directory, "run", options.native).args(["--quiet", "--"]).args(&arguments))
     })
 }
 
 /// What the program is told.
-fn arguments(command: &str, options: &Options) -> Result<Vec<OsString>> {
-    let mut arguments: Vec<OsString> =
-        vec![command.into(), "--rounds".into(), options.rounds.to_string().into()];
+fn arguments(word: Option<&str>, options: &Options) -> Result<Vec<OsString>> {
+    let mut arguments: Vec<OsString> = word.into_iter().map(OsString::from).collect();
+    arguments.extend(["--rounds".into(), options.rounds.to_string().into()]);
     if let Some(prefix) = &options.only {
         arguments.extend(["--only".into(), prefix.into()]);
     }
@@ -60,8 +76,8 @@ fn arguments(command: &str, options: &Options) -> Result<Vec<OsString>> {
 }
 
 /// `cargo build` or `run` in the workspace of the program.
-fn cargo(word: &str, native: bool) -> Command {
-    let directory = tools::root().join("benches/codec");
+fn cargo(directory: &str, word: &str, native: bool) -> Command {
+    let directory = tools::root().join("benches").join(directory);
     // Where cargo puts things by itself, as the README's commands do too.
     let target =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| directory.join("target"), |_| tools::target());
@@ -85,10 +101,11 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_passed_on_and_files_are_found_from_elsewhere() {
         let options = Options { rounds: 3, only: Some("encode/16".into()), native: true, json: None };
-        let passed = arguments("codec", &options).unwrap();
+        let passed = arguments(Some("codec"), &options).unwrap();
         assert_eq!(passed, ["codec", "--rounds", "3", "--only", "encode/16"]);
         let options = Options { rounds: 13, only: None, native: false, json: Some("figures.json".into()) };
-        let passed = arguments("echo", &options).unwrap();
+        let passed = arguments(None, &options).unwrap();
+        assert_eq!(passed.first().unwrap(), "--rounds");
         let path = std::env::current_dir().unwrap().join("figures.json").into_os_string();
         assert_eq!(passed.last(), Some(&path));
     }

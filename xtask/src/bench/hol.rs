@@ -198,6 +198,7 @@ fn measure(
                     "contender": contender,
                     "bytes": load.bytes,
                     "pieceBytes": piece_bytes,
+                    "bytesPerSecond": load.bytes_per_second,
                     "link": format!("ws://{}", link.address()),
                     "server": format!("ws://{}", server.address()),
                     "run": run,

@@ -38,6 +38,13 @@ const CHROMIUM_SWITCHES: [&str; 10] = [
     "--js-flags=--expose-gc",
 ];
 
+/// With what chromedriver starts Chromium so that a hidden page is like one that is seen.
+const UNTHROTTLED: [&str; 3] = [
+    "disable-background-timer-throttling",
+    "disable-renderer-backgrounding",
+    "disable-backgrounding-occluded-windows",
+];
+
 /// A browser and its driver on this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
@@ -50,9 +57,16 @@ pub(crate) struct Found {
     pub(crate) driver: PathBuf,
     /// The program of the X server that it needs, if it knows no headless mode.
     screen: Option<PathBuf>,
+    /// Switches that its driver is not to start it with, although it would.
+    without: &'static [&'static str],
 }
 
 impl Found {
+    /// The same browser, whose hidden pages have their timers held up as users have it: drivers prevent that.
+    pub(crate) fn holding_timers_up(self) -> Self {
+        Self { without: &UNTHROTTLED, ..self }
+    }
+
     /// The command that prints the browser's version, where there is one.
     pub(crate) fn version(&self) -> Option<Command> {
         let mut command = Command::new(self.program.as_ref()?);
@@ -83,7 +97,7 @@ impl Found {
     pub(crate) fn capabilities(&self) -> Value {
         match self.browser {
             Browser::Chromium => json!({
-                "goog:chromeOptions": { "binary": self.program, "args": CHROMIUM_SWITCHES },
+                "goog:chromeOptions": { "binary": self.program, "args": CHROMIUM_SWITCHES, "excludeSwitches": self.without },
             }),
             Browser::Firefox => json!({
                 "moz:firefoxOptions": {
@@ -138,7 +152,7 @@ pub(crate) fn installed(browser: Browser) -> Result<Option<Found>> {
         Browser::Webkit => (None, from_variable("XVFB").or_else(|| on_path(&["Xvfb"]))),
     };
     let is_whole = program.is_some() || screen.is_some();
-    Ok(is_whole.then_some(Found { browser, program, driver, screen }))
+    Ok(is_whole.then_some(Found { browser, program, driver, screen, without: &[] }))
 }
 
 fn program(browser: Browser) -> Option<PathBuf> {

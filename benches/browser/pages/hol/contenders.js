@@ -39,9 +39,9 @@ async function crate(name, url) {
   return { bulk: send, urgent: send, close: () => contender.free() };
 }
 
-/** @param {any} [bulk] options of a piece @param {any} [urgent] options of an urgent message */
-async function tidegate(url, bulk, urgent) {
-  const socket = await connect(url);
+/** @param {any} [bulk] options of a piece @param {any} [urgent] of an urgent message @param {any} [options] of the socket */
+async function tidegate(url, bulk, urgent, options) {
+  const socket = await connect(url, options);
   return {
     bulk: (piece) => socket.send(piece, bulk),
     urgent: (message) => socket.send(message, urgent),
@@ -49,7 +49,10 @@ async function tidegate(url, bulk, urgent) {
   };
 }
 
-/** @type {Record<string, (url: string) => Promise<Contender>>} */
+/** What of the link's rate a sender uses that knows it. */
+const OF_THE_RATE = 0.95;
+
+/** Each gets an address, and the bytes that its link takes in a second. @type {Record<string, (url: string, rate: number) => Promise<Contender>>} */
 export const CONTENDERS = {
   "raw WebSocket": (url) => plain(new WebSocket(url)),
   "gloo-net": (url) => crate("gloo-net", url),
@@ -61,4 +64,6 @@ export const CONTENDERS = {
   "gate by hand": gate,
   tidegate: (url) => tidegate(url),
   "tidegate, priorities": (url) => tidegate(url, { priority: "bulk" }, { priority: "urgent" }),
+  "tidegate, 0.95 of the rate": (url, rate) =>
+    tidegate(url, { priority: "bulk" }, { priority: "urgent" }, { maxBytesPerSecond: OF_THE_RATE * rate }),
 };

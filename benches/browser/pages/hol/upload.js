@@ -28,6 +28,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
  * @param {string} options.contender its name
  * @param {number} options.bytes of the upload
  * @param {number} options.pieceBytes of one message of it
+ * @param {number} options.bytesPerSecond what the link takes
  * @param {string} options.link where the slow link listens, as `ws://127.0.0.1:1234`
  * @param {string} options.server the same of the server behind it
  * @param {string} options.run a name for this upload that no other has had
@@ -35,11 +36,11 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
  * upload, with the time of its `send` since the upload began; `took` is until the server had all of the upload; `drift` how
  * far the clocks went apart; `nearest` the round trip by which they were compared
  */
-export async function upload({ contender: name, bytes, pieceBytes, link, server, run }) {
+export async function upload({ contender: name, bytes, pieceBytes, bytesPerSecond, link, server, run }) {
   const query = `?run=${encodeURIComponent(run)}`;
   const watch = await Watch.open(new BrowsersOwn(`${server}/watch${query}`));
   const before = await watch.compareClocks();
-  const contender = await CONTENDERS[name](`${link}/arrivals${query}`);
+  const contender = await CONTENDERS[name](`${link}/arrivals${query}`, bytesPerSecond);
   const socket = below;
 
   /** When each urgent message was sent, by its number. */

@@ -10,6 +10,9 @@ const SLOT_BITS: u32 = 6;
 /// Six levels of 64 slots reach 2^36 ms: 2 years. What is due later is looked at again then.
 const LEVELS: u32 = 6;
 
+/// How many places stay when no deadline is left.
+const KEPT: usize = 512;
+
 /// One deadline, in the list of its slot.
 #[derive(Debug)]
 struct Entry {
@@ -34,11 +37,20 @@ pub(super) struct Deadlines {
     occupied: [u64; LEVELS as usize],
     entries: Vec<Entry>,
     free: u32,
+    /// How many of the places are taken.
+    used: usize,
 }
 
 impl Deadlines {
     pub(super) const fn new() -> Self {
-        Self { now: 0, slots: Vec::new(), occupied: [0; LEVELS as usize], entries: Vec::new(), free: NONE }
+        Self {
+            now: 0,
+            slots: Vec::new(),
+            occupied: [0; LEVELS as usize],
+            entries: Vec::new(),
+            free: NONE,
+            used: 0,
+        }
     }
 
     /// Notes the deadline of the message at `node`, and gives the number by which it is removed.
@@ -55,6 +67,7 @@ impl Deadlines {
             key = self.entries.len() as u32;
             self.entries.push(entry);
         }
+        self.used += 1;
         self.link(key);
         key
     }
@@ -63,6 +76,11 @@ impl Deadlines {
     pub(super) fn remove(&mut self, key: u32) {
         self.unlink(key);
         self.entry(key).next = core::mem::replace(&mut self.free, key);
+        self.used -= 1;
+        if self.used == 0 && self.entries.len() > KEPT {
+            // What a burst has needed is given back after it.
+            (self.entries, self.free) = (Vec::new(), NONE);
+        }
     }
 
     /// When to call [`expire`](Self::expire) next: at the earliest deadline, or before it.

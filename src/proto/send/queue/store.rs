@@ -11,12 +11,25 @@ pub(super) const NONE: u32 = u32::MAX;
 /// and none is moved when there are more.
 const CHUNK: usize = 64;
 
+/// A chunk has messages of one group of lanes, which with up to 16 flows is one lane: those of a lane go one after the
+/// other, and in a long queue the processor has the next one at hand only if it lies beside the last. Elsewhere in
+/// memory it costs 100 ns. A page's queue is not that long, and there the code costs more than it gains.
+const GROUPS: usize = if cfg!(target_pointer_width = "64") { 64 } else { 1 };
+
+/// How many places may be free before one lane uses those of another: a queue needs the memory of the most messages
+/// that were in it at once, and a megabyte more at worst.
+const SPARE: usize = 1 << 14;
+
+/// How many chunks an empty queue keeps: those of a few lanes that are filled and emptied by turns.
+const KEPT: usize = 8;
+
 /// A serial number has as many bits as leave a [`MessageId`] exact in a JavaScript number.
 const SERIAL_BITS: u32 = 26;
 const SERIAL_MASK: u32 = (1 << SERIAL_BITS) - 1;
 
 /// A queued message and its neighbours. 64 bytes on a 64-bit host, of which the payload has 32.
 #[derive(Debug)]
+#[cfg_attr(target_pointer_width = "64", repr(align(64)))]
 pub(super) struct Node {
     /// `None` in a free place.
     pub(super) payload: Option<Payload>,
@@ -37,14 +50,15 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) struct Store {
     chunks: Vec<Box<[Node]>>,
-    free: u32,
-    used: u32,
+    /// The first free place for each group of lanes.
+    free: [u32; GROUPS],
+    used: usize,
     last_serial: u32,
 }
 
 impl Store {
     pub(super) const fn new() -> Self {
-        Self { chunks: Vec::new(), free: NONE, used: 0, last_serial: 0 }
+        Self { chunks: Vec::new(), free: [NONE; GROUPS], used: 0, last_serial: 0 }
     }
 
     /// The message at `at`, which is a place that a link leads to.
@@ -60,10 +74,16 @@ impl Store {
 
     /// Keeps a message, which is not in any list yet.
     pub(super) fn insert(&mut self, payload: Payload, ticket: Option<TicketId>, lane: u32) -> u32 {
-        if self.free == NONE {
-            self.grow();
+        if *self.free(lane) == NONE {
+            let mut others = self.free.iter_mut().filter(|first| **first != NONE);
+            match others.next() {
+                Some(other) if self.chunks.len() * CHUNK > self.used + SPARE => {
+                    *self.free(lane) = core::mem::replace(other, NONE);
+                }
+                _ => self.grow(lane),
+            }
         }
-        let at = self.free;
+        let at = *self.free(lane);
         let serial = self.next_serial();
         self.used += 1;
         let node = self.node_mut(at);
@@ -78,22 +98,22 @@ impl Store {
             deadline: NONE,
             queued_at: 0,
         };
-        self.free = free;
+        *self.free(lane) = free;
         at
     }
 
     /// Takes a message out of its place, which becomes free. It is in no list any more.
     pub(super) fn remove(&mut self, at: u32) -> Option<Payload> {
-        let free = self.free;
+        let lane = self.node(at).lane;
+        let free = core::mem::replace(self.free(lane), at);
         let node = self.node_mut(at);
         let payload = node.payload.take();
         node.next = free;
-        self.free = at;
         self.used -= 1;
-        if self.used == 0 && self.chunks.len() > 1 {
+        if self.used == 0 && self.chunks.len() > KEPT {
             // What a burst has needed is given back after it.
-            self.chunks.clear();
-            self.free = NONE;
+            self.chunks = Vec::new();
+            self.free = [NONE; GROUPS];
         }
         payload
     }
@@ -128,7 +148,11 @@ impl Store {
         self.last_serial
     }
 
-    fn grow(&mut self) {
+    fn free(&mut self, lane: u32) -> &mut u32 {
+        self.free.get_mut(lane as usize & (GROUPS - 1)).expect("one for each remainder")
+    }
+
+    fn grow(&mut self, lane: u32) {
         let from =
             u32::try_from(self.chunks.len() * CHUNK).expect("2^26 messages are more than a queue admits");
         let free = |at: usize| Node {
@@ -142,6 +166,6 @@ impl Store {
             queued_at: 0,
         };
         self.chunks.push((0..CHUNK).map(free).collect());
-        self.free = from;
+        *self.free(lane) = from;
     }
 }
