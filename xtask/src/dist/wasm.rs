@@ -117,16 +117,9 @@ pub(crate) fn optimise(bound: &Path, npm: &Tools) -> Result<()> {
     let small = bound.with_file_name("small.wasm");
     let mut optimise = npm.command("binaryen", "wasm-opt")?;
     optimise
-        .args([
-            "-O4",
-            "--flatten",
-            "--rereloop",
-            "-Oz",
-            "-Oz",
-            "--strip-debug",
-            "--strip-producers",
-            "--strip-target-features",
-        ])
+        // Low memory: the first kilobyte is the far end of the stack, which has 1 MiB.
+        .args(["-Oz", "--low-memory-unused", "--flatten", "--rereloop", "-Oz", "-Oz"])
+        .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
         .args(FEATURES);
     process::run(optimise.arg(bound).arg("-o").arg(&small))?;
     if small.metadata()?.len() > bound.metadata()?.len() {
