@@ -36,6 +36,7 @@ mod waiters;
 #[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web;
 
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 

@@ -1,5 +1,6 @@
 //! The one exported class.
 
+use alloc::string::String;
 use core::cell::Cell;
 use core::time::Duration;
 

@@ -1,5 +1,6 @@
 //! The facade, as the driver sees it: a transport that keeps the values.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use wasm_bindgen::prelude::*;

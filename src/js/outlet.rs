@@ -1,5 +1,6 @@
 //! What the driver reports, counted and passed on to the facade.
 
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use super::convert::{cause, number, outcome};

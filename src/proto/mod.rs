@@ -10,12 +10,15 @@
 //!
 //! Not here: clocks, randomness, sockets, tasks, `JsValue`.
 
+// Framing is the browser's in the npm build.
+#[cfg(not(feature = "js"))]
 pub mod error;
 mod outcome;
 pub(crate) mod payload;
 mod recv;
 mod send;
 mod session;
+#[cfg(not(feature = "js"))]
 pub mod ws;
 
 pub use outcome::{Amount, CloseCause, Closed, Outcome};

@@ -1,5 +1,7 @@
 //! How messages and connections end.
 
+use alloc::string::String;
+
 /// How one message ended. Each message that was queued ends in exactly one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -2,6 +2,9 @@
 //!
 //! Not here: content of values that the host keeps, and how the host reads them.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// A place in the driver's table of host values (JavaScript values in a browser).
 ///
 /// The core passes slots around and never looks behind one. Whoever holds a slot is the only

@@ -12,6 +12,8 @@ mod sending;
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 mod tests;
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
 

@@ -14,6 +14,8 @@ pub(crate) mod sim;
 #[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web_socket;
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 #[cfg(feature = "client")]

@@ -22,6 +22,7 @@ use self::store::{NONE, Store};
 use super::priority::{Flow, Priority};
 use crate::proto::payload::{Hosted, HostedKind, Payload};
 use crate::time::Timestamp;
+use alloc::vec::Vec;
 
 /// By what the driver knows a message whose outcome somebody waits for. Opaque to the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

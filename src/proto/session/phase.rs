@@ -1,5 +1,6 @@
 //! Where a connection stands. All transitions are in [`Phase::next`], one row each.
 
+use alloc::string::String;
 use core::time::Duration;
 
 use super::CloseRequest;

@@ -1,5 +1,6 @@
 //! The way of a message from the queue to the transport: its turn, its content, the gate.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{Done, Output, PART_BYTES, READ_BLOB_UP_TO, Session};

@@ -166,9 +166,8 @@ const READ_TEXT: &str = "function getStringFromWasm0(ptr, len) {
 ";
 
 /// Takes out of module and glue what does not compress: the hashes in wasm-bindgen's names of the
-/// functions that the glue provides, which stand in both (300 B of brotli), the names of those that it calls
-/// (100 B), and the compiler's commit in the places that panics name (60 B). The module they come from is called
-/// `glue`, as wasm.ts has it.
+/// functions that the glue provides, which stand in both (300 B of brotli), and the names of those that it calls
+/// (100 B). The module they come from is called `glue`, as wasm.ts has it.
 fn shorten_names(module: &Path, glue: &Path) -> Result<()> {
     let mut wasm = walrus::Module::from_file(module).context("reading the bound module")?;
     let mut script = std::fs::read_to_string(glue).context("reading the glue")?;
@@ -180,22 +179,6 @@ fn shorten_names(module: &Path, glue: &Path) -> Result<()> {
         script = script.replace(&format!(" {}(", import.name), &format!(" {short}("));
         import.name = short;
         "glue".clone_into(&mut import.module);
-    }
-    let commit = tools::compiler()?.commit;
-    let ids: Vec<_> = wasm.data.iter().map(walrus::Data::id).collect();
-    for id in ids {
-        let data = wasm.data.get_mut(id);
-        let places: Vec<_> = data
-            .value
-            .windows(commit.len())
-            .enumerate()
-            .filter(|(_, window)| *window == commit.as_bytes())
-            .map(|(at, _)| at)
-            .collect();
-        for at in places {
-            // The same length: what points behind it stays right.
-            data.value.get_mut(at..at + commit.len()).unwrap_or_default().fill(b'0');
-        }
     }
     for (unused, instead) in UNUSED {
         if script.matches(unused).count() != 1 {

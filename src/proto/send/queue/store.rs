@@ -3,6 +3,8 @@
 use super::{MessageId, Queued};
 use crate::proto::payload::Payload;
 use crate::proto::send::TicketId;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// No place.
 pub(super) const NONE: u32 = u32::MAX;
