@@ -85,11 +85,8 @@ impl Transport for HostTransport {
     }
 
     fn send(&self, part: Transmit) -> bool {
-        match part.payload {
-            Payload::Hosted(hosted) => self.host.transmit(hosted.slot.0),
-            // The facade queues slots only.
-            Payload::Text(_) | Payload::Binary(_) => false,
-        }
+        let Payload::Hosted(hosted) = part.payload;
+        self.host.transmit(hosted.slot.0)
     }
 
     fn close(&self, code: Option<u16>, reason: &str) {

@@ -221,7 +221,7 @@ impl Session {
     /// Whether the transport takes host values as they are. The facade of the npm build always does, which goes
     /// without the code for parts (400 B).
     pub(super) fn takes_values(&self) -> bool {
-        cfg!(not(feature = "client")) || self.config.transport_takes_values
+        cfg!(feature = "js") || self.config.transport_takes_values
     }
 
     /// Notes the present moment.

@@ -238,7 +238,7 @@ impl SendQueue {
         let at = self.pick().map(|lane| self.lane(lane).first)?;
         let node = self.store.node(at);
         let payload = node.payload.as_ref()?;
-        let hosted = if let Payload::Hosted(hosted) = payload { Some(*hosted) } else { None };
+        let hosted = payload.hosted();
         let priority = place_of(node.lane).0;
         Some(Next { id: self.store.id(at), priority, bytes: payload.bytes(), hosted })
     }
@@ -319,7 +319,8 @@ impl SendQueue {
         let node = self.store.node_mut(at);
         let lane = node.lane;
         let bytes = content.bytes();
-        let Some(old) = node.payload.replace(content) else { return Payload::Binary(Vec::new()) };
+        let Some(payload) = &mut node.payload else { return content };
+        let old = core::mem::replace(payload, content);
         self.bytes = self.bytes - old.bytes() + bytes;
         self.set_ready(lane);
         old

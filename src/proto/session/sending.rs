@@ -1,9 +1,12 @@
 //! The way of a message from the queue to the transport: its turn, its content, the gate.
 
+#[cfg(not(feature = "js"))]
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{Done, Output, PART_BYTES, READ_BLOB_UP_TO, Session};
+#[cfg(not(feature = "js"))]
+use super::PART_BYTES;
+use super::{Done, Output, READ_BLOB_UP_TO, Session};
 use crate::proto::outcome::Outcome;
 use crate::proto::payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
 use crate::proto::send::{Flow, MessageId, Next, Priority, Queued, TicketId};
@@ -95,6 +98,7 @@ impl Session {
         if taken && let Some(gate) = &mut self.gate {
             gate.handle_given(range.end - range.start);
         }
+        #[cfg(not(feature = "js"))]
         if taken && range.end < message.bytes && !self.takes_values() {
             self.fetch_part(message, range.end);
             return (None, part);
@@ -258,12 +262,14 @@ impl Session {
         let Some((item, waited_micros)) = self.queue.pop(self.now) else { return };
         let message = Started { waited_micros, ..started(&item) };
         match item.payload {
+            #[cfg(not(feature = "js"))]
             Payload::Hosted(_) if !self.takes_values() => self.fetch_part(message, 0),
             payload => self.head = Head::Ready { message, payload, range: 0..message.bytes },
         }
     }
 
     /// Reads the part of `message` that begins at `from`.
+    #[cfg(not(feature = "js"))]
     fn fetch_part(&mut self, message: Started, from: u64) {
         let range = from..message.bytes.min(from + PART_BYTES);
         let Some(slot) = message.source.filter(|_| !range.is_empty()) else {
