@@ -332,7 +332,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 }
                 Output::Fetch { id, slot, range } => self.transport.fetch(slot, range, FetchToken::Send(id)),
                 Output::Release(slot) => self.transport.release(slot),
-                Output::Close { code, reason } => self.transport.close(code, &reason),
+                Output::Close { code, reason } => self.transport.close(code, reason),
                 Output::Abort => self.transport.abort(),
                 Output::Event(Event::Opened) => self.outlet.opened(&self.transport),
                 Output::Event(Event::Done(done)) => self.outlet.done(done),

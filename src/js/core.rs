@@ -1,6 +1,5 @@
 //! The one exported class.
 
-use alloc::string::String;
 use core::cell::Cell;
 use core::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::driver::{Driver, DriverConfig};
 use crate::platform::web::WebClock;
 use crate::proto::{
     CloseRequest, FetchId, Flow, GateConfig, Hosted, HostedKind, MessageId, NewMessage, Outcome, Payload,
-    QueueConfig, RecvLimits, Slot,
+    QueueConfig, Reason, RecvLimits, Slot,
 };
 use crate::time::{Clock, Timestamp};
 use crate::transport::{FetchToken, Incoming, TransportEvent};
@@ -69,7 +68,7 @@ impl Core {
 
     /// The socket is closed. The facade keeps the reason.
     pub fn closed(&self, code: u16, was_clean: bool) {
-        self.handle(TransportEvent::Closed { code, reason: String::new(), was_clean });
+        self.handle(TransportEvent::Closed { code, reason: Reason::default(), was_clean });
     }
 
     /// What `read` was asked for stands in `slot`, or could not be read (`slot` below 0).
@@ -143,7 +142,12 @@ impl Core {
     pub fn close(&self, code: u16, within_ms: f64, flush: bool) {
         let code = (code != 0).then_some(code);
         self.driver.outlet().stop();
-        self.driver.close(CloseRequest { code, reason: String::new(), within: deadline(within_ms), flush });
+        self.driver.close(CloseRequest {
+            code,
+            reason: Reason::default(),
+            within: deadline(within_ms),
+            flush,
+        });
         self.pump();
     }
 

@@ -6,7 +6,7 @@ use core::ops::Range;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{count, number};
-use crate::proto::{FetchId, Payload, Slot, Transmit};
+use crate::proto::{FetchId, Payload, Reason, Slot, Transmit};
 use crate::transport::{FetchToken, Opened, Transport, TransportEvent};
 
 #[wasm_bindgen]
@@ -89,9 +89,9 @@ impl Transport for HostTransport {
         self.host.transmit(hosted.slot.0)
     }
 
-    fn close(&self, code: Option<u16>, reason: &str) {
-        // The session has a reason of its own for an overflow only.
-        self.host.close(code.unwrap_or(0), !reason.is_empty());
+    fn close(&self, code: Option<u16>, reason: Reason) {
+        // The session's own is that of an overflow.
+        self.host.close(code.unwrap_or(0), reason.is_own);
     }
 
     fn abort(&self) {

@@ -22,7 +22,7 @@ mod session;
 pub mod ws;
 
 pub use outcome::{Amount, CloseCause, Closed, Outcome};
-pub use payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
+pub use payload::{FetchId, Hosted, HostedKind, Payload, Reason, Slot, Transmit};
 pub use recv::{Fit, RecvLimits, RecvPolicy, RecvQueue};
 pub use send::{
     ClassStats, Flow, Gate, GateConfig, Gauges, MESSAGE_COST, MessageId, NewMessage, Next, Priority, QUANTUM,

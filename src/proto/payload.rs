@@ -1,4 +1,4 @@
-//! What one message consists of, as far as the core has to know it.
+//! What messages and close frames carry, as far as the core has to know it.
 //!
 //! Not here: content of values that the host keeps, and how the host reads them.
 
@@ -112,4 +112,24 @@ pub struct Transmit {
     pub first: bool,
     /// Whether it ends it.
     pub last: bool,
+}
+
+/// A close reason.
+#[cfg(not(feature = "js"))]
+pub type Reason = String;
+
+/// A close reason. The facade of the npm build keeps the caller's and the peer's; what the core knows is whether
+/// it is its own (600 B of brotli).
+#[cfg(feature = "js")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reason {
+    /// It was not given by the caller or the peer.
+    pub is_own: bool,
+}
+
+#[cfg(feature = "js")]
+impl From<&str> for Reason {
+    fn from(_: &str) -> Self {
+        Self { is_own: true }
+    }
 }

@@ -12,7 +12,6 @@ mod sending;
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 mod tests;
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
@@ -20,7 +19,7 @@ use core::time::Duration;
 use self::phase::{Action, Phase, Step};
 use self::sending::{Head, Look, Started, started};
 use crate::proto::outcome::{Amount, CloseCause, Closed, Outcome};
-use crate::proto::payload::{FetchId, Payload, Slot, Transmit};
+use crate::proto::payload::{FetchId, Payload, Reason, Slot, Transmit};
 use crate::proto::send::{
     Flow, Gate, GateConfig, Gauges, MessageId, NewMessage, Priority, QueueConfig, SendQueue, TicketId,
 };
@@ -58,7 +57,7 @@ pub struct CloseRequest {
     /// Close code; `None` sends a close frame without a body.
     pub code: Option<u16>,
     /// At most 123 bytes.
-    pub reason: String,
+    pub reason: Reason,
     /// For flushing and confirmation together; `None` waits for ever.
     pub within: Option<Duration>,
     /// Whether what is queued is sent first.
@@ -88,7 +87,7 @@ pub enum Output {
         /// Close code, if one was given.
         code: Option<u16>,
         /// Its reason.
-        reason: String,
+        reason: Reason,
     },
     /// Let go of the transport at once; none of its events counts any more.
     Abort,
@@ -294,13 +293,13 @@ impl Session {
 
     /// The peer has closed or broken the protocol; the transport has not ended yet.
     #[cfg(feature = "client")]
-    pub fn handle_peer_closing(&mut self, now: Timestamp, code: u16, reason: String) {
+    pub fn handle_peer_closing(&mut self, now: Timestamp, code: u16, reason: Reason) {
         let deadline = self.config.peer_close_timeout.map(|limit| now.saturating_add(limit));
         self.step(Step::PeerClosing { code, reason, deadline });
     }
 
     /// The transport has ended.
-    pub fn handle_transport_end(&mut self, code: u16, reason: String, was_clean: bool) {
+    pub fn handle_transport_end(&mut self, code: u16, reason: Reason, was_clean: bool) {
         self.step(Step::TransportEnd { code, reason, was_clean });
     }
 
@@ -426,7 +425,7 @@ impl Session {
             }
             Action::Abort { cause } => {
                 self.pending.push(Output::Abort);
-                self.report(1006, String::new(), false, cause);
+                self.report(1006, Reason::default(), false, cause);
             }
             #[cfg(feature = "client")]
             Action::GiveUp { code, reason } => {
@@ -440,7 +439,7 @@ impl Session {
     }
 
     /// Keeps the final word until all messages have theirs, since it counts how they ended.
-    fn report(&mut self, code: u16, reason: String, was_clean: bool, cause: CloseCause) {
+    fn report(&mut self, code: u16, reason: Reason, was_clean: bool, cause: CloseCause) {
         let (unsent, unknown) = (Amount::default(), Amount::default());
         // What was received is not the session's to count.
         let dropped = Amount::default();

@@ -20,7 +20,7 @@ use core::ops::Range;
 
 #[cfg(feature = "client")]
 pub use self::error::TransportError;
-use crate::proto::payload::{FetchId, Payload, Slot, Transmit};
+use crate::proto::payload::{FetchId, Payload, Reason, Slot, Transmit};
 /// In the npm build nothing is ever known beyond the close event.
 #[cfg(not(feature = "client"))]
 pub(crate) use core::convert::Infallible as TransportError;
@@ -109,9 +109,9 @@ pub(crate) enum TransportEvent {
     /// none will come; what waits to be written and the end of the byte stream are still missing.
     /// Browsers do not tell.
     #[cfg(feature = "client")]
-    Closing { code: u16, reason: String },
+    Closing { code: u16, reason: Reason },
     /// The connection is over. The last event.
-    Closed { code: u16, reason: String, was_clean: bool },
+    Closed { code: u16, reason: Reason, was_clean: bool },
 }
 
 /// Carries messages over one connection. All of it is synchronous and may be called back into.
@@ -133,7 +133,7 @@ pub(crate) trait Transport {
     /// Takes one message or part. False if it cannot: it is closing or closed, or the host threw.
     fn send(&self, part: Transmit) -> bool;
     /// Starts the closing handshake.
-    fn close(&self, code: Option<u16>, reason: &str);
+    fn close(&self, code: Option<u16>, reason: Reason);
     /// Lets go of the connection at once. No event comes after this, but answers to `fetch` do.
     fn abort(&self);
     /// Reads a range of a host value; the answer is [`TransportEvent::Fetched`].
