@@ -25,8 +25,14 @@ use crate::time::Timestamp;
 use alloc::vec::Vec;
 
 /// By what the driver knows a message whose outcome somebody waits for. Opaque to the core.
+#[cfg(not(feature = "js"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TicketId(pub core::num::NonZeroU64);
+
+/// No message of the npm build has one: its facade goes by the [`MessageId`].
+#[cfg(feature = "js")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TicketId {}
 
 /// By what the queue knows a message. Never 0, below 2^53, and not used again for a long time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
