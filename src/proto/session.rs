@@ -21,7 +21,7 @@ use self::sending::{Head, Look, Started, started};
 use crate::proto::outcome::{Amount, CloseCause, Closed, Outcome};
 use crate::proto::payload::{FetchId, Payload, Reason, Slot, Transmit};
 use crate::proto::send::{
-    Flow, Gate, GateConfig, Gauges, MessageId, NewMessage, Priority, QueueConfig, SendQueue, TicketId,
+    Gate, GateConfig, Gauges, MessageId, NewMessage, Priority, QueueConfig, SendQueue, TicketId,
 };
 use crate::time::Timestamp;
 
@@ -110,7 +110,8 @@ pub enum Event {
     Closed(Closed),
 }
 
-/// The end of one message in the queue.
+/// The end of one message in the queue. The facade of the npm build has kept what it needs beside the name (100 B
+/// of brotli).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Done {
     /// What the session knew it by.
@@ -120,11 +121,14 @@ pub struct Done {
     /// How it ended.
     pub outcome: Outcome,
     /// Its size, which the queue now has room for.
+    #[cfg(not(feature = "js"))]
     pub bytes: u64,
     /// Its class.
+    #[cfg(not(feature = "js"))]
     pub priority: Priority,
     /// Its flow.
-    pub flow: Flow,
+    #[cfg(not(feature = "js"))]
+    pub flow: crate::proto::send::Flow,
     /// How long it was queued, in microseconds; 0 if it was not given to the transport.
     pub waited_micros: u64,
 }
@@ -254,7 +258,7 @@ impl Session {
     /// not.
     pub fn handle_cancel(&mut self, id: MessageId) -> bool {
         if let Some((message, 0)) = self.head.message()
-            && message.id == id
+            && message.id() == id
             && !matches!(self.head, Head::Given { .. })
         {
             self.drop_head(Outcome::Cancelled);

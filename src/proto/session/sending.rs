@@ -9,7 +9,7 @@ use super::PART_BYTES;
 use super::{Done, Output, READ_BLOB_UP_TO, Session};
 use crate::proto::outcome::Outcome;
 use crate::proto::payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
-use crate::proto::send::{Flow, MessageId, Next, Priority, Queued, TicketId};
+use crate::proto::send::{MessageId, Next, Priority, Queued};
 use crate::proto::session::phase::Step;
 use crate::time::Timestamp;
 
@@ -19,11 +19,8 @@ const LOOK_AGAIN: u64 = 4_000;
 /// A message that has left the queue and whose end is not known yet; its content is elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Started {
-    pub(super) id: MessageId,
-    pub(super) ticket: Option<TicketId>,
-    priority: Priority,
-    flow: Flow,
-    waited_micros: u64,
+    /// Its end, but for the outcome.
+    end: Done,
     text: bool,
     pub(super) bytes: u64,
     /// Where the host keeps the whole of it, if it does.
@@ -31,9 +28,12 @@ pub(super) struct Started {
 }
 
 impl Started {
+    pub(super) fn id(&self) -> MessageId {
+        self.end.id
+    }
+
     pub(super) fn done(&self, outcome: Outcome) -> Done {
-        let Self { id, ticket, bytes, priority, flow, waited_micros, .. } = *self;
-        Done { id, ticket, outcome, bytes, priority, flow, waited_micros }
+        Done { outcome, ..self.end }
     }
 }
 
@@ -127,7 +127,7 @@ impl Session {
         }
         if !self.takes_values()
             && let Head::Fetching { message, range } = &self.head
-            && message.id == id
+            && message.end.id == id
         {
             let (message, range) = (*message, range.clone());
             let content = self.of_length(content, range.end - range.start);
@@ -260,7 +260,8 @@ impl Session {
     /// Begins with the message that goes next.
     fn start_next(&mut self) {
         let Some((item, waited_micros)) = self.queue.pop(self.now) else { return };
-        let message = Started { waited_micros, ..started(&item) };
+        let mut message = started(&item);
+        message.end.waited_micros = waited_micros;
         match item.payload {
             #[cfg(not(feature = "js"))]
             Payload::Hosted(_) if !self.takes_values() => self.fetch_part(message, 0),
@@ -277,7 +278,7 @@ impl Session {
             self.head = Head::Ready { message, payload: Payload::Binary(Vec::new()), range };
             return;
         };
-        self.pending.push(Output::Fetch { id: FetchId(message.id.0), slot, range: range.clone() });
+        self.pending.push(Output::Fetch { id: FetchId(message.end.id.0), slot, range: range.clone() });
         self.head = Head::Fetching { message, range };
     }
 
@@ -319,14 +320,18 @@ fn readable(bytes: u64) -> u64 {
 }
 
 pub(super) fn started(item: &Queued) -> Started {
-    Started {
+    let bytes = item.payload.bytes();
+    let end = Done {
         id: item.id,
         ticket: item.ticket,
+        outcome: Outcome::Unsent,
+        #[cfg(not(feature = "js"))]
+        bytes,
+        #[cfg(not(feature = "js"))]
         priority: item.priority,
+        #[cfg(not(feature = "js"))]
         flow: item.flow,
         waited_micros: 0,
-        text: item.payload.is_text(),
-        bytes: item.payload.bytes(),
-        source: item.payload.slot(),
-    }
+    };
+    Started { end, text: item.payload.is_text(), bytes, source: item.payload.slot() }
 }
