@@ -201,6 +201,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             TransportEvent::Fetched { token: FetchToken::Send(id), content } => {
                 self.session.borrow_mut().handle_fetched(id, content);
             }
+            #[cfg(feature = "client")]
             TransportEvent::Fetched { token: FetchToken::Reply(key), content } => {
                 let bytes = content.and_then(|content| self.transport.take_bytes(content));
                 self.outlet.read_done(key, bytes);

@@ -99,9 +99,8 @@ impl Transport for HostTransport {
     }
 
     fn fetch(&self, slot: Slot, range: Range<u64>, token: FetchToken) {
-        if let FetchToken::Send(FetchId(id)) = token {
-            self.host.read(number(id), slot.0, number(range.start), number(range.end));
-        }
+        let FetchToken::Send(FetchId(id)) = token;
+        self.host.read(number(id), slot.0, number(range.start), number(range.end));
     }
 
     fn release(&self, slot: Slot) {

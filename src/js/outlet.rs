@@ -115,7 +115,7 @@ impl Outlet<HostTransport> for FacadeOutlet {
     }
 
     fn deliver(&self, incoming: Incoming, _: &HostTransport) -> Result<(), (Incoming, u16)> {
-        let Incoming::Message(Payload::Hosted(Hosted { slot, bytes, .. })) = incoming else { return Ok(()) };
+        let Incoming::Message(Payload::Hosted(Hosted { slot, bytes, .. })) = incoming;
         loop {
             let (dropped, size) = {
                 let mut received = self.received.borrow_mut();

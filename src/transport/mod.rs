@@ -32,6 +32,7 @@ pub(crate) enum Incoming {
     /// A message.
     Message(Payload),
     /// The host gave a value of a type that the WebSocket standard does not know; its name.
+    #[cfg(feature = "client")]
     Unsupported(String),
 }
 
@@ -39,6 +40,7 @@ impl Incoming {
     pub(crate) fn slot(&self) -> Option<Slot> {
         match self {
             Self::Message(payload) => payload.slot(),
+            #[cfg(feature = "client")]
             Self::Unsupported(_) => None,
         }
     }
@@ -47,6 +49,7 @@ impl Incoming {
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Message(payload) => payload.bytes(),
+            #[cfg(feature = "client")]
             Self::Unsupported(_) => 0,
         }
     }
@@ -58,6 +61,7 @@ pub(crate) enum FetchToken {
     /// The session, to send it.
     Send(FetchId),
     /// A handle, to read a received Blob; the key of its reply.
+    #[cfg(feature = "client")]
     Reply(u32),
 }
 
