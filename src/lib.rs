@@ -67,7 +67,7 @@ mod client;
 mod driver;
 #[cfg(feature = "js")]
 mod js;
-#[cfg(any(feature = "client", feature = "js"))]
+#[cfg(feature = "client")]
 mod platform;
 pub mod proto;
 #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::proto::{CloseCause, HostedKind, Outcome, Priority, RecvPolicy};
+use crate::proto::{CloseCause, HostedKind, Outcome, Priority, RecvPolicy, Slot};
 
 /// What `Core.send` returns beside a ticket.
 pub(super) const HANDED_OVER: f64 = 0.0;
@@ -65,7 +65,12 @@ pub(super) fn number(amount: u64) -> f64 {
     amount as f64
 }
 
-pub(super) fn outcome(outcome: Outcome) -> u8 {
+/// A slot as the facade knows it. There are never 2^31.
+pub(super) fn place(slot: Slot) -> i32 {
+    slot.0.cast_signed()
+}
+
+pub(super) fn outcome(outcome: Outcome) -> i32 {
     match outcome {
         Outcome::HandedOver => 0,
         Outcome::Cancelled => 1,
@@ -77,7 +82,7 @@ pub(super) fn outcome(outcome: Outcome) -> u8 {
     }
 }
 
-pub(super) fn cause(cause: CloseCause) -> u8 {
+pub(super) fn cause(cause: CloseCause) -> i32 {
     match cause {
         CloseCause::Peer => 0,
         CloseCause::Aborted => 1,

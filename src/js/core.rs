@@ -8,10 +8,9 @@ use wasm_bindgen::prelude::*;
 use super::convert::{
     CLOSED, EXPIRED, HANDED_OVER, REFUSED, bound, bound_u32, count, deadline, kind, number, policy, priority,
 };
-use super::host::{Host, HostTransport};
+use super::host::{Host, HostClock, HostTransport, set_timer};
 use super::outlet::{FacadeOutlet, Sent};
 use crate::driver::{Driver, DriverConfig};
-use crate::platform::web::WebClock;
 use crate::proto::{
     CloseRequest, FetchId, Flow, GateConfig, Hosted, HostedKind, MessageId, NewMessage, Outcome, Payload,
     QueueConfig, Reason, RecvLimits, Slot,
@@ -22,32 +21,43 @@ use crate::transport::{FetchToken, Incoming, TransportEvent};
 /// A connection, for the TypeScript facade, whose `core.ts` says how it is used.
 #[wasm_bindgen]
 pub struct Core {
-    driver: Driver<HostTransport, WebClock, FacadeOutlet>,
+    driver: Driver<HostTransport, HostClock, FacadeOutlet>,
     due: Cell<Option<Timestamp>>,
 }
 
 #[wasm_bindgen]
 impl Core {
-    /// A connection whose socket is connecting.
+    /// A connection whose socket is connecting. `connect_ms` is what is left of the deadline; 0 is none, and for the
+    /// others no bound. `receive_policy` is what a full receive queue does: 1 drops the oldest, 2 the newest, a close
+    /// code closes with it.
     #[wasm_bindgen(constructor)]
-    pub fn new(host: Host) -> Core {
-        let option = |index| host.option(index);
+    #[allow(clippy::too_many_arguments, reason = "numbers cross for less than an object")]
+    pub fn new(
+        host: Host,
+        connect_ms: f64,
+        max_receive_bytes: f64,
+        max_receive_messages: f64,
+        receive_policy: u16,
+        guaranteed_share: f64,
+        budget_bytes: f64,
+        max_bytes_per_second: f64,
+    ) -> Core {
         let receive = RecvLimits {
-            max_queued_bytes: bound(option(1)),
-            max_queued_messages: bound_u32(option(2)),
-            policy: policy(u16::try_from(count(option(3))).unwrap_or(u16::MAX)),
+            max_queued_bytes: bound(max_receive_bytes),
+            max_queued_messages: bound_u32(max_receive_messages),
+            policy: policy(receive_policy),
         };
         let config = DriverConfig {
-            connect_within: deadline(option(0)),
+            connect_within: deadline(connect_ms),
             // In 256ths.
-            queue: QueueConfig { share: u8::try_from(count(option(4) * 256.0)).unwrap_or(u8::MAX) },
+            queue: QueueConfig { share: u8::try_from(count(guaranteed_share * 256.0)).unwrap_or(u8::MAX) },
             gate: GateConfig {
-                budget_bytes: count(option(5)),
-                max_bytes_per_second: Some(bound(option(6))).filter(|rate| *rate < u64::MAX),
+                budget_bytes: count(budget_bytes),
+                max_bytes_per_second: Some(bound(max_bytes_per_second)).filter(|rate| *rate < u64::MAX),
             },
         };
-        let outlet = FacadeOutlet::new(host.clone(), receive);
-        let driver = Driver::new(outlet, HostTransport { host }, WebClock, config);
+        let outlet = FacadeOutlet::new(host, receive);
+        let driver = Driver::new(outlet, HostTransport { host }, HostClock, config);
         let core = Core { driver, due: Cell::new(None) };
         core.pump();
         core
@@ -113,7 +123,7 @@ impl Core {
         let replaces = (replaces > 0.0).then(|| MessageId(count(replaces)));
         let payload = Payload::Hosted(Hosted { slot: Slot(slot), kind: kind(data_kind), bytes });
         let deadline = (deadline_ms >= 0.0)
-            .then(|| WebClock.now().saturating_add(Duration::from_micros(count(deadline_ms * 1000.0))));
+            .then(|| HostClock.now().saturating_add(Duration::from_micros(count(deadline_ms * 1000.0))));
         // The session takes messages as long as the outlet is not stopped.
         let new = NewMessage { priority, flow, payload, deadline, replaces, ticket: None };
         let Ok(id) = self.driver.send(new) else { return CLOSED };
@@ -194,9 +204,9 @@ impl Core {
         if self.driver.is_pumping() || self.due.replace(due) == due {
             return;
         }
-        let wait = due.map(|due| due.micros_since(WebClock.now()).div_ceil(1000));
+        let wait = due.map(|due| due.micros_since(HostClock.now()).div_ceil(1000));
         // The facade's deadlines are below 2^31 milliseconds.
         let wait = wait.and_then(|wait| u32::try_from(wait).ok());
-        self.driver.transport().host.set_timer(wait.map_or(-1.0, f64::from));
+        set_timer(self.driver.transport().host, wait.map_or(-1.0, f64::from));
     }
 }

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use super::convert::{cause, number, outcome};
-use super::host::{Host, HostTransport};
+use super::convert::{cause, number, outcome, place};
+use super::host::{self, Host, HostTransport};
 use crate::driver::{Driver, Outlet};
 use crate::proto::{Closed, Done, Fit, Hosted, MessageId, Outcome, Payload, RecvLimits, RecvQueue, Slot};
 use crate::time::Clock;
@@ -71,7 +71,7 @@ impl FacadeOutlet {
             if other == id {
                 own = Some(ended);
             } else if outer.is_none() {
-                self.host.outcome(number(other.0), outcome(ended));
+                host::outcome(self.host, number(other.0), outcome(ended));
             } else {
                 self.keep(other, ended);
             }
@@ -101,7 +101,7 @@ impl Outlet<HostTransport> for FacadeOutlet {
     }
 
     fn opened(&self, _: &HostTransport) {
-        self.host.opened();
+        host::opened(self.host);
     }
 
     fn done(&self, done: Done) {
@@ -110,7 +110,7 @@ impl Outlet<HostTransport> for FacadeOutlet {
                 self.current.set(Some((current, Some(done.outcome))));
             }
             Some(_) => self.keep(done.id, done.outcome),
-            None => self.host.outcome(number(done.id.0), outcome(done.outcome)),
+            None => host::outcome(self.host, number(done.id.0), outcome(done.outcome)),
         }
     }
 
@@ -129,13 +129,13 @@ impl Outlet<HostTransport> for FacadeOutlet {
                     Fit::Close(code) => return Err((incoming, code)),
                 }
             };
-            self.host.release(dropped.0, number(size));
+            host::release(self.host, place(dropped), number(size));
             if dropped == slot {
                 return Ok(());
             }
         }
         if self.wants_message.replace(false) {
-            self.host.readable();
+            host::readable(self.host);
         }
         Ok(())
     }
@@ -150,9 +150,10 @@ impl Outlet<HostTransport> for FacadeOutlet {
 
     fn closed(&self, closed: Closed) {
         let (unsent, unknown) = (closed.unsent, closed.unknown);
-        self.host.ended(
-            closed.code,
-            closed.was_clean,
+        host::ended(
+            self.host,
+            closed.code.into(),
+            closed.was_clean.into(),
             cause(closed.cause),
             number(unsent.messages),
             number(unsent.bytes),
