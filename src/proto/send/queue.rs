@@ -268,10 +268,10 @@ impl SendQueue {
             }
             // Without a bound, which would forfeit the share of large messages: what is due goes next, and its
             // classes are owed three quarters of all bytes at most, so that it does not grow.
-            other.owed = other.owed.saturating_add(cost.saturating_mul(share));
+            other.owed = other.owed.saturating_add(cost * share);
             if index == class {
                 // What it got beyond its share, because nothing higher was there, is not held against it later.
-                let paid = cost.saturating_mul(256);
+                let paid = cost * 256;
                 other.owed = other.owed.saturating_sub(paid).max(-paid);
             }
         }
@@ -378,7 +378,7 @@ impl SendQueue {
             let Some(lane) = self.pick_from(class) else { continue };
             let first = self.lane(lane).first;
             let bytes = self.store.node(first).payload.as_ref().map_or(0, Payload::bytes);
-            let due = cost(bytes).min(i64::from(QUANTUM)).saturating_mul(256);
+            let due = cost(bytes).min(i64::from(QUANTUM)) * 256;
             if self.classes.get(class).is_some_and(|class| class.owed >= due) {
                 return Some(lane);
             }
