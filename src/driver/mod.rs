@@ -47,8 +47,8 @@ pub(crate) use self::outlet::HubOutlet;
 #[cfg(feature = "client")]
 pub use self::send_options::SendOptions;
 use crate::proto::{
-    CloseRequest, Closed, Done, Event, GateConfig, Gauges, MessageId, NewMessage, Output, Payload,
-    QueueConfig, Session, SessionConfig,
+    CloseRequest, Closed, Done, Event, FetchId, GateConfig, Gauges, MessageId, NewMessage, Output, Payload,
+    QueueConfig, Reason, Session, SessionConfig,
 };
 use crate::time::{Clock, Timestamp};
 use crate::transport::{FetchToken, Incoming, Transport, TransportEvent};
@@ -72,7 +72,7 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     /// A message has left the queue.
     fn done(&self, done: Done);
     /// Nothing else leaves it for now.
-    fn settle(&self, _: Gauges) {}
+    fn settle(&self, _: impl FnOnce() -> Gauges) {}
     /// Whether somebody waits for the transport to have sent what it was given.
     fn wants_standing(&self) -> bool {
         false
@@ -193,14 +193,9 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     /// Takes an event of the transport; [`pump`](Self::pump) draws its consequences.
     pub(crate) fn handle(&self, event: TransportEvent) {
         match event {
-            TransportEvent::Opened => self.session.borrow_mut().handle_opened(),
-            TransportEvent::Message(incoming) => {
-                self.session.borrow_mut().handle_task();
-                self.receive(incoming);
-            }
-            TransportEvent::Fetched { token: FetchToken::Send(id), content } => {
-                self.session.borrow_mut().handle_fetched(id, content);
-            }
+            TransportEvent::Opened => self.opened(),
+            TransportEvent::Message(incoming) => self.receive(incoming),
+            TransportEvent::Fetched { token: FetchToken::Send(id), content } => self.fetched(id, content),
             #[cfg(feature = "client")]
             TransportEvent::Fetched { token: FetchToken::Reply(key), content } => {
                 let bytes = content.and_then(|content| self.transport.take_bytes(content));
@@ -214,14 +209,27 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 self.session.borrow_mut().handle_peer_closing(now, code, reason);
                 self.outlet.stop_sending();
             }
-            TransportEvent::Closed { code, reason, was_clean } => {
-                // What was asked for before this was known still belongs to the connection.
-                self.outlet.take_commands(self);
-                self.session.borrow_mut().handle_transport_end(code, reason, was_clean);
-                // Before the queue is emptied: the room that this makes is for nobody.
-                self.outlet.stop_sending();
-            }
+            TransportEvent::Closed { code, reason, was_clean } => self.closed(code, reason, was_clean),
         }
+    }
+
+    /// [`TransportEvent::Opened`]; as the others that follow, for a transport that calls the driver itself.
+    pub(crate) fn opened(&self) {
+        self.session.borrow_mut().handle_opened();
+    }
+
+    /// [`TransportEvent::Fetched`] for the session.
+    pub(crate) fn fetched(&self, id: FetchId, content: Option<Payload>) {
+        self.session.borrow_mut().handle_fetched(id, content);
+    }
+
+    /// [`TransportEvent::Closed`].
+    pub(crate) fn closed(&self, code: u16, reason: Reason, was_clean: bool) {
+        // What was asked for before this was known still belongs to the connection.
+        self.outlet.take_commands(self);
+        self.session.borrow_mut().handle_transport_end(code, reason, was_clean);
+        // Before the queue is emptied: the room that this makes is for nobody.
+        self.outlet.stop_sending();
     }
 
     /// Runs until nothing is left to do. Returns when it wants to be called again at the latest.
@@ -296,7 +304,9 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         self.session.borrow().delivers() && self.outlet.is_behind()
     }
 
-    fn receive(&self, incoming: Incoming) {
+    /// [`TransportEvent::Message`].
+    pub(crate) fn receive(&self, incoming: Incoming) {
+        self.session.borrow_mut().handle_task();
         if !self.session.borrow().delivers() {
             self.release(incoming.slot());
             return;
@@ -316,7 +326,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             let output = self.session.borrow_mut().poll_output(room);
             match output {
                 Output::Blocked(deadline) | Output::Timeout(deadline) => {
-                    self.outlet.settle(self.gauges());
+                    self.outlet.settle(|| self.gauges());
                     return (any, deadline);
                 }
                 Output::Transmit(part) => {
@@ -342,7 +352,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                     self.outlet.stop_sending();
                     self.outlet.take_commands(self);
                     self.transport.abort();
-                    self.outlet.settle(self.gauges());
+                    self.outlet.settle(|| self.gauges());
                     self.outlet.closed(closed);
                 }
             }

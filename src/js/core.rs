@@ -9,14 +9,14 @@ use super::convert::{
     CLOSED, EXPIRED, HANDED_OVER, REFUSED, bound, bound_u32, count, deadline, kind, number, policy, priority,
 };
 use super::host::{Host, HostClock, HostTransport, set_timer};
-use super::outlet::{FacadeOutlet, Sent};
+use super::outlet::FacadeOutlet;
 use crate::driver::{Driver, DriverConfig};
 use crate::proto::{
     CloseRequest, FetchId, Flow, GateConfig, Hosted, HostedKind, MessageId, NewMessage, Outcome, Payload,
     QueueConfig, Reason, RecvLimits, Slot,
 };
 use crate::time::{Clock, Timestamp};
-use crate::transport::{FetchToken, Incoming, TransportEvent};
+use crate::transport::Incoming;
 
 /// A connection, for the TypeScript facade, whose `core.ts` says how it is used.
 #[wasm_bindgen]
@@ -67,18 +67,21 @@ impl Core {
 
     /// The socket is open.
     pub fn opened(&self) {
-        self.handle(TransportEvent::Opened);
+        self.driver.opened();
+        self.pump();
     }
 
     /// A message has arrived and stands in `slot`.
     pub fn received(&self, slot: u32, bytes: f64) {
         let hosted = Hosted { slot: Slot(slot), kind: HostedKind::Buffer, bytes: count(bytes) };
-        self.handle(TransportEvent::Message(Incoming::Message(Payload::Hosted(hosted))));
+        self.driver.receive(Incoming::Message(Payload::Hosted(hosted)));
+        self.pump();
     }
 
     /// The socket is closed. The facade keeps the reason.
     pub fn closed(&self, code: u16, was_clean: bool) {
-        self.handle(TransportEvent::Closed { code, reason: Reason::default(), was_clean });
+        self.driver.closed(code, Reason::default(), was_clean);
+        self.pump();
     }
 
     /// What `read` was asked for stands in `slot`, or could not be read (`slot` below 0).
@@ -86,8 +89,8 @@ impl Core {
         let content = u32::try_from(slot).ok().map(|slot| {
             Payload::Hosted(Hosted { slot: Slot(slot), kind: HostedKind::Buffer, bytes: count(bytes) })
         });
-        let token = FetchToken::Send(FetchId(count(id)));
-        self.handle(TransportEvent::Fetched { token, content });
+        self.driver.fetched(FetchId(count(id)), content);
+        self.pump();
     }
 
     /// The timer has fired.
@@ -128,11 +131,11 @@ impl Core {
         let new = NewMessage { priority, flow, payload, deadline, replaces, ticket: None };
         let Ok(id) = self.driver.send(new) else { return CLOSED };
         match outlet.sending(id, || self.pump()) {
-            Sent::Queued => number(id.0),
-            Sent::Ended(Outcome::HandedOver) => HANDED_OVER,
-            Sent::Ended(Outcome::Expired) => EXPIRED,
+            None => number(id.0),
+            Some(Outcome::HandedOver) => HANDED_OVER,
+            Some(Outcome::Expired) => EXPIRED,
             // The socket refused it: it is closing, and its close event is on the way.
-            Sent::Ended(_) => REFUSED,
+            Some(_) => REFUSED,
         }
     }
 
@@ -187,11 +190,6 @@ impl Core {
             3 => received.0,
             _ => received.1,
         })
-    }
-
-    fn handle(&self, event: TransportEvent) {
-        self.driver.handle(event);
-        self.pump();
     }
 
     fn pump(&self) {

@@ -21,17 +21,6 @@ pub(super) struct FacadeOutlet {
     /// The message of the innermost `send` that is under way, and its end: a `send` returns the end
     /// of its own message instead of reporting it.
     current: Cell<Option<(MessageId, Option<Outcome>)>>,
-    /// What else has ended meanwhile, reported when the outermost `send` returns: until then the
-    /// facade may not know its ticket.
-    ended: Cell<Vec<(MessageId, Outcome)>>,
-}
-
-/// What became of a message within the call that sent it.
-pub(super) enum Sent {
-    /// It has to wait.
-    Queued,
-    /// It has ended.
-    Ended(Outcome),
 }
 
 impl FacadeOutlet {
@@ -42,7 +31,6 @@ impl FacadeOutlet {
             wants_message: Cell::new(false),
             stopped: Cell::new(false),
             current: Cell::new(None),
-            ended: Cell::default(),
         }
     }
 
@@ -60,30 +48,12 @@ impl FacadeOutlet {
         self.received.borrow().queued()
     }
 
-    /// Runs `pump` for a message that was just queued. Returns its end, if that has come, and reports the
-    /// others.
-    pub(super) fn sending(&self, id: MessageId, pump: impl FnOnce()) -> Sent {
+    /// Runs `pump` for a message that was just queued. Returns its end, if that has come.
+    pub(super) fn sending(&self, id: MessageId, pump: impl FnOnce()) -> Option<Outcome> {
         let outer = self.current.replace(Some((id, None)));
+        // Called from inside a `send`, this leaves the work to that one's.
         pump();
-        let mut own = self.current.replace(outer).and_then(|(_, ended)| ended);
-        // Taken out first: the facade may send again while it is told.
-        for (other, ended) in self.ended.take() {
-            if other == id {
-                own = Some(ended);
-            } else if outer.is_none() {
-                host::outcome(self.host, number(other.0), outcome(ended));
-            } else {
-                self.keep(other, ended);
-            }
-        }
-        own.map_or(Sent::Queued, Sent::Ended)
-    }
-
-    /// Keeps an end until the outermost `send` returns.
-    fn keep(&self, id: MessageId, outcome: Outcome) {
-        let mut ended = self.ended.take();
-        ended.push((id, outcome));
-        self.ended.set(ended);
+        self.current.replace(outer).and_then(|(_, ended)| ended)
     }
 
     /// The oldest received message; without one, the next is announced.
@@ -109,8 +79,7 @@ impl Outlet<HostTransport> for FacadeOutlet {
             Some((current, _)) if current == done.id => {
                 self.current.set(Some((current, Some(done.outcome))));
             }
-            Some(_) => self.keep(done.id, done.outcome),
-            None => host::outcome(self.host, number(done.id.0), outcome(done.outcome)),
+            _ => host::outcome(self.host, number(done.id.0), outcome(done.outcome)),
         }
     }
 
