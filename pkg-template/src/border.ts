@@ -14,19 +14,18 @@ export interface WasmImports extends WebAssembly.ModuleImports {
   /** Gives the value of a slot to the socket; false if that throws. */
   transmit(host: number, slot: number): boolean;
   /** Closes the socket; `code` 0: without one. */
-  close(host: number, code: number, overflow: number): void;
+  close(host: number, code: number): void;
   /** Takes the listeners off the socket, and closes it. */
   detach(host: number): void;
   /** Reads a range of a Blob; `core_fetched` is the answer. */
   read(host: number, id: number, slot: number, start: number, end: number): void;
-  /** Forgets the value of a slot. `dropped` from 0 on: a received message of so many bytes, for want of room. */
-  release(host: number, slot: number, dropped: number): void;
+  /** Forgets the value of a slot. */
+  release(host: number, slot: number): void;
   /** The socket's `bufferedAmount`, 0 where it has none. */
   amount(host: number): number;
   /** Calls `core_timer` after that time, with 0 in the next task; below 0: never. */
   setTimer(host: number, milliseconds: number): void;
   opened(host: number): void;
-  readable(host: number): void;
   outcome(host: number, ticket: number, outcome: number): void;
   ended(
     host: number,
@@ -46,7 +45,8 @@ export interface WasmExports {
   /** With the `Options` of core.ts. */
   core_new(host: number, ...options: Options): number;
   core_opened(core: number): void;
-  core_received(core: number, slot: number, bytes: number): void;
+  /** A message has arrived. `overflow`: the code to close with, since there was no room for it; else 0. */
+  core_received(core: number, overflow: number): void;
   core_closed(core: number, code: number, wasClean: number): void;
   /** `slot` below 0: it could not be read. */
   core_fetched(core: number, id: number, slot: number, bytes: number): void;
@@ -63,8 +63,6 @@ export interface WasmExports {
     replaces: number,
   ): number;
   core_cancel(core: number, ticket: number): void;
-  /** The slot of the next message, which is then the caller's; below 0: none. */
-  core_take(core: number): number;
   core_close(core: number, code: number, withinMs: number, flush: number): void;
   core_end(core: number, withinMs: number, closeMs: number): void;
   core_abort(core: number): void;

@@ -31,10 +31,8 @@ export interface WebSocketLike {
 export interface Sink {
   /** The socket is open. */
   opened(): void;
-  /** There is a message again, once after `take` found none. */
-  readable(): void;
-  /** A received message of that size was dropped for want of room. */
-  dropped(bytes: number): void;
+  /** A message has arrived. Gives the code to close with if there is no room for it and that is to be, else 0. */
+  received(value: unknown, bytes: number): number;
   /** A queued message has come to its end; `outcome` is an index into `OUTCOMES`. */
   outcome(ticket: number, outcome: number): void;
   /** The connection has ended; `cause` is an index into `CAUSES`. Exactly once, the last call of all. */
@@ -62,8 +60,6 @@ export interface Core {
   send(message: Parcel, priority: number, flow: number, deadlineMs: number, replaces: number): number;
   /** Takes a message out of the queue; if it was still there, its outcome comes within this call. */
   cancel(ticket: number): void;
-  /** The next message, or undefined. */
-  take(): unknown;
   /** Begins the close; `code` 0: none. A second call does nothing. */
   close(code: number, reason: string, withinMs: number, flush: boolean): void;
   /** Sends what is queued, then only receives; `closeMs`: the deadline of the close after that. */
@@ -72,20 +68,13 @@ export interface Core {
   abort(): void;
   /** What the socket says: bytes that it was given and has not sent. */
   readonly bufferedAmount: number;
-  /**
-   * One of the numbers of the connection: 0 bytes that stand in the socket's buffer, 1 that may, 2 bytes a second, 3
-   * and 4 messages and bytes received and not taken.
-   */
+  /** One of the numbers of the connection: 0 bytes that stand in the socket's buffer, 1 that may, 2 bytes a second. */
   stat(index: number): number;
   /** Gives the wasm side's memory back; no call may follow. */
   free(): void;
 }
 
-/**
- * What is left of the connect deadline in milliseconds, maxReceiveBytes and maxReceiveMessages (0 for none each), what
- * a full receive queue does (1 drops the oldest, 2 the newest, a close code closes with it), guaranteedShare,
- * budgetBytes, maxBytesPerSecond.
- */
+/** What is left of the connect deadline in milliseconds, 0 for none, guaranteedShare, budgetBytes, maxBytesPerSecond. */
 export type Options = readonly number[];
 
 /** `Core` as a constructor: takes over `socket` with the events that came before, in order. */

@@ -11,7 +11,7 @@ import { Timer, onVisibility } from "./timers.js";
 /** `error` says nothing that `close` does not, but `ws` kills the process over one that nobody hears. */
 export const EVENTS = ["open", "message", "error", "close"];
 
-/** The reason that goes with a close which the wasm began because the receive queue was full. */
+/** The reason that goes with a close because the receive queue was full. */
 const OVERFLOW = "receive queue overflow";
 
 /** What has arrived and is no WebSocket message. */
@@ -83,10 +83,12 @@ export class WasmBacked implements Core {
   readonly #host: number;
   /** What the wasm knows it by; 0 before, and once given back: a read or a timer may come later. */
   #core = 0;
-  /** The reason given to the first `close`, which is the one that counts. */
+  /** The reason given to the first `close`, which is the one that counts; or that of an overflow. */
   #reason: string | undefined;
   /** The reason of the close event. */
   #received = "";
+  /** Whether messages that arrive are for the application: none is that comes before the opening or after a close. */
+  #delivers = false;
   readonly #fire = (): void => {
     if (this.#core) wasm.core_timer(this.#core);
   };
@@ -101,17 +103,13 @@ export class WasmBacked implements Core {
     imports = {
       now: () => performance.now(),
       transmit: (host, slot) => hosts.get(host).#transmit(slot),
-      close: (host, code, overflow) => hosts.get(host).#close(code, overflow),
-      detach: (host) => letGo(raw(host), hosts.get(host).#listener),
+      close: (host, code) => hosts.get(host).#close(code),
+      detach: (host) => hosts.get(host).#detach(),
       read: (host, id, slot, start, end) => hosts.get(host).#read(id, slot, start, end),
-      release: (host, slot, dropped) => {
-        hosts.get(host).#slots.take(slot);
-        if (dropped >= 0) sink(host).dropped(dropped);
-      },
+      release: (host, slot) => void hosts.get(host).#slots.take(slot),
       amount: (host) => raw(host).bufferedAmount ?? 0,
       setTimer: (host, milliseconds) => hosts.get(host).#timer.set(milliseconds),
-      opened: (host) => sink(host).opened(),
-      readable: (host) => sink(host).readable(),
+      opened: (host) => hosts.get(host).#opened(),
       outcome: (host, ticket, outcome) => sink(host).outcome(ticket, outcome),
       ended: (host, code, wasClean, ...rest) =>
         sink(host).closed(code, hosts.get(host).#received, !!wasClean, ...rest),
@@ -149,11 +147,6 @@ export class WasmBacked implements Core {
     wasm.core_cancel(this.#core, ticket);
   }
 
-  take(): unknown {
-    const slot = wasm.core_take(this.#core);
-    return slot < 0 ? undefined : this.#slots.take(slot);
-  }
-
   close(code: number, reason: string, withinMs: number, flush: boolean): void {
     this.#reason ??= reason;
     wasm.core_close(this.#core, code, withinMs, +flush);
@@ -188,7 +181,9 @@ export class WasmBacked implements Core {
       const { data } = event;
       const bytes = typeof data === "string" ? data.length : (data?.byteLength ?? data?.size);
       const value: unknown = bytes === undefined ? ({ unsupported: typeof data } satisfies Unsupported) : data;
-      wasm.core_received(core, this.#slots.put(value), bytes ?? 0);
+      const overflow = this.#delivers ? this.#sink.received(value, bytes ?? 0) : 0;
+      if (overflow) this.#reason = OVERFLOW;
+      wasm.core_received(core, overflow);
     } else if (event.type === "open") {
       wasm.core_opened(core);
     } else if (event.type === "close") {
@@ -208,9 +203,20 @@ export class WasmBacked implements Core {
     }
   }
 
-  #close(code: number, overflow: number): void {
+  #opened(): void {
+    this.#delivers = true;
+    this.#sink.opened();
+  }
+
+  #detach(): void {
+    this.#delivers = false;
+    letGo(this.#raw, this.#listener);
+  }
+
+  #close(code: number): void {
+    this.#delivers = false;
     try {
-      if (code) this.#raw.close(code, overflow ? OVERFLOW : this.#reason);
+      if (code) this.#raw.close(code, this.#reason);
       else this.#raw.close();
     } catch {
       // Code and reason were checked. If a foreign socket throws, the close deadline ends it.

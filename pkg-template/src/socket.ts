@@ -7,6 +7,7 @@ import type { Opening } from "./connect.js";
 import type { Core, WebSocketLike } from "./core.js";
 import { parcel, snapshot, transfer, type Message, type Parcel, type Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
+import type { Inbox } from "./inbox.js";
 import { Marks } from "./marks.js";
 import { add, addSent, newCounts, readStats, type Count, type Stats } from "./stats.js";
 import { CAUSES, OUTCOMES, Ticket, type Amount, type CloseOptions, type Closed, type EndOptions, type Outcome } from "./ticket.js";
@@ -55,10 +56,9 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
 
   readonly #raw: WebSocketLike;
   readonly #codec: Codec<In, Out> | undefined;
-  /** Undefined while being made, and again once the end is reached and `#rest` has its messages. */
+  /** Undefined while being made, and again once the end is reached. */
   #core: Core | undefined;
-  /** What was received and not taken when the wasm side was given back, the newest first. */
-  #rest: unknown[] | undefined;
+  readonly #inbox: Inbox;
   /** Whether `close` or `end` was called, or the connection has ended: nothing more is taken. */
   #stopped = false;
   #closing = false;
@@ -87,7 +87,6 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   #isAbove = false;
   #onLow: ((event: Event) => unknown) | null = null;
   #watcher: ReturnType<typeof setTimeout> | undefined;
-  #dropped: Amount = { messages: 0, bytes: 0 };
   /** The one read that waits. */
   #reader: Reader | undefined;
 
@@ -96,10 +95,11 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     abort = (socket) => socket.#core?.abort();
   }
 
-  private constructor({ Core, raw, early, options, bounds, codec, opened, closed }: Opening<In, Out>) {
+  private constructor({ Core, raw, early, options, bounds, inbox, codec, opened, closed }: Opening<In, Out>) {
     super();
     this.#raw = raw;
     this.#bounds = bounds;
+    this.#inbox = inbox;
     this.#codec = codec;
     let settle: (closed: Closed) => void;
     this.closed = new Promise((resolve) => (settle = resolve));
@@ -108,10 +108,10 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       early,
       {
         opened,
-        readable: () => this.#reader?.attempt(),
-        dropped: (bytes) => {
-          const before = this.#dropped;
-          this.#dropped = { messages: before.messages + 1, bytes: before.bytes + bytes };
+        received: (value, bytes) => {
+          const overflow = inbox.put(value, bytes);
+          this.#reader?.attempt();
+          return overflow;
         },
         outcome: (number, outcome) => this.#conclude(number, OUTCOMES[outcome]!),
         closed: (code, reason, wasClean, cause, unsentMessages, unsentBytes, unknownMessages, unknownBytes) => {
@@ -122,7 +122,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
             cause: CAUSES[cause]!,
             unsent: { messages: unsentMessages, bytes: unsentBytes },
             unknown: { messages: unknownMessages, bytes: unknownBytes },
-            dropped: this.#dropped,
+            dropped: this.dropped,
           };
           this.#stop();
           settle(this.#final);
@@ -172,7 +172,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * and not counted.
    */
   get dropped(): Amount {
-    return this.#dropped;
+    return this.#inbox.dropped;
   }
 
   /**
@@ -225,7 +225,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * this package does not know. It is then gone; the following ones are not.
    */
   tryRecv(): In | undefined {
-    const message = this.#take();
+    const message = this.#inbox.take();
     return message === undefined ? undefined : this.#decode(message);
   }
 
@@ -352,7 +352,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
 
   /** The numbers of the connection, now. */
   stats(): Stats {
-    return readStats(this.#counts, this.#core);
+    return readStats(this.#counts, this.#inbox.queued, this.#core);
   }
 
   /**
@@ -561,10 +561,6 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     }
   }
 
-  #take(): unknown {
-    return this.#core ? this.#core.take() : this.#rest?.pop();
-  }
-
   #read<T>(item: (value: In) => T, end: T, owner?: object): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#reader) {
@@ -573,7 +569,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       const attempt = (): void => {
         this.#reader = undefined;
         try {
-          const message = this.#take();
+          const message = this.#inbox.take();
           if (message !== undefined) resolve(item(this.#decode(message)));
           else if (this.#final) resolve(end);
           else this.#reader = { attempt, owner, leave: () => ((this.#reader = undefined), resolve(end)) };
@@ -585,13 +581,9 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     });
   }
 
-  /** Keeps what was received and gives the wasm side's memory back. */
+  /** Gives the wasm side's memory back. */
   #release(): void {
     const core = this.#core!;
-    const rest: unknown[] = [];
-    for (let message; (message = core.take()) !== undefined; ) rest.push(message);
-    // Not an iterator: it would hold what was taken.
-    this.#rest = rest.reverse();
     this.#core = undefined;
     this.#watch();
     for (const { reject } of this.#drains.splice(0)) reject(notSent());

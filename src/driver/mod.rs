@@ -304,19 +304,28 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         self.session.borrow().delivers() && self.outlet.is_behind()
     }
 
-    /// [`TransportEvent::Message`].
-    pub(crate) fn receive(&self, incoming: Incoming) {
-        self.session.borrow_mut().handle_task();
+    fn receive(&self, incoming: Incoming) {
+        self.task();
         if !self.session.borrow().delivers() {
             self.release(incoming.slot());
             return;
         }
         if let Err((refused, code)) = self.outlet.deliver(incoming, &self.transport) {
             self.release(refused.slot());
-            let now = self.clock.now();
-            self.session.borrow_mut().handle_receive_overflow(now, code, Some(OVERFLOW_CLOSE_WITHIN));
-            self.outlet.stop_sending();
+            self.overflow(code);
         }
+    }
+
+    /// See [`Session::handle_task`].
+    pub(crate) fn task(&self) {
+        self.session.borrow_mut().handle_task();
+    }
+
+    /// See [`Session::handle_receive_overflow`].
+    pub(crate) fn overflow(&self, code: u16) {
+        let now = self.clock.now();
+        self.session.borrow_mut().handle_receive_overflow(now, code, Some(OVERFLOW_CLOSE_WITHIN));
+        self.outlet.stop_sending();
     }
 
     fn drain_session(&self) -> (bool, Option<Timestamp>) {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::proto::{CloseCause, HostedKind, Outcome, Priority, RecvPolicy, Slot};
+use crate::proto::{CloseCause, HostedKind, Outcome, Priority, Slot};
 
 /// What `Core.send` returns beside a ticket.
 pub(super) const HANDED_OVER: f64 = 0.0;
@@ -33,25 +33,8 @@ pub(super) fn count(number: f64) -> u64 {
 }
 
 /// A bound; 0 is none.
-pub(super) fn bound(number: f64) -> u64 {
-    match count(number) {
-        0 => u64::MAX,
-        bound => bound,
-    }
-}
-
-/// A bound on messages; 0 is none.
-pub(super) fn bound_u32(number: f64) -> u32 {
-    u32::try_from(bound(number)).unwrap_or(u32::MAX)
-}
-
-/// What a full receive queue does: closes with a code, or drops one end of itself.
-pub(super) fn policy(number: u16) -> RecvPolicy {
-    match number {
-        1 => RecvPolicy::DropOldest,
-        2 => RecvPolicy::DropNewest,
-        code => RecvPolicy::Close { code },
-    }
+pub(super) fn bound(number: f64) -> Option<u64> {
+    Some(count(number)).filter(|bound| *bound > 0)
 }
 
 /// A deadline in milliseconds; 0 is off.

@@ -5,18 +5,15 @@ use core::time::Duration;
 
 use wasm_bindgen::prelude::*;
 
-use super::convert::{
-    CLOSED, EXPIRED, HANDED_OVER, REFUSED, bound, bound_u32, count, deadline, kind, number, policy, priority,
-};
+use super::convert::{CLOSED, EXPIRED, HANDED_OVER, REFUSED, bound, count, deadline, kind, number, priority};
 use super::host::{Host, HostClock, HostTransport, set_timer};
 use super::outlet::FacadeOutlet;
 use crate::driver::{Driver, DriverConfig};
 use crate::proto::{
     CloseRequest, FetchId, Flow, GateConfig, Hosted, HostedKind, MessageId, NewMessage, Outcome, Payload,
-    QueueConfig, Reason, RecvLimits, Slot,
+    QueueConfig, Reason, Slot,
 };
 use crate::time::{Clock, Timestamp};
-use crate::transport::Incoming;
 
 /// A connection, for the TypeScript facade, whose `core.ts` says how it is used.
 #[wasm_bindgen]
@@ -27,37 +24,26 @@ pub struct Core {
 
 #[wasm_bindgen]
 impl Core {
-    /// A connection whose socket is connecting. `connect_ms` is what is left of the deadline; 0 is none, and for the
-    /// others no bound. `receive_policy` is what a full receive queue does: 1 drops the oldest, 2 the newest, a close
-    /// code closes with it.
+    /// A connection whose socket is connecting. `connect_ms` is what is left of the deadline, 0 for none; a rate of 0
+    /// is no bound.
     #[wasm_bindgen(constructor)]
-    #[allow(clippy::too_many_arguments, reason = "numbers cross for less than an object")]
     pub fn new(
         host: Host,
         connect_ms: f64,
-        max_receive_bytes: f64,
-        max_receive_messages: f64,
-        receive_policy: u16,
         guaranteed_share: f64,
         budget_bytes: f64,
         max_bytes_per_second: f64,
     ) -> Core {
-        let receive = RecvLimits {
-            max_queued_bytes: bound(max_receive_bytes),
-            max_queued_messages: bound_u32(max_receive_messages),
-            policy: policy(receive_policy),
-        };
         let config = DriverConfig {
             connect_within: deadline(connect_ms),
             // In 256ths.
             queue: QueueConfig { share: u8::try_from(count(guaranteed_share * 256.0)).unwrap_or(u8::MAX) },
             gate: GateConfig {
                 budget_bytes: count(budget_bytes),
-                max_bytes_per_second: Some(bound(max_bytes_per_second)).filter(|rate| *rate < u64::MAX),
+                max_bytes_per_second: bound(max_bytes_per_second),
             },
         };
-        let outlet = FacadeOutlet::new(host, receive);
-        let driver = Driver::new(outlet, HostTransport { host }, HostClock, config);
+        let driver = Driver::new(FacadeOutlet::new(host), HostTransport { host }, HostClock, config);
         let core = Core { driver, due: Cell::new(None) };
         core.pump();
         core
@@ -71,10 +57,13 @@ impl Core {
         self.pump();
     }
 
-    /// A message has arrived and stands in `slot`.
-    pub fn received(&self, slot: u32, bytes: f64) {
-        let hosted = Hosted { slot: Slot(slot), kind: HostedKind::Buffer, bytes: count(bytes) };
-        self.driver.receive(Incoming::Message(Payload::Hosted(hosted)));
+    /// A message has arrived, which the facade keeps. `overflow` is the code to close with if it has no room for it,
+    /// else 0.
+    pub fn received(&self, overflow: u16) {
+        self.driver.task();
+        if overflow > 0 {
+            self.driver.overflow(overflow);
+        }
         self.pump();
     }
 
@@ -146,11 +135,6 @@ impl Core {
         self.pump();
     }
 
-    /// The slot of the next message, which is then the facade's; -1 if there is none.
-    pub fn take(&self) -> i32 {
-        self.driver.outlet().take().and_then(|slot| i32::try_from(slot.0).ok()).unwrap_or(-1)
-    }
-
     /// Begins the close. Code 0: none given. The facade keeps the reason.
     pub fn close(&self, code: u16, within_ms: f64, flush: bool) {
         let code = (code != 0).then_some(code);
@@ -182,13 +166,10 @@ impl Core {
     /// A number of the connection, in the order that `core.ts` has.
     pub fn stat(&self, index: u8) -> f64 {
         let gauges = self.driver.gauges();
-        let received = self.driver.outlet().received();
         number(match index {
             0 => gauges.buffered_amount,
             1 => gauges.budget_bytes,
-            2 => gauges.bytes_per_second,
-            3 => received.0,
-            _ => received.1,
+            _ => gauges.bytes_per_second,
         })
     }
 

@@ -24,15 +24,14 @@ extern "C" {
 
     /// Gives the value of a slot to the socket; false if that throws.
     fn transmit(host: Host, slot: i32) -> bool;
-    /// Calls the socket's `close`; code 0 for none. The facade knows the reason, but for that of an overflow.
-    fn close(host: Host, code: i32, overflow: i32);
+    /// Calls the socket's `close`; code 0 for none. The facade knows the reason.
+    fn close(host: Host, code: i32);
     /// Lets go of the socket: takes its listeners off and closes it.
     fn detach(host: Host);
     /// Reads a range of a Blob, then calls `Core.fetched`.
     fn read(host: Host, id: f64, slot: i32, start: f64, end: f64);
-    /// Forgets the value of a slot. `dropped` from 0 on: it was a received message of so many bytes for which
-    /// there was no room. A call of its own for that would weigh 50 B of brotli.
-    pub(super) fn release(host: Host, slot: i32, dropped: f64);
+    /// Forgets the value of a slot.
+    fn release(host: Host, slot: i32);
     /// The socket's `bufferedAmount`; 0 where it has none.
     fn amount(host: Host) -> f64;
     /// Calls `Core.timer` after that many milliseconds, with 0 in the next task; below 0: never.
@@ -40,7 +39,6 @@ extern "C" {
     pub(super) fn set_timer(host: Host, milliseconds: f64);
 
     pub(super) fn opened(host: Host);
-    pub(super) fn readable(host: Host);
     pub(super) fn outcome(host: Host, ticket: f64, outcome: i32);
     /// Exactly once, the last call of all.
     #[allow(clippy::too_many_arguments, reason = "numbers cross for less than an object")]
@@ -93,9 +91,8 @@ impl Transport for HostTransport {
         transmit(self.host, place(hosted.slot))
     }
 
-    fn close(&self, code: Option<u16>, reason: Reason) {
-        // The session's own is that of an overflow.
-        close(self.host, code.unwrap_or(0).into(), reason.is_own.into());
+    fn close(&self, code: Option<u16>, _: Reason) {
+        close(self.host, code.unwrap_or(0).into());
     }
 
     fn abort(&self) {
@@ -108,7 +105,7 @@ impl Transport for HostTransport {
     }
 
     fn release(&self, slot: Slot) {
-        release(self.host, place(slot), -1.0);
+        release(self.host, place(slot));
     }
 
     fn take_bytes(&self, _: Payload) -> Option<Vec<u8>> {

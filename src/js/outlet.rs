@@ -1,21 +1,18 @@
-//! What the driver reports, counted and passed on to the facade.
+//! What the driver reports, passed on to the facade.
 
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 
-use super::convert::{cause, number, outcome, place};
+use super::convert::{cause, number, outcome};
 use super::host::{self, Host, HostTransport};
 use crate::driver::{Driver, Outlet};
-use crate::proto::{Closed, Done, Fit, Hosted, MessageId, Outcome, Payload, RecvLimits, RecvQueue, Slot};
+use crate::proto::{Closed, Done, MessageId, Outcome};
 use crate::time::Clock;
 use crate::transport::Incoming;
 
-/// The received messages, and what the facade waits for.
+/// What the facade waits for.
 pub(super) struct FacadeOutlet {
     host: Host,
-    received: RefCell<RecvQueue<Slot>>,
-    /// `take` has found nothing, so that the next message is worth a call.
-    wants_message: Cell<bool>,
     /// No message is taken any more.
     stopped: Cell<bool>,
     /// The message of the innermost `send` that is under way, and its end: a `send` returns the end
@@ -24,14 +21,8 @@ pub(super) struct FacadeOutlet {
 }
 
 impl FacadeOutlet {
-    pub(super) fn new(host: Host, receive: RecvLimits) -> Self {
-        Self {
-            host,
-            received: RefCell::new(RecvQueue::new(receive)),
-            wants_message: Cell::new(false),
-            stopped: Cell::new(false),
-            current: Cell::new(None),
-        }
+    pub(super) fn new(host: Host) -> Self {
+        Self { host, stopped: Cell::new(false), current: Cell::new(None) }
     }
 
     /// Whether a message may be queued.
@@ -43,24 +34,12 @@ impl FacadeOutlet {
         self.stopped.set(true);
     }
 
-    /// Messages and bytes that were received and not taken.
-    pub(super) fn received(&self) -> (u64, u64) {
-        self.received.borrow().queued()
-    }
-
     /// Runs `pump` for a message that was just queued. Returns its end, if that has come.
     pub(super) fn sending(&self, id: MessageId, pump: impl FnOnce()) -> Option<Outcome> {
         let outer = self.current.replace(Some((id, None)));
         // Called from inside a `send`, this leaves the work to that one's.
         pump();
         self.current.replace(outer).and_then(|(_, ended)| ended)
-    }
-
-    /// The oldest received message; without one, the next is announced.
-    pub(super) fn take(&self) -> Option<Slot> {
-        let slot = self.received.borrow_mut().pop();
-        self.wants_message.set(slot.is_none());
-        slot
     }
 }
 
@@ -84,29 +63,7 @@ impl Outlet<HostTransport> for FacadeOutlet {
     }
 
     fn deliver(&self, incoming: Incoming, _: &HostTransport) -> Result<(), (Incoming, u16)> {
-        let Incoming::Message(Payload::Hosted(Hosted { slot, bytes, .. })) = incoming;
-        loop {
-            let (dropped, size) = {
-                let mut received = self.received.borrow_mut();
-                match received.poll_fit(bytes) {
-                    Fit::Free => {
-                        received.push(slot, bytes);
-                        break;
-                    }
-                    Fit::Dropped(oldest, size) => (oldest, size),
-                    Fit::None => (slot, bytes),
-                    Fit::Close(code) => return Err((incoming, code)),
-                }
-            };
-            host::release(self.host, place(dropped), number(size));
-            if dropped == slot {
-                return Ok(());
-            }
-        }
-        if self.wants_message.replace(false) {
-            host::readable(self.host);
-        }
-        Ok(())
+        match incoming {}
     }
 
     fn read_done(&self, _: u32, _: Option<Vec<u8>>) {}

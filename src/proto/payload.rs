@@ -118,18 +118,14 @@ pub struct Transmit {
 #[cfg(not(feature = "js"))]
 pub type Reason = String;
 
-/// A close reason. The facade of the npm build keeps the caller's and the peer's; what the core knows is whether
-/// it is its own (600 B of brotli).
+/// A close reason, which the facade of the npm build keeps for itself (600 B of brotli).
 #[cfg(feature = "js")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reason {
-    /// It was not given by the caller or the peer.
-    pub is_own: bool,
-}
+pub struct Reason(());
 
 #[cfg(feature = "js")]
 impl From<&str> for Reason {
     fn from(_: &str) -> Self {
-        Self { is_own: true }
+        Self(())
     }
 }

@@ -25,11 +25,12 @@ use crate::proto::payload::{FetchId, Payload, Reason, Slot, Transmit};
 #[cfg(not(feature = "client"))]
 pub(crate) use core::convert::Infallible as TransportError;
 
-/// What has arrived.
+/// What has arrived. In the npm build messages stay with the facade.
 #[derive(Debug)]
 #[allow(dead_code, reason = "each transport uses its own part of the vocabulary")]
 pub(crate) enum Incoming {
     /// A message.
+    #[cfg(feature = "client")]
     Message(Payload),
     /// The host gave a value of a type that the WebSocket standard does not know; its name.
     #[cfg(feature = "client")]
@@ -38,8 +39,9 @@ pub(crate) enum Incoming {
 
 impl Incoming {
     pub(crate) fn slot(&self) -> Option<Slot> {
-        match self {
-            Self::Message(payload) => payload.slot(),
+        match *self {
+            #[cfg(feature = "client")]
+            Self::Message(ref payload) => payload.slot(),
             #[cfg(feature = "client")]
             Self::Unsupported(_) => None,
         }
@@ -47,8 +49,9 @@ impl Incoming {
 
     /// Size in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        match self {
-            Self::Message(payload) => payload.bytes(),
+        match *self {
+            #[cfg(feature = "client")]
+            Self::Message(ref payload) => payload.bytes(),
             #[cfg(feature = "client")]
             Self::Unsupported(_) => 0,
         }
