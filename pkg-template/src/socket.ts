@@ -415,6 +415,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     const old = latest === undefined ? 0 : (this.#newest.get(latest) ?? 0);
     if (!this.#admits(bytes, way, old)) return undefined;
     const flow = way.flow === undefined ? undefined : this.#flow(way.flow);
+    // Before the call: the last message before this one may end within it, and would take the flow with it.
+    if (flow) add(flow.queued, bytes);
     const number = this.#core!.send(
       message,
       priority,
@@ -429,14 +431,13 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       const early = this.#queue.get(number) as Outcome | undefined;
       this.#queue.set(number, { ticket, way, flow, bytes, since: performance.now(), mark, cancel });
       add(counts.queued, bytes);
-      if (flow) add(flow.queued, bytes);
       if (latest !== undefined) this.#newest.set(latest, number);
       signal?.addEventListener("abort", cancel);
       if (early) this.#conclude(number, early);
       if (this.#watches) this.#watch();
       return ticket;
     }
-    if (flow) this.#leaveFlow(way.flow!, flow);
+    if (flow) this.#leaveFlow(way.flow!, flow, bytes);
     if (number === -4) {
       add(counts.expired, bytes);
       return new Ticket("expired");
@@ -473,8 +474,9 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     return flow;
   }
 
-  /** Gives the number of a flow back if nothing is queued in it. */
-  #leaveFlow(name: string, flow: Flow): void {
+  /** A message of a flow is not queued any more. Gives the flow's number back if none is. */
+  #leaveFlow(name: string, flow: Flow, bytes: number): void {
+    add(flow.queued, bytes, -1);
     if (!flow.queued.messages && this.#flows.delete(name)) this.#freeFlows.push(flow.number);
   }
 
@@ -496,10 +498,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     }
     way.signal?.removeEventListener("abort", cancel);
     if (way.latest !== undefined && this.#newest.get(way.latest) === number) this.#newest.delete(way.latest);
-    if (flow) {
-      add(flow.queued, bytes, -1);
-      this.#leaveFlow(way.flow!, flow);
-    }
+    if (flow) this.#leaveFlow(way.flow!, flow, bytes);
     this.#marks.end(mark, outcome);
     Ticket.settle(ticket, outcome);
     if (this.#lines.size) this.#admit();

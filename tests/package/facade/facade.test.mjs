@@ -747,6 +747,22 @@ test("flows_have_numbers_that_are_used_again", async () => {
   assert.deepEqual(new Set([await flow("x"), await flow("y"), await flow("z"), await flow("w"), await flow("v")]), new Set([1, 2, 3, 4, 5]));
 });
 
+test("a_flow_whose_last_message_goes_within_a_send_keeps_its_number", async () => {
+  const { socket, raw, core } = await opened({ maxFlowMessages: 1 });
+  raw.gated = true;
+  const flow = async (name, options) => {
+    await socket.send("1", { flow: name, ...options });
+    return core.way.flow;
+  };
+  assert.equal(await flow("a", { latest: "key" }), 1);
+  assert.equal(await flow("a", { latest: "key" }), 1, "which ends the first within the call");
+  assert.equal(socket.trySend("2", { flow: "a" }), undefined, "the second has its room");
+  assert.equal(await flow("b"), 2);
+  core.drain();
+  assert.deepEqual(await Promise.all(["c", "d", "e"].map((name) => flow(name))).then((all) => all.length), 3);
+  assert.deepEqual(new Set(core.queue.map(({ flow }) => flow)), new Set([1, 2, 3]));
+});
+
 test("b26_a_signal_takes_a_queued_message_out_and_is_let_go", async () => {
   const { socket, raw, core } = await opened();
   raw.gated = true;

@@ -110,7 +110,7 @@ export class FakeCore {
       Object.assign(old, { number, data: kept, bytes });
       this.sink.outcome(replaces, 6);
     } else {
-      this.queue.push({ number, data: kept, bytes });
+      this.queue.push({ number, flow, data: kept, bytes });
     }
     return number;
   }
