@@ -33,7 +33,7 @@ export interface Sink {
   opened(): void;
   /** A message has arrived. Gives the code to close with if there is no room for it and that is to be, else 0. */
   received(value: unknown, bytes: number): number;
-  /** A queued message has come to its end; `outcome` is an index into `OUTCOMES`. */
+  /** A message for which `send` has given a number has come to its end; `outcome` is an index into `OUTCOMES`. */
   outcome(ticket: number, outcome: number): void;
   /** The connection has ended; `cause` is an index into `CAUSES`. Exactly once, the last call of all. */
   closed(

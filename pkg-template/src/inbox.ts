@@ -5,7 +5,7 @@
  * Not here: who waits for a message.
  */
 
-import { add, count, type Count } from "./stats.js";
+import { add, count, hasRoom, type Count } from "./stats.js";
 import type { Amount } from "./ticket.js";
 
 /** What becomes of a message for which there is no room; any other number is the code to close with. */
@@ -46,7 +46,7 @@ export class Inbox {
    * that is larger than the bound is taken when nothing waits, and a drop leaves at least one message.
    */
   put(value: unknown, bytes: number): number {
-    while (!this.#fits(bytes)) {
+    while (!hasRoom(this.queued, bytes, this.#maxBytes, this.#maxMessages)) {
       if (this.#policy > DROP_NEWEST) return this.#policy;
       const dropped = this.#policy === DROP_OLDEST ? this.#shift()! : { bytes };
       this.dropped = { messages: this.dropped.messages + 1, bytes: this.dropped.bytes + dropped.bytes };
@@ -60,12 +60,6 @@ export class Inbox {
   /** The oldest message, or undefined. */
   take(): unknown {
     return this.#shift()?.value;
-  }
-
-  #fits(size: number): boolean {
-    const { messages, bytes } = this.queued;
-    const fits = (sum: number, most: number): boolean => !most || sum <= most;
-    return !messages || (fits(messages + 1, this.#maxMessages) && fits(bytes + size, this.#maxBytes));
   }
 
   #shift(): Item | undefined {

@@ -9,7 +9,7 @@ import { parcel, snapshot, transfer, type Message, type Parcel, type Sendable } 
 import { TidegateError, aborted } from "./errors.js";
 import type { Inbox } from "./inbox.js";
 import { Marks } from "./marks.js";
-import { add, addSent, newCounts, readStats, type Count, type Stats } from "./stats.js";
+import { add, addSent, hasRoom, newCounts, readStats, type Count, type Stats } from "./stats.js";
 import { CAUSES, OUTCOMES, Ticket, type Amount, type CloseOptions, type Closed, type EndOptions, type Outcome } from "./ticket.js";
 import {
   PLAIN,
@@ -63,8 +63,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   #stopped = false;
   #closing = false;
   #final: Closed | undefined;
-  /** What is queued, by number; a bare outcome if it came before `send` had returned. */
-  readonly #queue = new Map<number, Queued | Outcome>();
+  /** What is queued, by number. */
+  readonly #queue = new Map<number, Queued>();
   /** What became of the messages of each priority. */
   readonly #counts = newCounts();
   /** Bytes that the socket was given. */
@@ -428,12 +428,10 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       const cancel = (): void => this.#core?.cancel(number);
       const ticket = new Ticket(undefined, cancel);
       const mark = this.#marks.next;
-      const early = this.#queue.get(number) as Outcome | undefined;
       this.#queue.set(number, { ticket, way, flow, bytes, since: performance.now(), mark, cancel });
       add(counts.queued, bytes);
       if (latest !== undefined) this.#newest.set(latest, number);
       signal?.addEventListener("abort", cancel);
-      if (early) this.#conclude(number, early);
       if (this.#watches) this.#watch();
       return ticket;
     }
@@ -452,16 +450,13 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   /** Whether there is room for so many bytes; the message of number `old` would make room for them. */
   #admits(bytes: number, { priority, flow }: Way, old: number): boolean {
     const [maxBytes, maxMessages, maxFlowBytes, maxFlowMessages] = this.#bounds as [number, number, number, number];
-    const replaced = old ? (this.#queue.get(old) as Queued) : undefined;
-    const fits = (queued: Count | undefined, most: number, mostMessages: number, isSame: boolean | undefined): boolean => {
-      const messages = (queued?.messages ?? 0) - (isSame ? 1 : 0);
-      const sum = (queued?.bytes ?? 0) - (isSame ? replaced!.bytes : 0) + bytes;
-      return !messages || ((!mostMessages || messages < mostMessages) && (!most || sum <= most));
-    };
+    const replaced = this.#queue.get(old);
+    const fits = (queued: Count, most: number, mostMessages: number, isSame: boolean | undefined): boolean =>
+      hasRoom(isSame ? { messages: queued.messages - 1, bytes: queued.bytes - replaced!.bytes } : queued, bytes, most, mostMessages);
     const named = flow === undefined ? undefined : this.#flows.get(flow);
     return (
       fits(this.#counts[priority]!.queued, maxBytes, maxMessages, replaced && replaced.way.priority === priority) &&
-      fits(named?.queued, maxFlowBytes, maxFlowMessages, named && replaced?.flow === named)
+      (!named || fits(named.queued, maxFlowBytes, maxFlowMessages, replaced?.flow === named))
     );
   }
 
@@ -481,13 +476,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   }
 
   #conclude(number: number, outcome: Outcome): void {
-    const queued = this.#queue.get(number) as Queued | undefined;
-    if (!queued) {
-      this.#queue.set(number, outcome);
-      return;
-    }
+    const { ticket, way, flow, bytes, since, mark, cancel } = this.#queue.get(number)!;
     this.#queue.delete(number);
-    const { ticket, way, flow, bytes, since, mark, cancel } = queued;
     const counts = this.#counts[way.priority]!;
     add(counts.queued, bytes, -1);
     if (outcome === "handedOver") {

@@ -79,6 +79,11 @@ export function add(to: Count, bytes: number, messages = 1): void {
   to.bytes += messages * bytes;
 }
 
+/** Whether `bytes` more are within these bounds, 0 for none. A message that is larger than them may be alone. */
+export function hasRoom({ messages, bytes: sum }: Count, bytes: number, maxBytes: number, maxMessages: number): boolean {
+  return !messages || ((!maxMessages || messages < maxMessages) && (!maxBytes || sum + bytes <= maxBytes));
+}
+
 /** Counts a message that was given to the socket after so many milliseconds in the queue. */
 export function addSent({ handedOver, waits }: ClassCounts, bytes: number, milliseconds: number): void {
   add(handedOver, bytes);

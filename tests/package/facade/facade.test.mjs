@@ -900,12 +900,6 @@ test("a_codec_serves_both_ways_and_its_failures_are_typed", async () => {
   assert.deepEqual(await iterator.next(), { done: false, value: { n: 1 } });
 });
 
-test("an_outcome_that_comes_inside_send_is_not_lost", async () => {
-  const { socket, core } = await opened();
-  core.send = () => (core.sink.outcome(9, 4), 9);
-  assert.equal(await (await socket.send(new Blob(["gone"]))).outcome, "unreadable");
-});
-
 test("an_error_event_of_an_event_emitter_has_a_listener", async () => {
   const errors = [];
   class Emitter extends FakeSocket {
