@@ -107,19 +107,14 @@ impl Core {
         deadline_ms: f64,
         replaces: f64,
     ) -> f64 {
-        let outlet = self.driver.outlet();
         let (bytes, priority, flow) = (count(bytes), priority(class), Flow(flow));
-        if outlet.is_stopped() {
-            return CLOSED;
-        }
         let replaces = (replaces > 0.0).then(|| MessageId(count(replaces)));
         let payload = Payload::Hosted(Hosted { slot: Slot(slot), kind: kind(data_kind), bytes });
         let deadline = (deadline_ms >= 0.0)
             .then(|| HostClock.now().saturating_add(Duration::from_micros(count(deadline_ms * 1000.0))));
-        // The session takes messages as long as the outlet is not stopped.
         let new = NewMessage { priority, flow, payload, deadline, replaces, ticket: None };
         let Ok(id) = self.driver.send(new) else { return CLOSED };
-        match outlet.sending(id, || self.pump()) {
+        match self.driver.outlet().sending(id, || self.pump()) {
             None => number(id.0),
             Some(Outcome::HandedOver) => HANDED_OVER,
             Some(Outcome::Expired) => EXPIRED,
@@ -138,7 +133,6 @@ impl Core {
     /// Begins the close. Code 0: none given. The facade keeps the reason.
     pub fn close(&self, code: u16, within_ms: f64, flush: bool) {
         let code = (code != 0).then_some(code);
-        self.driver.outlet().stop();
         self.driver.close(CloseRequest {
             code,
             reason: Reason::default(),
@@ -151,14 +145,12 @@ impl Core {
     /// Stops sending, goes on receiving; `close_ms` is the deadline of the close that follows when
     /// the peer has not closed in time.
     pub fn end(&self, within_ms: f64, close_ms: f64) {
-        self.driver.outlet().stop();
         self.driver.end(deadline(within_ms), deadline(close_ms));
         self.pump();
     }
 
     /// Gives up at once.
     pub fn abort(&self) {
-        self.driver.outlet().stop();
         self.driver.abort();
         self.pump();
     }

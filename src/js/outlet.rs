@@ -13,8 +13,6 @@ use crate::transport::Incoming;
 /// What the facade waits for.
 pub(super) struct FacadeOutlet {
     host: Host,
-    /// No message is taken any more.
-    stopped: Cell<bool>,
     /// The message of the innermost `send` that is under way, and its end: a `send` returns the end
     /// of its own message instead of reporting it.
     current: Cell<Option<(MessageId, Option<Outcome>)>>,
@@ -22,16 +20,7 @@ pub(super) struct FacadeOutlet {
 
 impl FacadeOutlet {
     pub(super) fn new(host: Host) -> Self {
-        Self { host, stopped: Cell::new(false), current: Cell::new(None) }
-    }
-
-    /// Whether a message may be queued.
-    pub(super) fn is_stopped(&self) -> bool {
-        self.stopped.get()
-    }
-
-    pub(super) fn stop(&self) {
-        self.stopped.set(true);
+        Self { host, current: Cell::new(None) }
     }
 
     /// Runs `pump` for a message that was just queued. Returns its end, if that has come.
@@ -70,9 +59,8 @@ impl Outlet<HostTransport> for FacadeOutlet {
 
     fn failed(&self, _: crate::transport::TransportError) {}
 
-    fn stop_sending(&self) {
-        self.stopped.set(true);
-    }
+    // The facade asks the session, by sending.
+    fn stop_sending(&self) {}
 
     fn closed(&self, closed: Closed) {
         let (unsent, unknown) = (closed.unsent, closed.unknown);
