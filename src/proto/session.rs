@@ -130,6 +130,7 @@ pub struct Done {
     #[cfg(not(feature = "js"))]
     pub flow: crate::proto::send::Flow,
     /// How long it was queued, in microseconds; 0 if it was not given to the transport.
+    #[cfg(not(feature = "js"))]
     pub waited_micros: u64,
 }
 

@@ -32,6 +32,15 @@ impl Started {
         self.end.id
     }
 
+    /// It was queued for so long. The facade of the npm build measures that itself.
+    fn after(self, waited_micros: u64) -> Self {
+        #[cfg(not(feature = "js"))]
+        let end = Done { waited_micros, ..self.end };
+        #[cfg(feature = "js")]
+        let (end, _) = (self.end, waited_micros);
+        Self { end, ..self }
+    }
+
     pub(super) fn done(&self, outcome: Outcome) -> Done {
         Done { outcome, ..self.end }
     }
@@ -260,8 +269,7 @@ impl Session {
     /// Begins with the message that goes next.
     fn start_next(&mut self) {
         let Some((item, waited_micros)) = self.queue.pop(self.now) else { return };
-        let mut message = started(&item);
-        message.end.waited_micros = waited_micros;
+        let message = started(&item).after(waited_micros);
         match item.payload {
             #[cfg(not(feature = "js"))]
             Payload::Hosted(_) if !self.takes_values() => self.fetch_part(message, 0),
@@ -331,6 +339,7 @@ pub(super) fn started(item: &Queued) -> Started {
         priority: item.priority,
         #[cfg(not(feature = "js"))]
         flow: item.flow,
+        #[cfg(not(feature = "js"))]
         waited_micros: 0,
     };
     Started { end, text: item.payload.is_text(), bytes, source: item.payload.slot() }
