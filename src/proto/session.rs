@@ -21,7 +21,7 @@ use self::sending::{Head, Look, Started, started};
 use crate::proto::outcome::{Amount, CloseCause, Closed, Outcome};
 use crate::proto::payload::{FetchId, Payload, Reason, Slot, Transmit};
 use crate::proto::send::{
-    Gate, GateConfig, Gauges, MessageId, NewMessage, Priority, QueueConfig, SendQueue, TicketId,
+    Gate, GateConfig, Gauges, MessageId, NewMessage, Priority, QueueConfig, Queued, SendQueue, TicketId,
 };
 use crate::time::Timestamp;
 
@@ -246,10 +246,10 @@ impl Session {
         let is_late = new.deadline.is_some_and(|due| due <= self.now);
         let (id, old) = self.queue.push(self.now, new);
         if let Some(old) = old {
-            self.finish(&started(&old), Outcome::Superseded);
+            self.finish_queued(&old, Outcome::Superseded);
         }
         if is_late && let Some(item) = self.queue.remove(id) {
-            self.finish(&started(&item), Outcome::Expired);
+            self.finish_queued(&item, Outcome::Expired);
         }
         Ok(id)
     }
@@ -266,7 +266,7 @@ impl Session {
             return true;
         }
         let Some(item) = self.queue.remove(id) else { return false };
-        self.finish(&started(&item), Outcome::Cancelled);
+        self.finish_queued(&item, Outcome::Cancelled);
         true
     }
 
@@ -371,7 +371,7 @@ impl Session {
                     continue;
                 }
                 if let Some(item) = self.queue.remove_any() {
-                    self.finish(&started(&item), Outcome::Unsent);
+                    self.finish_queued(&item, Outcome::Unsent);
                     continue;
                 }
                 if let Some(closed) = self.take_closed() {
@@ -416,6 +416,12 @@ impl Session {
         self.count(outcome, message.bytes);
         self.release(message.source);
         self.pending.push(Output::Event(Event::Done(message.done(outcome))));
+    }
+
+    // As one function it is 30 B of brotli less in the npm build.
+    #[inline(never)]
+    fn finish_queued(&mut self, item: &Queued, outcome: Outcome) {
+        self.finish(&started(item), outcome);
     }
 
     /// Takes one step of the phase machine and carries out its action.

@@ -182,7 +182,7 @@ impl Session {
             }
             None => {
                 if let Some(item) = self.queue.remove(id) {
-                    self.finish(&started(&item), Outcome::Unreadable);
+                    self.finish_queued(&item, Outcome::Unreadable);
                 }
                 return;
             }
@@ -254,7 +254,7 @@ impl Session {
     /// Ends a message whose deadline has passed. Returns whether there was one.
     pub(super) fn expire(&mut self) -> bool {
         let Some(item) = self.queue.expire(self.now) else { return false };
-        self.finish(&started(&item), Outcome::Expired);
+        self.finish_queued(&item, Outcome::Expired);
         true
     }
 
