@@ -22,10 +22,10 @@ export class Inbox {
   readonly #maxBytes: number;
   readonly #maxMessages: number;
   readonly #policy: number;
-  /** By number: those from `#oldest` to `#next`. A list would be moved with each that is taken. */
-  readonly #items = new Map<number, Item>();
-  #oldest = 0;
-  #next = 0;
+  /** Those that came last, the newest last. */
+  #newer: Item[] = [];
+  /** Those before them, the oldest last: so none is moved more than once. */
+  #older: Item[] = [];
   /** What waits. */
   readonly queued: Count = count();
   /** What was dropped so far. */
@@ -52,7 +52,7 @@ export class Inbox {
       this.dropped = { messages: this.dropped.messages + 1, bytes: this.dropped.bytes + dropped.bytes };
       if (this.#policy === DROP_NEWEST) return 0;
     }
-    this.#items.set(this.#next++, { value, bytes });
+    this.#newer.push({ value, bytes });
     add(this.queued, bytes);
     return 0;
   }
@@ -63,11 +63,9 @@ export class Inbox {
   }
 
   #shift(): Item | undefined {
-    const item = this.#items.get(this.#oldest);
-    if (item) {
-      this.#items.delete(this.#oldest++);
-      add(this.queued, item.bytes, -1);
-    }
+    if (!this.#older.length) [this.#newer, this.#older] = [this.#older, this.#newer.reverse()];
+    const item = this.#older.pop();
+    if (item) add(this.queued, item.bytes, -1);
     return item;
   }
 }
