@@ -234,16 +234,21 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 
     /// Runs until nothing is left to do. Returns when it wants to be called again at the latest.
     pub(crate) fn pump(&self) -> Option<Timestamp> {
-        if self.pumping.replace(true) {
-            // Called from inside: the outer call goes on after its present step.
-            self.again.set(true);
-            return None;
-        }
         {
             let mut session = self.session.borrow_mut();
             if session.wants_time(None) {
                 session.handle_time(self.clock.now());
             }
+        }
+        self.pump_now()
+    }
+
+    /// As [`pump`](Self::pump), right after [`send`](Self::send), which has looked at the clock if need be.
+    pub(crate) fn pump_now(&self) -> Option<Timestamp> {
+        if self.pumping.replace(true) {
+            // Called from inside: the outer call goes on after its present step.
+            self.again.set(true);
+            return None;
         }
         let deadline = loop {
             self.again.set(false);

@@ -114,7 +114,7 @@ impl Core {
             .then(|| HostClock.now().saturating_add(Duration::from_micros(count(deadline_ms * 1000.0))));
         let new = NewMessage { priority, flow, payload, deadline, replaces, ticket: None };
         let Ok(id) = self.driver.send(new) else { return CLOSED };
-        match self.driver.outlet().sending(id, || self.pump()) {
+        match self.driver.outlet().sending(id, || self.after(self.driver.pump_now())) {
             None => number(id.0),
             Some(Outcome::HandedOver) => HANDED_OVER,
             Some(Outcome::Expired) => EXPIRED,
