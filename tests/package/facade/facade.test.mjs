@@ -436,7 +436,7 @@ test("b29_each_kind_is_classified_with_its_size", () => {
     assert.deepEqual([copied.bytes, copied.owned, ...copied.data], [2, true, 5, 6]);
     assert.equal(parcel(shared).bytes, 4);
   }
-  for (const bad of [undefined, null, 1, {}, [1], Symbol("x"), () => {}]) assert.throws(() => parcel(bad), code("unsupported"));
+  for (const bad of [undefined, null, 1, {}, [1], Symbol("x"), () => {}, { [Symbol.toStringTag]: "" }]) assert.throws(() => parcel(bad), code("unsupported"));
 });
 
 test("b29_detached_buffers_are_typed_errors", async () => {
