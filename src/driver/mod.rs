@@ -46,6 +46,8 @@ pub(crate) use self::hub::{Command, Hub, Stage};
 pub(crate) use self::outlet::HubOutlet;
 #[cfg(feature = "client")]
 pub use self::send_options::SendOptions;
+#[cfg(feature = "js")]
+use crate::proto::Transmit;
 use crate::proto::{
     CloseRequest, Closed, Done, Event, FetchId, GateConfig, Gauges, MessageId, NewMessage, Output, Payload,
     QueueConfig, Reason, Session, SessionConfig,
@@ -160,6 +162,30 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             session.handle_time(self.clock.now());
         }
         session.handle_send(new)
+    }
+
+    /// Hands a message over that goes at once, as [`send`](Self::send) and [`pump_now`](Self::pump_now) would, and
+    /// tells whether the transport has taken it; `None` if it has to be sent by them.
+    #[cfg(feature = "js")]
+    pub(crate) fn pass(&self, new: &NewMessage) -> Option<bool> {
+        if self.pumping.get() || !self.session.borrow_mut().handle_passing(new) {
+            return None;
+        }
+        let payload = new.payload.clone();
+        let (bytes, slot, text) = (payload.bytes(), payload.slot(), payload.is_text());
+        // What is asked for from inside comes after it.
+        self.pumping.set(true);
+        let taken = self.transport.send(Transmit { payload, text, first: true, last: true });
+        self.pumping.set(false);
+        self.session.borrow_mut().handle_sent(bytes, taken);
+        self.release(slot);
+        Some(taken)
+    }
+
+    /// Whether the driver was called from inside, and is to be pumped.
+    #[cfg(feature = "js")]
+    pub(crate) fn was_called(&self) -> bool {
+        self.again.replace(false)
     }
 
     /// See [`Session::gauges`].

@@ -113,6 +113,12 @@ impl Core {
         let deadline = (deadline_ms >= 0.0)
             .then(|| HostClock.now().saturating_add(Duration::from_micros(count(deadline_ms * 1000.0))));
         let new = NewMessage { priority, flow, payload, deadline, replaces, ticket: None };
+        if let Some(taken) = self.driver.pass(&new) {
+            if self.driver.was_called() {
+                self.pump();
+            }
+            return if taken { HANDED_OVER } else { REFUSED };
+        }
         let Ok(id) = self.driver.send(new) else { return CLOSED };
         match self.driver.outlet().sending(id, || self.after(self.driver.pump_now())) {
             None => number(id.0),

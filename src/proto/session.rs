@@ -19,6 +19,8 @@ use core::time::Duration;
 use self::phase::{Action, Phase, Step};
 use self::sending::{Head, Look, Started, started};
 use crate::proto::outcome::{Amount, CloseCause, Closed, Outcome};
+#[cfg(any(feature = "js", test))]
+use crate::proto::payload::HostedKind;
 use crate::proto::payload::{FetchId, Payload, Reason, Slot, Transmit};
 use crate::proto::send::{
     Gate, GateConfig, Gauges, MessageId, NewMessage, Priority, QueueConfig, Queued, SendQueue, TicketId,
@@ -252,6 +254,35 @@ impl Session {
             self.finish_queued(&item, Outcome::Expired);
         }
         Ok(id)
+    }
+
+    /// Whether a message goes at once, with nothing to be done before or after it. Then it need not be queued: give
+    /// it to the transport, and call [`handle_sent`](Self::handle_sent). What comes meanwhile waits for that.
+    ///
+    /// To be asked only after everything was polled, for a transport that takes values and everything at once. What
+    /// follows is the same as if it had been queued.
+    #[cfg(any(feature = "js", test))]
+    pub fn handle_passing(&mut self, new: &NewMessage) -> bool {
+        let bytes = new.payload.bytes();
+        let goes = new.priority != Priority::Urgent
+            && new.deadline.is_none()
+            && new.payload.hosted().is_some_and(|hosted| hosted.kind != HostedKind::Blob)
+            && matches!(self.phase, Phase::Open)
+            && !self.has_unsent()
+            && self.gate.as_ref().is_some_and(|gate| gate.admits(bytes, false));
+        if goes {
+            self.queue.pass(new.priority, bytes);
+        }
+        goes
+    }
+
+    /// The transport has taken a message of `bytes` that was not queued, or (`false`) has refused it.
+    #[cfg(any(feature = "js", test))]
+    pub fn handle_sent(&mut self, bytes: u64, taken: bool) {
+        if taken && let Some(gate) = &mut self.gate {
+            gate.handle_given(bytes);
+        }
+        self.count(if taken { Outcome::HandedOver } else { Outcome::Unsent }, bytes);
     }
 
     /// Takes a message out of the queue. Its end follows as [`Event::Done`]. Returns whether it

@@ -255,9 +255,16 @@ impl SendQueue {
         let at = self.lane(lane).first;
         let waited = u64::from(ticks(now).wrapping_sub(self.store.node(at).queued_at)) << TICK_BITS;
         let item = self.take(at);
-        let cost = cost(item.payload.bytes());
-        self.lane(lane).credit -= cost;
-        let class = lane as usize % CLASSES;
+        let bytes = item.payload.bytes();
+        self.lane(lane).credit -= cost(bytes);
+        self.pass(item.priority, bytes);
+        Some((item, waited))
+    }
+
+    /// Notes what each class is owed after a message that has gone. For one that goes by an empty queue without
+    /// having been pushed, which leaves everything else as it is if it is not urgent.
+    pub fn pass(&mut self, priority: Priority, bytes: u64) {
+        let (class, cost) = (priority.index(), cost(bytes));
         // Urgent ones that come one by one, each when the one before it has gone, are many all the same.
         self.was_urgent = class == 0 || (self.was_urgent && self.has_urgent());
         let share = self.share;
@@ -275,7 +282,6 @@ impl SendQueue {
                 other.owed = other.owed.saturating_sub(paid).max(-paid);
             }
         }
-        Some((item, waited))
     }
 
     /// Takes out a message, wherever it stands; `None` if it is not queued any more.
