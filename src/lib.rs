@@ -36,12 +36,14 @@
 //! | `sim` | `sim::Sim`: servers in memory, links with rate and delay, virtual time |
 //! | `json` | `Client::typed`: values of your own types, by serde, with the codec `Json` |
 //! | `browser-json` | in browsers `Client::typed` with the codec `BrowserJson`: the platform's JSON, a third less to load; elsewhere nothing |
-//! | `js` | the exports of the npm package; nothing for Rust |
+//! | `js` | the exports of the npm package, without `client`; nothing for Rust |
 //!
 //! Without any feature there is [`proto`]: the state machines and the RFC 6455 codec, without I/O.
 
-// The npm build uses its own part of driver and transport; which is unused shows in the other builds.
-#![cfg_attr(all(feature = "js", not(feature = "client")), allow(dead_code, unreachable_pub))]
+// The npm build goes without the standard library, whose ways of reporting a panic nobody would read there.
+#![cfg_attr(feature = "js", no_std)]
+// It uses its own part of driver and transport; which is unused shows in the other builds.
+#![cfg_attr(feature = "js", allow(dead_code, unreachable_pub))]
 // A host build without a transport (server-side rendering) has handles that are never made.
 #![cfg_attr(
     not(any(feature = "native", feature = "sim", all(target_family = "wasm", target_os = "unknown"))),
@@ -52,6 +54,12 @@
 
 #[cfg(all(feature = "js", not(all(target_family = "wasm", target_os = "unknown"))))]
 compile_error!("the feature `js` is the npm build, for wasm32-unknown-unknown only");
+#[cfg(all(feature = "js", feature = "client"))]
+compile_error!(
+    "the feature `js` is the npm build, which has no handles: --no-default-features --features js"
+);
+
+extern crate alloc;
 
 #[cfg(feature = "client")]
 mod client;
@@ -59,7 +67,7 @@ mod client;
 mod driver;
 #[cfg(feature = "js")]
 mod js;
-#[cfg(any(feature = "client", feature = "js"))]
+#[cfg(feature = "client")]
 mod platform;
 pub mod proto;
 #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]

@@ -14,6 +14,7 @@ import type { CoreConstructor, Host, Options, SocketEvent, WasmSource, WebSocket
 import type { Message, Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
 import { EVENTS, letGo } from "./host.js";
+import { Inbox } from "./inbox.js";
 import { abort, adopt, type Socket } from "./socket.js";
 import type { Closed } from "./ticket.js";
 
@@ -90,7 +91,7 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
   overflowCode?: number | undefined;
 }
 
-/** The queues' default bounds: those of sending are the socket's, and the wasm takes the others in this order. */
+/** The queues' default bounds: those of sending are the socket's, the others its inbox's. */
 const BOUNDS = {
   maxSendBytes: 16 << 20,
   maxSendMessages: 65_536,
@@ -149,12 +150,11 @@ function open<In, Out>(
     );
     const overflowCode = checkCloseCode(options.overflowCode ?? 4009);
     const overflow = checkChoice("receivePolicy", receivePolicy, ["close", "dropOldest", "dropNewest"]);
-    numbers.push(
-      overflow || overflowCode,
+    const pacing = [
       checkShare(options.guaranteedShare),
       checkAmount("budgetBytes", options.budgetBytes, 65_536),
       checkAmount("maxBytesPerSecond", options.maxBytesPerSecond, 0),
-    );
+    ];
     const forms = ["arraybuffer", "blob"];
     checkChoice("binaryType", binaryType, forms);
     if (signal?.aborted) throw aborted(signal);
@@ -234,8 +234,9 @@ function open<In, Out>(
         early,
         codec,
         // At least 1, since 0 means no deadline.
-        options: [within && Math.max(1, Math.ceil(deadline - performance.now())), ...numbers.slice(4)],
+        options: [within && Math.max(1, Math.ceil(deadline - performance.now())), ...pacing],
         bounds: numbers,
+        inbox: new Inbox(numbers[4]!, numbers[5]!, overflow || overflowCode),
         opened() {
           isOpen = true;
           arrive();
@@ -296,6 +297,7 @@ export interface Opening<In, Out> {
   readonly options: Options;
   /** The bounds of sending first. */
   readonly bounds: readonly number[];
+  readonly inbox: Inbox;
   readonly codec: Codec<In, Out> | undefined;
   /** Called once when open; perhaps before `adopt` has returned. */
   opened(): void;

@@ -65,9 +65,11 @@ function tag(data: unknown): string {
 export function parcel(data: Sendable): Parcel {
   if (typeof data === "string") return { data, kind: 0, bytes: byteLength(data), owned: true };
   const view = ArrayBuffer.isView(data);
-  const name = view ? "" : tag(data);
+  // Asked first, since the tag would be a third of what a send costs.
+  const own = data instanceof ArrayBuffer;
+  const name = view || own ? "" : tag(data);
   if (name === "Blob" || name === "File") return { data: data as Blob, kind: 2, bytes: (data as Blob).size, owned: true };
-  if (!view && !name.endsWith("ArrayBuffer")) {
+  if (!view && !own && !name.endsWith("ArrayBuffer")) {
     throw new TidegateError("unsupported", `${name} cannot be sent; send a string, bytes or a Blob, or give a codec`);
   }
   const source = data as ArrayBuffer | ArrayBufferView;

@@ -4,9 +4,9 @@
  * @packageDocumentation
  */
 
-import init, { Core, isLoaded } from "./wasm.node.js";
+import init, { isLoaded } from "./wasm.node.js";
 import { connectOn, type Connect } from "./connect.js";
-import { hosted } from "./host.js";
+import { WasmBacked } from "./host.js";
 
 export * from "./api.js";
 
@@ -15,6 +15,6 @@ export * from "./api.js";
  * of its own from version 22; before that give one by the option `WebSocket`.
  */
 export const connect: Connect = /* @__PURE__ */ connectOn({
-  Core: /* @__PURE__ */ hosted(Core),
+  Core: WasmBacked,
   load: (source) => (isLoaded ? undefined : init(source)),
 });

@@ -6,14 +6,14 @@
  * @packageDocumentation
  */
 
-import init, { Core, isLoaded } from "./wasm.js";
+import init, { isLoaded } from "./wasm.js";
 import { connectOn, type Connect } from "./connect.js";
-import { hosted } from "./host.js";
+import { WasmBacked } from "./host.js";
 
 export * from "./api.js";
 
 /** Opens a connection and gives its handle once it is open. See {@link Connect}. */
 export const connect: Connect = /* @__PURE__ */ connectOn({
-  Core: /* @__PURE__ */ hosted(Core),
+  Core: WasmBacked,
   load: (source) => (isLoaded ? undefined : init(source)),
 });

@@ -7,8 +7,9 @@ import type { Opening } from "./connect.js";
 import type { Core, WebSocketLike } from "./core.js";
 import { parcel, snapshot, transfer, type Message, type Parcel, type Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
+import type { Inbox } from "./inbox.js";
 import { Marks } from "./marks.js";
-import { add, addSent, newCounts, readStats, type Count, type Stats } from "./stats.js";
+import { add, addSent, hasRoom, newCounts, readStats, type Count, type Stats } from "./stats.js";
 import { CAUSES, OUTCOMES, Ticket, type Amount, type CloseOptions, type Closed, type EndOptions, type Outcome } from "./ticket.js";
 import {
   PLAIN,
@@ -55,16 +56,15 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
 
   readonly #raw: WebSocketLike;
   readonly #codec: Codec<In, Out> | undefined;
-  /** Undefined while being made, and again once the end is reached and `#rest` has its messages. */
+  /** Undefined while being made, and again once the end is reached. */
   #core: Core | undefined;
-  /** What was received and not taken when the wasm side was given back, the newest first. */
-  #rest: unknown[] | undefined;
+  readonly #inbox: Inbox;
   /** Whether `close` or `end` was called, or the connection has ended: nothing more is taken. */
   #stopped = false;
   #closing = false;
   #final: Closed | undefined;
-  /** What is queued, by number; a bare outcome if it came before `send` had returned. */
-  readonly #queue = new Map<number, Queued | Outcome>();
+  /** What is queued, by number. */
+  readonly #queue = new Map<number, Queued>();
   /** What became of the messages of each priority. */
   readonly #counts = newCounts();
   /** Bytes that the socket was given. */
@@ -87,7 +87,6 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   #isAbove = false;
   #onLow: ((event: Event) => unknown) | null = null;
   #watcher: ReturnType<typeof setTimeout> | undefined;
-  #dropped: Amount = { messages: 0, bytes: 0 };
   /** The one read that waits. */
   #reader: Reader | undefined;
 
@@ -96,10 +95,11 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     abort = (socket) => socket.#core?.abort();
   }
 
-  private constructor({ Core, raw, early, options, bounds, codec, opened, closed }: Opening<In, Out>) {
+  private constructor({ Core, raw, early, options, bounds, inbox, codec, opened, closed }: Opening<In, Out>) {
     super();
     this.#raw = raw;
     this.#bounds = bounds;
+    this.#inbox = inbox;
     this.#codec = codec;
     let settle: (closed: Closed) => void;
     this.closed = new Promise((resolve) => (settle = resolve));
@@ -108,10 +108,10 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       early,
       {
         opened,
-        readable: () => this.#reader?.attempt(),
-        dropped: (bytes) => {
-          const before = this.#dropped;
-          this.#dropped = { messages: before.messages + 1, bytes: before.bytes + bytes };
+        received: (value, bytes) => {
+          const overflow = inbox.put(value, bytes);
+          this.#reader?.attempt();
+          return overflow;
         },
         outcome: (number, outcome) => this.#conclude(number, OUTCOMES[outcome]!),
         closed: (code, reason, wasClean, cause, unsentMessages, unsentBytes, unknownMessages, unknownBytes) => {
@@ -122,7 +122,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
             cause: CAUSES[cause]!,
             unsent: { messages: unsentMessages, bytes: unsentBytes },
             unknown: { messages: unknownMessages, bytes: unknownBytes },
-            dropped: this.#dropped,
+            dropped: this.dropped,
           };
           this.#stop();
           settle(this.#final);
@@ -172,7 +172,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * and not counted.
    */
   get dropped(): Amount {
-    return this.#dropped;
+    return this.#inbox.dropped;
   }
 
   /**
@@ -225,7 +225,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * this package does not know. It is then gone; the following ones are not.
    */
   tryRecv(): In | undefined {
-    const message = this.#take();
+    const message = this.#inbox.take();
     return message === undefined ? undefined : this.#decode(message);
   }
 
@@ -352,7 +352,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
 
   /** The numbers of the connection, now. */
   stats(): Stats {
-    return readStats(this.#counts, this.#core);
+    return readStats(this.#counts, this.#inbox.queued, this.#core);
   }
 
   /**
@@ -415,6 +415,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     const old = latest === undefined ? 0 : (this.#newest.get(latest) ?? 0);
     if (!this.#admits(bytes, way, old)) return undefined;
     const flow = way.flow === undefined ? undefined : this.#flow(way.flow);
+    // Before the call: the last message before this one may end within it, and would take the flow with it.
+    if (flow) add(flow.queued, bytes);
     const number = this.#core!.send(
       message,
       priority,
@@ -426,17 +428,14 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       const cancel = (): void => this.#core?.cancel(number);
       const ticket = new Ticket(undefined, cancel);
       const mark = this.#marks.next;
-      const early = this.#queue.get(number) as Outcome | undefined;
       this.#queue.set(number, { ticket, way, flow, bytes, since: performance.now(), mark, cancel });
       add(counts.queued, bytes);
-      if (flow) add(flow.queued, bytes);
       if (latest !== undefined) this.#newest.set(latest, number);
       signal?.addEventListener("abort", cancel);
-      if (early) this.#conclude(number, early);
       if (this.#watches) this.#watch();
       return ticket;
     }
-    if (flow) this.#leaveFlow(way.flow!, flow);
+    if (flow) this.#leaveFlow(way.flow!, flow, bytes);
     if (number === -4) {
       add(counts.expired, bytes);
       return new Ticket("expired");
@@ -451,16 +450,13 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   /** Whether there is room for so many bytes; the message of number `old` would make room for them. */
   #admits(bytes: number, { priority, flow }: Way, old: number): boolean {
     const [maxBytes, maxMessages, maxFlowBytes, maxFlowMessages] = this.#bounds as [number, number, number, number];
-    const replaced = old ? (this.#queue.get(old) as Queued) : undefined;
-    const fits = (queued: Count | undefined, most: number, mostMessages: number, isSame: boolean | undefined): boolean => {
-      const messages = (queued?.messages ?? 0) - (isSame ? 1 : 0);
-      const sum = (queued?.bytes ?? 0) - (isSame ? replaced!.bytes : 0) + bytes;
-      return !messages || ((!mostMessages || messages < mostMessages) && (!most || sum <= most));
-    };
+    const replaced = this.#queue.get(old);
+    const fits = (queued: Count, most: number, mostMessages: number, isSame: boolean | undefined): boolean =>
+      hasRoom(isSame ? { messages: queued.messages - 1, bytes: queued.bytes - replaced!.bytes } : queued, bytes, most, mostMessages);
     const named = flow === undefined ? undefined : this.#flows.get(flow);
     return (
       fits(this.#counts[priority]!.queued, maxBytes, maxMessages, replaced && replaced.way.priority === priority) &&
-      fits(named?.queued, maxFlowBytes, maxFlowMessages, named && replaced?.flow === named)
+      (!named || fits(named.queued, maxFlowBytes, maxFlowMessages, replaced?.flow === named))
     );
   }
 
@@ -473,19 +469,15 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     return flow;
   }
 
-  /** Gives the number of a flow back if nothing is queued in it. */
-  #leaveFlow(name: string, flow: Flow): void {
+  /** A message of a flow is not queued any more. Gives the flow's number back if none is. */
+  #leaveFlow(name: string, flow: Flow, bytes: number): void {
+    add(flow.queued, bytes, -1);
     if (!flow.queued.messages && this.#flows.delete(name)) this.#freeFlows.push(flow.number);
   }
 
   #conclude(number: number, outcome: Outcome): void {
-    const queued = this.#queue.get(number) as Queued | undefined;
-    if (!queued) {
-      this.#queue.set(number, outcome);
-      return;
-    }
+    const { ticket, way, flow, bytes, since, mark, cancel } = this.#queue.get(number)!;
     this.#queue.delete(number);
-    const { ticket, way, flow, bytes, since, mark, cancel } = queued;
     const counts = this.#counts[way.priority]!;
     add(counts.queued, bytes, -1);
     if (outcome === "handedOver") {
@@ -496,10 +488,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     }
     way.signal?.removeEventListener("abort", cancel);
     if (way.latest !== undefined && this.#newest.get(way.latest) === number) this.#newest.delete(way.latest);
-    if (flow) {
-      add(flow.queued, bytes, -1);
-      this.#leaveFlow(way.flow!, flow);
-    }
+    if (flow) this.#leaveFlow(way.flow!, flow, bytes);
     this.#marks.end(mark, outcome);
     Ticket.settle(ticket, outcome);
     if (this.#lines.size) this.#admit();
@@ -561,10 +550,6 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     }
   }
 
-  #take(): unknown {
-    return this.#core ? this.#core.take() : this.#rest?.pop();
-  }
-
   #read<T>(item: (value: In) => T, end: T, owner?: object): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#reader) {
@@ -573,7 +558,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       const attempt = (): void => {
         this.#reader = undefined;
         try {
-          const message = this.#take();
+          const message = this.#inbox.take();
           if (message !== undefined) resolve(item(this.#decode(message)));
           else if (this.#final) resolve(end);
           else this.#reader = { attempt, owner, leave: () => ((this.#reader = undefined), resolve(end)) };
@@ -585,13 +570,9 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     });
   }
 
-  /** Keeps what was received and gives the wasm side's memory back. */
+  /** Gives the wasm side's memory back. */
   #release(): void {
     const core = this.#core!;
-    const rest: unknown[] = [];
-    for (let message; (message = core.take()) !== undefined; ) rest.push(message);
-    // Not an iterator: it would hold what was taken.
-    this.#rest = rest.reverse();
     this.#core = undefined;
     this.#watch();
     for (const { reject } of this.#drains.splice(0)) reject(notSent());

@@ -58,7 +58,8 @@ export interface ClassCounts {
   readonly waits: number[];
 }
 
-const count = (): Count => ({ messages: 0, bytes: 0 });
+/** Nothing yet. */
+export const count = (): Count => ({ messages: 0, bytes: 0 });
 
 /** Nothing has been sent yet. */
 export function newCounts(): ClassCounts[] {
@@ -78,14 +79,22 @@ export function add(to: Count, bytes: number, messages = 1): void {
   to.bytes += messages * bytes;
 }
 
+/** Whether `bytes` more are within these bounds, 0 for none. A message that is larger than them may be alone. */
+export function hasRoom({ messages, bytes: sum }: Count, bytes: number, maxBytes: number, maxMessages: number): boolean {
+  return !messages || ((!maxMessages || messages < maxMessages) && (!maxBytes || sum + bytes <= maxBytes));
+}
+
 /** Counts a message that was given to the socket after so many milliseconds in the queue. */
 export function addSent({ handedOver, waits }: ClassCounts, bytes: number, milliseconds: number): void {
   add(handedOver, bytes);
   waits[Math.min(31, 32 - Math.clz32(milliseconds * 1000))]!++;
 }
 
-/** The numbers of a connection, of which the socket counts `counts` and the wasm the rest, if it is still there. */
-export function readStats(counts: readonly ClassCounts[], core: Core | undefined): Stats {
+/**
+ * The numbers of a connection, of which the socket counts `counts` and what was `received`, and the wasm the rest, if
+ * it is still there.
+ */
+export function readStats(counts: readonly ClassCounts[], received: Amount, core: Core | undefined): Stats {
   const read = (index: number): number => core?.stat(index) ?? 0;
   const classes = {} as Record<Priority, ClassStats>;
   PRIORITIES.forEach((name, index) => (classes[name] = structuredClone(counts[index]!)));
@@ -94,6 +103,6 @@ export function readStats(counts: readonly ClassCounts[], core: Core | undefined
     bufferedAmount: read(0),
     budgetBytes: read(1),
     bytesPerSecond: read(2),
-    received: { messages: read(3), bytes: read(4) },
+    received: { ...received },
   };
 }

@@ -7,7 +7,7 @@
 import load, { type WasmExports } from "./wasm.js";
 import type { WasmSource } from "./core.js";
 
-export { Core, isLoaded, type WasmExports } from "./wasm.js";
+export { isLoaded, type WasmExports } from "./wasm.js";
 
 /** As the default export of wasm.js; a `file:` address may be given, too. */
 export default async function init(

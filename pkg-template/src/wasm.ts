@@ -1,14 +1,12 @@
-/** Loads the wasm module and joins it with its glue. */
+/** Loads the wasm module and joins it with what it calls. */
 
-import * as glue from "./tidegate_core_bg.js";
+import type { WasmExports } from "./border.js";
 import type { WasmSource } from "./core.js";
+import { imports as host, join } from "./host.js";
+// What wasm-bindgen says of the exports, in place of a file that there is not.
+import type * as bound from "./tidegate_core_bg.js";
 
-export { Core } from "./tidegate_core_bg.js";
-
-/** What the module exports, beside what the glue calls. */
-export interface WasmExports extends WebAssembly.Exports {
-  readonly memory: WebAssembly.Memory;
-}
+export type { WasmExports };
 
 let loading: Promise<WasmExports> | undefined;
 
@@ -31,7 +29,7 @@ export default function init(
 }
 
 async function link(source: WasmSource): Promise<WasmExports> {
-  const imports = { glue } as unknown as WebAssembly.Imports;
+  const imports = { host };
   // What is fetched is told by what it has: a string, a `URL`, a `Request`.
   const address = typeof source === "string" || "href" in source || "method" in source;
   const given = address ? await fetch(source as string) : source;
@@ -47,10 +45,8 @@ async function link(source: WasmSource): Promise<WasmExports> {
   }
   // Of a compiled module it is the instance itself.
   const { exports } = "instance" in result ? result.instance : (result as WebAssembly.Instance);
-  glue.__wbg_set_wasm(exports);
-  (exports.__wbindgen_start as () => void)();
   isLoaded = true;
-  return exports as WasmExports;
+  return join(exports as unknown as typeof bound);
 }
 
 function isResponse(given: WasmSource): given is Response {

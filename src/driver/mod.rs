@@ -36,6 +36,7 @@ mod waiters;
 #[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web;
 
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
@@ -45,9 +46,11 @@ pub(crate) use self::hub::{Command, Hub, Stage};
 pub(crate) use self::outlet::HubOutlet;
 #[cfg(feature = "client")]
 pub use self::send_options::SendOptions;
+#[cfg(feature = "js")]
+use crate::proto::Transmit;
 use crate::proto::{
-    CloseRequest, Closed, Done, Event, GateConfig, Gauges, MessageId, NewMessage, Output, Payload,
-    QueueConfig, Session, SessionConfig,
+    CloseRequest, Closed, Done, Event, FetchId, GateConfig, Gauges, MessageId, NewMessage, Output, Payload,
+    QueueConfig, Reason, Session, SessionConfig,
 };
 use crate::time::{Clock, Timestamp};
 use crate::transport::{FetchToken, Incoming, Transport, TransportEvent};
@@ -71,7 +74,7 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     /// A message has left the queue.
     fn done(&self, done: Done);
     /// Nothing else leaves it for now.
-    fn settle(&self, _: Gauges) {}
+    fn settle(&self, _: impl FnOnce() -> Gauges) {}
     /// Whether somebody waits for the transport to have sent what it was given.
     fn wants_standing(&self) -> bool {
         false
@@ -161,6 +164,30 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         session.handle_send(new)
     }
 
+    /// Hands a message over that goes at once, as [`send`](Self::send) and [`pump_now`](Self::pump_now) would, and
+    /// tells whether the transport has taken it; `None` if it has to be sent by them.
+    #[cfg(feature = "js")]
+    pub(crate) fn pass(&self, new: &NewMessage) -> Option<bool> {
+        if self.pumping.get() || !self.session.borrow_mut().handle_passing(new) {
+            return None;
+        }
+        let payload = new.payload.clone();
+        let (bytes, slot, text) = (payload.bytes(), payload.slot(), payload.is_text());
+        // What is asked for from inside comes after it.
+        self.pumping.set(true);
+        let taken = self.transport.send(Transmit { payload, text, first: true, last: true });
+        self.pumping.set(false);
+        self.session.borrow_mut().handle_sent(bytes, taken);
+        self.release(slot);
+        Some(taken)
+    }
+
+    /// Whether the driver was called from inside, and is to be pumped.
+    #[cfg(feature = "js")]
+    pub(crate) fn was_called(&self) -> bool {
+        self.again.replace(false)
+    }
+
     /// See [`Session::gauges`].
     pub(crate) fn gauges(&self) -> Gauges {
         self.session.borrow().gauges()
@@ -192,14 +219,10 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     /// Takes an event of the transport; [`pump`](Self::pump) draws its consequences.
     pub(crate) fn handle(&self, event: TransportEvent) {
         match event {
-            TransportEvent::Opened => self.session.borrow_mut().handle_opened(),
-            TransportEvent::Message(incoming) => {
-                self.session.borrow_mut().handle_task();
-                self.receive(incoming);
-            }
-            TransportEvent::Fetched { token: FetchToken::Send(id), content } => {
-                self.session.borrow_mut().handle_fetched(id, content);
-            }
+            TransportEvent::Opened => self.opened(),
+            TransportEvent::Message(incoming) => self.receive(incoming),
+            TransportEvent::Fetched { token: FetchToken::Send(id), content } => self.fetched(id, content),
+            #[cfg(feature = "client")]
             TransportEvent::Fetched { token: FetchToken::Reply(key), content } => {
                 let bytes = content.and_then(|content| self.transport.take_bytes(content));
                 self.outlet.read_done(key, bytes);
@@ -212,28 +235,46 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 self.session.borrow_mut().handle_peer_closing(now, code, reason);
                 self.outlet.stop_sending();
             }
-            TransportEvent::Closed { code, reason, was_clean } => {
-                // What was asked for before this was known still belongs to the connection.
-                self.outlet.take_commands(self);
-                self.session.borrow_mut().handle_transport_end(code, reason, was_clean);
-                // Before the queue is emptied: the room that this makes is for nobody.
-                self.outlet.stop_sending();
-            }
+            TransportEvent::Closed { code, reason, was_clean } => self.closed(code, reason, was_clean),
         }
+    }
+
+    /// [`TransportEvent::Opened`]; as the others that follow, for a transport that calls the driver itself.
+    pub(crate) fn opened(&self) {
+        self.session.borrow_mut().handle_opened();
+    }
+
+    /// [`TransportEvent::Fetched`] for the session.
+    pub(crate) fn fetched(&self, id: FetchId, content: Option<Payload>) {
+        self.session.borrow_mut().handle_fetched(id, content);
+    }
+
+    /// [`TransportEvent::Closed`].
+    pub(crate) fn closed(&self, code: u16, reason: Reason, was_clean: bool) {
+        // What was asked for before this was known still belongs to the connection.
+        self.outlet.take_commands(self);
+        self.session.borrow_mut().handle_transport_end(code, reason, was_clean);
+        // Before the queue is emptied: the room that this makes is for nobody.
+        self.outlet.stop_sending();
     }
 
     /// Runs until nothing is left to do. Returns when it wants to be called again at the latest.
     pub(crate) fn pump(&self) -> Option<Timestamp> {
-        if self.pumping.replace(true) {
-            // Called from inside: the outer call goes on after its present step.
-            self.again.set(true);
-            return None;
-        }
         {
             let mut session = self.session.borrow_mut();
             if session.wants_time(None) {
                 session.handle_time(self.clock.now());
             }
+        }
+        self.pump_now()
+    }
+
+    /// As [`pump`](Self::pump), right after [`send`](Self::send), which has looked at the clock if need be.
+    pub(crate) fn pump_now(&self) -> Option<Timestamp> {
+        if self.pumping.replace(true) {
+            // Called from inside: the outer call goes on after its present step.
+            self.again.set(true);
+            return None;
         }
         let deadline = loop {
             self.again.set(false);
@@ -295,16 +336,27 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     }
 
     fn receive(&self, incoming: Incoming) {
+        self.task();
         if !self.session.borrow().delivers() {
             self.release(incoming.slot());
             return;
         }
         if let Err((refused, code)) = self.outlet.deliver(incoming, &self.transport) {
             self.release(refused.slot());
-            let now = self.clock.now();
-            self.session.borrow_mut().handle_receive_overflow(now, code, Some(OVERFLOW_CLOSE_WITHIN));
-            self.outlet.stop_sending();
+            self.overflow(code);
         }
+    }
+
+    /// See [`Session::handle_task`].
+    pub(crate) fn task(&self) {
+        self.session.borrow_mut().handle_task();
+    }
+
+    /// See [`Session::handle_receive_overflow`].
+    pub(crate) fn overflow(&self, code: u16) {
+        let now = self.clock.now();
+        self.session.borrow_mut().handle_receive_overflow(now, code, Some(OVERFLOW_CLOSE_WITHIN));
+        self.outlet.stop_sending();
     }
 
     fn drain_session(&self) -> (bool, Option<Timestamp>) {
@@ -314,7 +366,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             let output = self.session.borrow_mut().poll_output(room);
             match output {
                 Output::Blocked(deadline) | Output::Timeout(deadline) => {
-                    self.outlet.settle(self.gauges());
+                    self.outlet.settle(|| self.gauges());
                     return (any, deadline);
                 }
                 Output::Transmit(part) => {
@@ -331,7 +383,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 }
                 Output::Fetch { id, slot, range } => self.transport.fetch(slot, range, FetchToken::Send(id)),
                 Output::Release(slot) => self.transport.release(slot),
-                Output::Close { code, reason } => self.transport.close(code, &reason),
+                Output::Close { code, reason } => self.transport.close(code, reason),
                 Output::Abort => self.transport.abort(),
                 Output::Event(Event::Opened) => self.outlet.opened(&self.transport),
                 Output::Event(Event::Done(done)) => self.outlet.done(done),
@@ -340,7 +392,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                     self.outlet.stop_sending();
                     self.outlet.take_commands(self);
                     self.transport.abort();
-                    self.outlet.settle(self.gauges());
+                    self.outlet.settle(|| self.gauges());
                     self.outlet.closed(closed);
                 }
             }

@@ -136,8 +136,8 @@ impl<T: Transport> Outlet<T> for HubOutlet {
         self.done.borrow_mut().push(done);
     }
 
-    fn settle(&self, gauges: Gauges) {
-        self.tell_done(gauges);
+    fn settle(&self, gauges: impl FnOnce() -> Gauges) {
+        self.tell_done(gauges());
     }
 
     fn wants_standing(&self) -> bool {

@@ -79,7 +79,7 @@ impl Transport for Fake {
         }
         taken
     }
-    fn close(&self, _: Option<u16>, _: &str) {
+    fn close(&self, _: Option<u16>, _: String) {
         self.0.closes.set(self.0.closes.get() + 1);
     }
     fn abort(&self) {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::proto::{CloseCause, HostedKind, Outcome, Priority, RecvPolicy};
+use crate::proto::{CloseCause, HostedKind, Outcome, Priority, Slot};
 
 /// What `Core.send` returns beside a ticket.
 pub(super) const HANDED_OVER: f64 = 0.0;
@@ -33,25 +33,8 @@ pub(super) fn count(number: f64) -> u64 {
 }
 
 /// A bound; 0 is none.
-pub(super) fn bound(number: f64) -> u64 {
-    match count(number) {
-        0 => u64::MAX,
-        bound => bound,
-    }
-}
-
-/// A bound on messages; 0 is none.
-pub(super) fn bound_u32(number: f64) -> u32 {
-    u32::try_from(bound(number)).unwrap_or(u32::MAX)
-}
-
-/// What a full receive queue does: closes with a code, or drops one end of itself.
-pub(super) fn policy(number: u16) -> RecvPolicy {
-    match number {
-        1 => RecvPolicy::DropOldest,
-        2 => RecvPolicy::DropNewest,
-        code => RecvPolicy::Close { code },
-    }
+pub(super) fn bound(number: f64) -> Option<u64> {
+    Some(count(number)).filter(|bound| *bound > 0)
 }
 
 /// A deadline in milliseconds; 0 is off.
@@ -65,7 +48,12 @@ pub(super) fn number(amount: u64) -> f64 {
     amount as f64
 }
 
-pub(super) fn outcome(outcome: Outcome) -> u8 {
+/// A slot as the facade knows it. There are never 2^31.
+pub(super) fn place(slot: Slot) -> i32 {
+    slot.0.cast_signed()
+}
+
+pub(super) fn outcome(outcome: Outcome) -> i32 {
     match outcome {
         Outcome::HandedOver => 0,
         Outcome::Cancelled => 1,
@@ -77,7 +65,7 @@ pub(super) fn outcome(outcome: Outcome) -> u8 {
     }
 }
 
-pub(super) fn cause(cause: CloseCause) -> u8 {
+pub(super) fn cause(cause: CloseCause) -> i32 {
     match cause {
         CloseCause::Peer => 0,
         CloseCause::Aborted => 1,

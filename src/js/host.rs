@@ -1,64 +1,67 @@
 //! The facade, as the driver sees it: a transport that keeps the values.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use wasm_bindgen::prelude::*;
 
-use super::convert::{count, number};
-use crate::proto::{FetchId, Payload, Slot, Transmit};
+use super::convert::{count, number, place};
+use crate::proto::{FetchId, Payload, Reason, Slot, Transmit};
+use crate::time::{Clock, Timestamp};
 use crate::transport::{FetchToken, Opened, Transport, TransportEvent};
 
-#[wasm_bindgen]
+/// A connection of the facade's, by its number there.
+pub(super) type Host = i32;
+
+// Functions of numbers, in the module that `wasm.ts` calls `host`: the wasm imports them as they are, without glue
+// between. So truths that go out are 0 or 1, and nothing is unsigned.
+#[wasm_bindgen(raw_module = "host")]
 extern "C" {
-    /// The facade's side. Any of these may call back into `Core`.
-    #[derive(Clone)]
-    pub type Host;
+    /// `performance.now()`: monotonic, also across sleep in some browsers; fine for deadlines.
+    fn now() -> f64;
 
-    /// The option at that place of the facade's list.
-    #[wasm_bindgen(method)]
-    pub(super) fn option(this: &Host, index: u8) -> f64;
+    // Any of these may call back into `Core`.
+
     /// Gives the value of a slot to the socket; false if that throws.
-    #[wasm_bindgen(method)]
-    fn transmit(this: &Host, slot: u32) -> bool;
+    fn transmit(host: Host, slot: i32) -> bool;
     /// Calls the socket's `close`; code 0 for none. The facade knows the reason.
-    #[wasm_bindgen(method)]
-    fn close(this: &Host, code: u16, overflow: bool);
+    fn close(host: Host, code: i32);
     /// Lets go of the socket: takes its listeners off and closes it.
-    #[wasm_bindgen(method)]
-    fn detach(this: &Host);
+    fn detach(host: Host);
     /// Reads a range of a Blob, then calls `Core.fetched`.
-    #[wasm_bindgen(method)]
-    fn read(this: &Host, id: f64, slot: u32, start: f64, end: f64);
-    /// Forgets the value of a slot. `dropped` from 0 on: it was a received message of so many bytes for which
-    /// there was no room. A call of its own for that would weigh 50 B of brotli.
-    #[wasm_bindgen(method)]
-    pub(super) fn release(this: &Host, slot: u32, dropped: f64);
+    fn read(host: Host, id: f64, slot: i32, start: f64, end: f64);
+    /// Forgets the value of a slot.
+    fn release(host: Host, slot: i32);
     /// The socket's `bufferedAmount`; 0 where it has none.
-    #[wasm_bindgen(method)]
-    fn amount(this: &Host) -> f64;
+    fn amount(host: Host) -> f64;
     /// Calls `Core.timer` after that many milliseconds, with 0 in the next task; below 0: never.
-    #[wasm_bindgen(method, js_name = setTimer)]
-    pub(super) fn set_timer(this: &Host, milliseconds: f64);
+    #[wasm_bindgen(js_name = setTimer)]
+    pub(super) fn set_timer(host: Host, milliseconds: f64);
 
-    #[wasm_bindgen(method)]
-    pub(super) fn opened(this: &Host);
-    #[wasm_bindgen(method)]
-    pub(super) fn readable(this: &Host);
-    #[wasm_bindgen(method)]
-    pub(super) fn outcome(this: &Host, ticket: f64, outcome: u8);
+    pub(super) fn opened(host: Host);
+    pub(super) fn outcome(host: Host, ticket: f64, outcome: i32);
     /// Exactly once, the last call of all.
-    #[wasm_bindgen(method)]
     #[allow(clippy::too_many_arguments, reason = "numbers cross for less than an object")]
     pub(super) fn ended(
-        this: &Host,
-        code: u16,
-        was_clean: bool,
-        cause: u8,
+        host: Host,
+        code: i32,
+        was_clean: i32,
+        cause: i32,
         unsent_messages: f64,
         unsent_bytes: f64,
         unknown_messages: f64,
         unknown_bytes: f64,
     );
+}
+
+/// The page's or worker's clock.
+pub(super) struct HostClock;
+
+impl Clock for HostClock {
+    fn now(&self) -> Timestamp {
+        // 2^53 microseconds are 285 years.
+        Timestamp::from_micros(count(now() * 1000.0))
+    }
 }
 
 /// The socket behind the facade. Its events come by calls of `Core`.
@@ -76,7 +79,7 @@ impl Transport for HostTransport {
     }
 
     fn buffered_amount(&self) -> u64 {
-        count(self.host.amount())
+        count(amount(self.host))
     }
 
     fn has_room(&self) -> bool {
@@ -84,30 +87,25 @@ impl Transport for HostTransport {
     }
 
     fn send(&self, part: Transmit) -> bool {
-        match part.payload {
-            Payload::Hosted(hosted) => self.host.transmit(hosted.slot.0),
-            // The facade queues slots only.
-            Payload::Text(_) | Payload::Binary(_) => false,
-        }
+        let Payload::Hosted(hosted) = part.payload;
+        transmit(self.host, place(hosted.slot))
     }
 
-    fn close(&self, code: Option<u16>, reason: &str) {
-        // The session has a reason of its own for an overflow only.
-        self.host.close(code.unwrap_or(0), !reason.is_empty());
+    fn close(&self, code: Option<u16>, _: Reason) {
+        close(self.host, code.unwrap_or(0).into());
     }
 
     fn abort(&self) {
-        self.host.detach();
+        detach(self.host);
     }
 
     fn fetch(&self, slot: Slot, range: Range<u64>, token: FetchToken) {
-        if let FetchToken::Send(FetchId(id)) = token {
-            self.host.read(number(id), slot.0, number(range.start), number(range.end));
-        }
+        let FetchToken::Send(FetchId(id)) = token;
+        read(self.host, number(id), place(slot), number(range.start), number(range.end));
     }
 
     fn release(&self, slot: Slot) {
-        self.host.release(slot.0, -1.0);
+        release(self.host, place(slot));
     }
 
     fn take_bytes(&self, _: Payload) -> Option<Vec<u8>> {

@@ -11,6 +11,12 @@
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
+/// A panic traps: the facade's call throws a `WebAssembly.RuntimeError`, and nothing is formatted for it.
+#[panic_handler]
+fn trap(_: &::core::panic::PanicInfo<'_>) -> ! {
+    ::core::arch::wasm32::unreachable()
+}
+
 mod convert;
 mod core;
 mod host;

@@ -1,95 +1,34 @@
-//! What the driver reports, counted and passed on to the facade.
+//! What the driver reports, passed on to the facade.
 
-use core::cell::{Cell, RefCell};
+use alloc::vec::Vec;
+use core::cell::Cell;
 
 use super::convert::{cause, number, outcome};
-use super::host::{Host, HostTransport};
+use super::host::{self, Host, HostTransport};
 use crate::driver::{Driver, Outlet};
-use crate::proto::{Closed, Done, Fit, Hosted, MessageId, Outcome, Payload, RecvLimits, RecvQueue, Slot};
+use crate::proto::{Closed, Done, MessageId, Outcome};
 use crate::time::Clock;
 use crate::transport::Incoming;
 
-/// The received messages, and what the facade waits for.
+/// What the facade waits for.
 pub(super) struct FacadeOutlet {
     host: Host,
-    received: RefCell<RecvQueue<Slot>>,
-    /// `take` has found nothing, so that the next message is worth a call.
-    wants_message: Cell<bool>,
-    /// No message is taken any more.
-    stopped: Cell<bool>,
     /// The message of the innermost `send` that is under way, and its end: a `send` returns the end
     /// of its own message instead of reporting it.
     current: Cell<Option<(MessageId, Option<Outcome>)>>,
-    /// What else has ended meanwhile, reported when the outermost `send` returns: until then the
-    /// facade may not know its ticket.
-    ended: Cell<Vec<(MessageId, Outcome)>>,
-}
-
-/// What became of a message within the call that sent it.
-pub(super) enum Sent {
-    /// It has to wait.
-    Queued,
-    /// It has ended.
-    Ended(Outcome),
 }
 
 impl FacadeOutlet {
-    pub(super) fn new(host: Host, receive: RecvLimits) -> Self {
-        Self {
-            host,
-            received: RefCell::new(RecvQueue::new(receive)),
-            wants_message: Cell::new(false),
-            stopped: Cell::new(false),
-            current: Cell::new(None),
-            ended: Cell::default(),
-        }
+    pub(super) fn new(host: Host) -> Self {
+        Self { host, current: Cell::new(None) }
     }
 
-    /// Whether a message may be queued.
-    pub(super) fn is_stopped(&self) -> bool {
-        self.stopped.get()
-    }
-
-    pub(super) fn stop(&self) {
-        self.stopped.set(true);
-    }
-
-    /// Messages and bytes that were received and not taken.
-    pub(super) fn received(&self) -> (u64, u64) {
-        self.received.borrow().queued()
-    }
-
-    /// Runs `pump` for a message that was just queued. Returns its end, if that has come, and reports the
-    /// others.
-    pub(super) fn sending(&self, id: MessageId, pump: impl FnOnce()) -> Sent {
+    /// Runs `pump` for a message that was just queued. Returns its end, if that has come.
+    pub(super) fn sending(&self, id: MessageId, pump: impl FnOnce()) -> Option<Outcome> {
         let outer = self.current.replace(Some((id, None)));
+        // Called from inside a `send`, this leaves the work to that one's.
         pump();
-        let mut own = self.current.replace(outer).and_then(|(_, ended)| ended);
-        // Taken out first: the facade may send again while it is told.
-        for (other, ended) in self.ended.take() {
-            if other == id {
-                own = Some(ended);
-            } else if outer.is_none() {
-                self.host.outcome(number(other.0), outcome(ended));
-            } else {
-                self.keep(other, ended);
-            }
-        }
-        own.map_or(Sent::Queued, Sent::Ended)
-    }
-
-    /// Keeps an end until the outermost `send` returns.
-    fn keep(&self, id: MessageId, outcome: Outcome) {
-        let mut ended = self.ended.take();
-        ended.push((id, outcome));
-        self.ended.set(ended);
-    }
-
-    /// The oldest received message; without one, the next is announced.
-    pub(super) fn take(&self) -> Option<Slot> {
-        let slot = self.received.borrow_mut().pop();
-        self.wants_message.set(slot.is_none());
-        slot
+        self.current.replace(outer).and_then(|(_, ended)| ended)
     }
 }
 
@@ -100,7 +39,7 @@ impl Outlet<HostTransport> for FacadeOutlet {
     }
 
     fn opened(&self, _: &HostTransport) {
-        self.host.opened();
+        host::opened(self.host);
     }
 
     fn done(&self, done: Done) {
@@ -108,50 +47,27 @@ impl Outlet<HostTransport> for FacadeOutlet {
             Some((current, _)) if current == done.id => {
                 self.current.set(Some((current, Some(done.outcome))));
             }
-            Some(_) => self.keep(done.id, done.outcome),
-            None => self.host.outcome(number(done.id.0), outcome(done.outcome)),
+            _ => host::outcome(self.host, number(done.id.0), outcome(done.outcome)),
         }
     }
 
     fn deliver(&self, incoming: Incoming, _: &HostTransport) -> Result<(), (Incoming, u16)> {
-        let Incoming::Message(Payload::Hosted(Hosted { slot, bytes, .. })) = incoming else { return Ok(()) };
-        loop {
-            let (dropped, size) = {
-                let mut received = self.received.borrow_mut();
-                match received.poll_fit(bytes) {
-                    Fit::Free => {
-                        received.push(slot, bytes);
-                        break;
-                    }
-                    Fit::Dropped(oldest, size) => (oldest, size),
-                    Fit::None => (slot, bytes),
-                    Fit::Close(code) => return Err((incoming, code)),
-                }
-            };
-            self.host.release(dropped.0, number(size));
-            if dropped == slot {
-                return Ok(());
-            }
-        }
-        if self.wants_message.replace(false) {
-            self.host.readable();
-        }
-        Ok(())
+        match incoming {}
     }
 
     fn read_done(&self, _: u32, _: Option<Vec<u8>>) {}
 
     fn failed(&self, _: crate::transport::TransportError) {}
 
-    fn stop_sending(&self) {
-        self.stopped.set(true);
-    }
+    // The facade asks the session, by sending.
+    fn stop_sending(&self) {}
 
     fn closed(&self, closed: Closed) {
         let (unsent, unknown) = (closed.unsent, closed.unknown);
-        self.host.ended(
-            closed.code,
-            closed.was_clean,
+        host::ended(
+            self.host,
+            closed.code.into(),
+            closed.was_clean.into(),
             cause(closed.cause),
             number(unsent.messages),
             number(unsent.bytes),

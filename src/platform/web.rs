@@ -1,6 +1,5 @@
 //! Clock, timer and address base of pages, workers and Node. Nothing here needs `window`.
 
-#[cfg(feature = "client")]
 pub(crate) use self::application::{Timer, base_url};
 
 #[cfg(feature = "client")]
@@ -32,8 +31,7 @@ impl Clock for WebClock {
     }
 }
 
-/// What only Rust applications need; the npm build's facade has its own.
-#[cfg(feature = "client")]
+/// What needs `Rc`s and closures.
 mod application {
     use core::cell::{Cell, RefCell};
     use std::rc::Rc;

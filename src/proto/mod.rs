@@ -10,16 +10,19 @@
 //!
 //! Not here: clocks, randomness, sockets, tasks, `JsValue`.
 
+// Framing is the browser's in the npm build.
+#[cfg(not(feature = "js"))]
 pub mod error;
 mod outcome;
 pub(crate) mod payload;
 mod recv;
 mod send;
 mod session;
+#[cfg(not(feature = "js"))]
 pub mod ws;
 
 pub use outcome::{Amount, CloseCause, Closed, Outcome};
-pub use payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
+pub use payload::{FetchId, Hosted, HostedKind, Payload, Reason, Slot, Transmit};
 pub use recv::{Fit, RecvLimits, RecvPolicy, RecvQueue};
 pub use send::{
     ClassStats, Flow, Gate, GateConfig, Gauges, MESSAGE_COST, MessageId, NewMessage, Next, Priority, QUANTUM,

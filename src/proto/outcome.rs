@@ -1,5 +1,7 @@
 //! How messages and connections end.
 
+use super::payload::Reason;
+
 /// How one message ended. Each message that was queued ends in exactly one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -62,7 +64,7 @@ pub struct Closed {
     /// Close code: the peer's, 1005 if it gave none, 1006 if no close frame came.
     pub code: u16,
     /// The peer's reason; empty if none came.
-    pub reason: String,
+    pub reason: Reason,
     /// Whether the closing handshake was completed, as WHATWG `wasClean`.
     pub was_clean: bool,
     /// Who or what ended it.

@@ -1,6 +1,6 @@
 //! The queue of messages that the application has not taken yet, bounded.
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
 
 /// What becomes of a message for which the receive queue has no room.
 ///

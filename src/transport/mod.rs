@@ -14,37 +14,45 @@ pub(crate) mod sim;
 #[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web_socket;
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 #[cfg(feature = "client")]
 pub use self::error::TransportError;
-use crate::proto::payload::{FetchId, Payload, Slot, Transmit};
+use crate::proto::payload::{FetchId, Payload, Reason, Slot, Transmit};
 /// In the npm build nothing is ever known beyond the close event.
 #[cfg(not(feature = "client"))]
 pub(crate) use core::convert::Infallible as TransportError;
 
-/// What has arrived.
+/// What has arrived. In the npm build messages stay with the facade.
 #[derive(Debug)]
 #[allow(dead_code, reason = "each transport uses its own part of the vocabulary")]
 pub(crate) enum Incoming {
     /// A message.
+    #[cfg(feature = "client")]
     Message(Payload),
     /// The host gave a value of a type that the WebSocket standard does not know; its name.
+    #[cfg(feature = "client")]
     Unsupported(String),
 }
 
 impl Incoming {
     pub(crate) fn slot(&self) -> Option<Slot> {
-        match self {
-            Self::Message(payload) => payload.slot(),
+        match *self {
+            #[cfg(feature = "client")]
+            Self::Message(ref payload) => payload.slot(),
+            #[cfg(feature = "client")]
             Self::Unsupported(_) => None,
         }
     }
 
     /// Size in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        match self {
-            Self::Message(payload) => payload.bytes(),
+        match *self {
+            #[cfg(feature = "client")]
+            Self::Message(ref payload) => payload.bytes(),
+            #[cfg(feature = "client")]
             Self::Unsupported(_) => 0,
         }
     }
@@ -56,6 +64,7 @@ pub(crate) enum FetchToken {
     /// The session, to send it.
     Send(FetchId),
     /// A handle, to read a received Blob; the key of its reply.
+    #[cfg(feature = "client")]
     Reply(u32),
 }
 
@@ -107,9 +116,9 @@ pub(crate) enum TransportEvent {
     /// none will come; what waits to be written and the end of the byte stream are still missing.
     /// Browsers do not tell.
     #[cfg(feature = "client")]
-    Closing { code: u16, reason: String },
+    Closing { code: u16, reason: Reason },
     /// The connection is over. The last event.
-    Closed { code: u16, reason: String, was_clean: bool },
+    Closed { code: u16, reason: Reason, was_clean: bool },
 }
 
 /// Carries messages over one connection. All of it is synchronous and may be called back into.
@@ -131,7 +140,7 @@ pub(crate) trait Transport {
     /// Takes one message or part. False if it cannot: it is closing or closed, or the host threw.
     fn send(&self, part: Transmit) -> bool;
     /// Starts the closing handshake.
-    fn close(&self, code: Option<u16>, reason: &str);
+    fn close(&self, code: Option<u16>, reason: Reason);
     /// Lets go of the connection at once. No event comes after this, but answers to `fetch` do.
     fn abort(&self);
     /// Reads a range of a host value; the answer is [`TransportEvent::Fetched`].

@@ -509,11 +509,11 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
         open.send(part.payload, part.last, inner.bounds, &mut inner.keys)
     }
 
-    fn close(&self, code: Option<u16>, reason: &str) {
+    fn close(&self, code: Option<u16>, reason: String) {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         if let Stage::Open(open) = &mut inner.stage {
-            let frame = code.and_then(|code| CloseFrame::new(CloseCode::new(code), reason).ok());
+            let frame = code.and_then(|code| CloseFrame::new(CloseCode::new(code), &reason).ok());
             open.close(frame, inner.bounds, &mut inner.keys);
         }
     }

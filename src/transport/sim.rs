@@ -187,9 +187,9 @@ impl<W: Alarm + Send + Sync + ?Sized + 'static> Transport for SimTransport<W> {
         true
     }
 
-    fn close(&self, code: Option<u16>, reason: &str) {
+    fn close(&self, code: Option<u16>, reason: String) {
         if !self.close_sent.replace(true) {
-            self.out.write(Item::Close { code, reason: reason.into() });
+            self.out.write(Item::Close { code, reason });
         }
     }
 

@@ -244,12 +244,12 @@ impl Transport for WebSocketTransport {
         sent.is_ok()
     }
 
-    fn close(&self, code: Option<u16>, reason: &str) {
+    fn close(&self, code: Option<u16>, reason: String) {
         // Code and reason were checked, so that this cannot throw; if a foreign socket does throw,
         // the close deadline ends it.
         let _ = match code {
             None => self.socket.close(),
-            Some(code) => self.socket.close_with(code, reason),
+            Some(code) => self.socket.close_with(code, &reason),
         };
     }
 

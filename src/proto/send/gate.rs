@@ -32,6 +32,9 @@ impl Default for GateConfig {
 /// The largest budget, in bytes: on a gigabit link and with timers of 10 ms, ten times of what is needed.
 const CEILING: u64 = 16 << 20;
 
+/// No amount is taken for more, in bytes: products of it stay within 64 bits.
+const MOST: u64 = 1 << 40;
+
 /// What a kernel and a browser may hide at most, in bytes: the send buffer (4 MiB on Linux) and Chromium's
 /// pipes. As long as no more has gone, it may be no more than a buffer that fills.
 const HIDDEN: u64 = 9 << 19;
@@ -95,10 +98,11 @@ impl Gate {
     /// A gate before a browser that has nothing.
     #[must_use]
     pub fn new(config: GateConfig) -> Self {
-        let config = GateConfig { budget_bytes: config.budget_bytes.max(1), ..config };
+        let budget_bytes = config.budget_bytes.clamp(1, MOST);
+        let config = GateConfig { budget_bytes, ..config };
         Self {
             config,
-            budget: config.budget_bytes.saturating_mul(FIRST),
+            budget: budget_bytes * FIRST,
             standing: 0,
             given: 0,
             total: 0,
@@ -134,7 +138,7 @@ impl Gate {
         self.given = self.given.saturating_add(bytes);
         self.total = self.total.saturating_add(bytes);
         if self.config.max_bytes_per_second.is_some() {
-            self.tokens = self.tokens.saturating_sub_unsigned(bytes.saturating_mul(1_000_000));
+            self.tokens = self.tokens.saturating_sub_unsigned(bytes.min(MOST) * 1_000_000);
         }
     }
 
@@ -151,7 +155,7 @@ impl Gate {
             // Nothing has waited, so that what has gone says nothing; nor, after a while, what was learnt
             // before: the link may be another one by now.
             if interval > FORGET {
-                (self.budget, self.rate) = (floor.saturating_mul(FIRST), 0);
+                (self.budget, self.rate) = (floor * FIRST, 0);
             }
             (self.began, self.run, self.hidden, self.hops) = (now, 0, HIDDEN, true);
             self.moved_at = now;
@@ -165,7 +169,7 @@ impl Gate {
             self.hops = true;
             if self.hidden > 0 && self.run >= HIDDEN {
                 // More than can be hidden has gone, and as fast as it was given.
-                self.budget = self.budget.saturating_mul(2).min(CEILING);
+                self.budget = doubled(self.budget);
             }
         } else if now.micros_since(self.moved_at) >= SHORTEST {
             // It stands. Should the link be fast all the same, the rate says so below.
@@ -179,18 +183,18 @@ impl Gate {
         // What goes between two looks, by all that is no hidden buffer. Buffers drain in bursts as well, over which
         // a whole window goes.
         let counted = if is_over || self.hidden > 0 { self.run.saturating_sub(self.hidden) } else { 0 };
-        let goes = counted.saturating_mul(step) / span.max(step);
+        let goes = scaled(counted, step, span.max(step));
         if is_over {
-            self.rate = self.run.saturating_mul(1_000_000) / span;
+            self.rate = scaled(self.run, 1_000_000, span);
             (self.began, self.run, self.hidden) = (now, 0, 0);
             self.budget = floor;
         }
         if goes >= FAST {
-            self.budget = self.budget.max(goes.saturating_mul(2).min(CEILING));
+            self.budget = self.budget.max(doubled(goes));
         }
         if amount == 0 && late >= LATE {
             // All has gone, though nobody knows when.
-            self.budget = self.budget.max(gone.saturating_mul(2).min(CEILING));
+            self.budget = self.budget.max(doubled(gone));
         }
     }
 
@@ -204,7 +208,7 @@ impl Gate {
         } else if self.hops
             && (self.hidden > 0 || self.budget < FAST)
             && now.micros_since(self.moved_at) < SPIN
-            && !(1..self.budget.saturating_mul(50)).contains(&self.rate)
+            && !(1..self.budget * 50).contains(&self.rate)
         {
             // Unless it is known that a budget lasts for two timers: a hop would fill the kernel's buffer earlier,
             // and with it what an urgent message waits for.
@@ -214,7 +218,7 @@ impl Gate {
         } else {
             let over = self.inside().saturating_add(bytes).saturating_sub(self.budget).min(self.inside());
             // Half of the time that it should take; and less often when nothing moves.
-            let drains = (over * 500_000).checked_div(self.rate).unwrap_or(0).min(5 * SHORTEST);
+            let drains = if self.rate == 0 { 0 } else { scaled(over, 500_000, self.rate).min(5 * SHORTEST) };
             drains.max(now.micros_since(self.moved_at) / 8).clamp(SHORTEST, LONGEST)
         };
         let due = Timestamp::from_micros(now.as_micros().saturating_add(wait));
@@ -260,8 +264,25 @@ impl Gate {
     fn refill(&mut self, interval: u64) {
         if let Some(rate) = self.config.max_bytes_per_second {
             // Enough for two timers that come a little late.
-            let most = i64::try_from(rate.saturating_mul(5 * SHORTEST / 2)).unwrap_or(i64::MAX).max(1);
-            self.tokens = self.tokens.saturating_add_unsigned(rate.saturating_mul(interval)).min(most);
+            let most = i64::try_from(scaled(rate, 5 * SHORTEST, 2)).unwrap_or(i64::MAX).max(1);
+            self.tokens = self.tokens.saturating_add_unsigned(scaled(rate, interval, 1)).min(most);
         }
     }
+}
+
+/// Twice as much, up to the largest budget.
+fn doubled(bytes: u64) -> u64 {
+    bytes.min(CEILING / 2) * 2
+}
+
+/// `amount * times / by`, or the largest number. In floating point, whose products need no check; 53 bits are
+/// exact enough for rates.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "see above; `as` saturates"
+)]
+fn scaled(amount: u64, times: u64, by: u64) -> u64 {
+    (amount as f64 * times as f64 / by as f64) as u64
 }

@@ -22,10 +22,17 @@ use self::store::{NONE, Store};
 use super::priority::{Flow, Priority};
 use crate::proto::payload::{Hosted, HostedKind, Payload};
 use crate::time::Timestamp;
+use alloc::vec::Vec;
 
 /// By what the driver knows a message whose outcome somebody waits for. Opaque to the core.
+#[cfg(not(feature = "js"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TicketId(pub core::num::NonZeroU64);
+
+/// No message of the npm build has one: its facade goes by the [`MessageId`].
+#[cfg(feature = "js")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TicketId {}
 
 /// By what the queue knows a message. Never 0, below 2^53, and not used again for a long time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -237,7 +244,7 @@ impl SendQueue {
         let at = self.pick().map(|lane| self.lane(lane).first)?;
         let node = self.store.node(at);
         let payload = node.payload.as_ref()?;
-        let hosted = if let Payload::Hosted(hosted) = payload { Some(*hosted) } else { None };
+        let hosted = payload.hosted();
         let priority = place_of(node.lane).0;
         Some(Next { id: self.store.id(at), priority, bytes: payload.bytes(), hosted })
     }
@@ -248,9 +255,16 @@ impl SendQueue {
         let at = self.lane(lane).first;
         let waited = u64::from(ticks(now).wrapping_sub(self.store.node(at).queued_at)) << TICK_BITS;
         let item = self.take(at);
-        let cost = cost(item.payload.bytes());
-        self.lane(lane).credit -= cost;
-        let class = lane as usize % CLASSES;
+        let bytes = item.payload.bytes();
+        self.lane(lane).credit -= cost(bytes);
+        self.pass(item.priority, bytes);
+        Some((item, waited))
+    }
+
+    /// Notes what each class is owed after a message that has gone. For one that goes by an empty queue without
+    /// having been pushed, which leaves everything else as it is if it is not urgent.
+    pub fn pass(&mut self, priority: Priority, bytes: u64) {
+        let (class, cost) = (priority.index(), cost(bytes));
         // Urgent ones that come one by one, each when the one before it has gone, are many all the same.
         self.was_urgent = class == 0 || (self.was_urgent && self.has_urgent());
         let share = self.share;
@@ -261,14 +275,13 @@ impl SendQueue {
             }
             // Without a bound, which would forfeit the share of large messages: what is due goes next, and its
             // classes are owed three quarters of all bytes at most, so that it does not grow.
-            other.owed = other.owed.saturating_add(cost.saturating_mul(share));
+            other.owed = other.owed.saturating_add(cost * share);
             if index == class {
                 // What it got beyond its share, because nothing higher was there, is not held against it later.
-                let paid = cost.saturating_mul(256);
+                let paid = cost * 256;
                 other.owed = other.owed.saturating_sub(paid).max(-paid);
             }
         }
-        Some((item, waited))
     }
 
     /// Takes out a message, wherever it stands; `None` if it is not queued any more.
@@ -318,7 +331,8 @@ impl SendQueue {
         let node = self.store.node_mut(at);
         let lane = node.lane;
         let bytes = content.bytes();
-        let Some(old) = node.payload.replace(content) else { return Payload::Binary(Vec::new()) };
+        let Some(payload) = &mut node.payload else { return content };
+        let old = core::mem::replace(payload, content);
         self.bytes = self.bytes - old.bytes() + bytes;
         self.set_ready(lane);
         old
@@ -370,7 +384,7 @@ impl SendQueue {
             let Some(lane) = self.pick_from(class) else { continue };
             let first = self.lane(lane).first;
             let bytes = self.store.node(first).payload.as_ref().map_or(0, Payload::bytes);
-            let due = cost(bytes).min(i64::from(QUANTUM)).saturating_mul(256);
+            let due = cost(bytes).min(i64::from(QUANTUM)) * 256;
             if self.classes.get(class).is_some_and(|class| class.owed >= due) {
                 return Some(lane);
             }

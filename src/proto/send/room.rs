@@ -1,6 +1,7 @@
 //! How much may be queued, counted where messages enter.
 
 use super::priority::{Flow, Priority};
+use alloc::vec::Vec;
 
 /// How much may be queued for sending: safety against a peer that is slower than its sender.
 ///

@@ -1,8 +1,9 @@
 //! What became of messages, in numbers.
 
 use super::priority::Priority;
-use crate::proto::outcome::{Amount, Outcome};
-use crate::proto::session::Done;
+use crate::proto::outcome::Amount;
+#[cfg(not(feature = "js"))]
+use crate::proto::{Done, Outcome};
 
 /// How long messages have waited in the queue, in 32 classes of time, each twice as wide as the one before.
 ///
@@ -51,6 +52,7 @@ impl ClassStats {
     }
 
     /// It has ended.
+    #[cfg(not(feature = "js"))]
     pub fn leave(&mut self, done: &Done) {
         self.queued.messages = self.queued.messages.saturating_sub(1);
         self.queued.bytes = self.queued.bytes.saturating_sub(done.bytes);

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::CloseRequest;
 use crate::proto::outcome::CloseCause;
+use crate::proto::payload::Reason;
 use crate::time::Timestamp;
 
 /// States of a connection, each with what only it needs.
@@ -16,13 +17,13 @@ pub(super) enum Phase {
     /// `end` was called: what is queued goes out, nothing new is taken, messages still come in.
     Ending { deadline: Option<Timestamp>, close_within: Option<Duration> },
     /// `close` was called and the queue is not empty yet.
-    Flushing { deadline: Option<Timestamp>, code: Option<u16>, reason: String },
+    Flushing { deadline: Option<Timestamp>, code: Option<u16>, reason: Reason },
     /// The transport was told to close. `cause` is what a confirmation will mean.
     CloseSent { deadline: Option<Timestamp>, code: Option<u16>, cause: CloseCause },
     /// The peer has closed, or broke the protocol; the transport ends as soon as it can, or this is
     /// what is reported. A browser tells nothing of it, so that the npm build goes without (200 B).
     #[cfg(feature = "client")]
-    PeerClosing { deadline: Option<Timestamp>, code: u16, reason: String },
+    PeerClosing { deadline: Option<Timestamp>, code: u16, reason: Reason },
     /// Over.
     Closed,
 }
@@ -54,12 +55,12 @@ pub(super) enum Step {
     #[cfg(feature = "client")]
     PeerClosing {
         code: u16,
-        reason: String,
+        reason: Reason,
         deadline: Option<Timestamp>,
     },
     TransportEnd {
         code: u16,
-        reason: String,
+        reason: Reason,
         was_clean: bool,
     },
 }
@@ -71,7 +72,7 @@ pub(super) enum Action {
     ReportOpened,
     SendClose {
         code: Option<u16>,
-        reason: String,
+        reason: Reason,
     },
     Abort {
         cause: CloseCause,
@@ -80,11 +81,11 @@ pub(super) enum Action {
     #[cfg(feature = "client")]
     GiveUp {
         code: u16,
-        reason: String,
+        reason: Reason,
     },
     Report {
         code: u16,
-        reason: String,
+        reason: Reason,
         was_clean: bool,
         cause: CloseCause,
     },
@@ -151,9 +152,9 @@ impl Phase {
                 let deadline = close_within.map(|limit| now.saturating_add(limit));
                 let code = Some(1000);
                 if busy {
-                    (P::Flushing { deadline, code, reason: String::new() }, A::Nothing)
+                    (P::Flushing { deadline, code, reason: Reason::default() }, A::Nothing)
                 } else {
-                    let close = A::SendClose { code, reason: String::new() };
+                    let close = A::SendClose { code, reason: Reason::default() };
                     (P::CloseSent { deadline, code, cause: C::Local }, close)
                 }
             }

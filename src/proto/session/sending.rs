@@ -1,11 +1,15 @@
 //! The way of a message from the queue to the transport: its turn, its content, the gate.
 
+#[cfg(not(feature = "js"))]
+use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{Done, Output, PART_BYTES, READ_BLOB_UP_TO, Session};
+#[cfg(not(feature = "js"))]
+use super::PART_BYTES;
+use super::{Done, Output, READ_BLOB_UP_TO, Session};
 use crate::proto::outcome::Outcome;
 use crate::proto::payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
-use crate::proto::send::{Flow, MessageId, Next, Priority, Queued, TicketId};
+use crate::proto::send::{MessageId, Next, Priority, Queued};
 use crate::proto::session::phase::Step;
 use crate::time::Timestamp;
 
@@ -15,11 +19,8 @@ const LOOK_AGAIN: u64 = 4_000;
 /// A message that has left the queue and whose end is not known yet; its content is elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Started {
-    pub(super) id: MessageId,
-    pub(super) ticket: Option<TicketId>,
-    priority: Priority,
-    flow: Flow,
-    waited_micros: u64,
+    /// Its end, but for the outcome.
+    end: Done,
     text: bool,
     pub(super) bytes: u64,
     /// Where the host keeps the whole of it, if it does.
@@ -27,9 +28,21 @@ pub(super) struct Started {
 }
 
 impl Started {
+    pub(super) fn id(&self) -> MessageId {
+        self.end.id
+    }
+
+    /// It was queued for so long. The facade of the npm build measures that itself.
+    fn after(self, waited_micros: u64) -> Self {
+        #[cfg(not(feature = "js"))]
+        let end = Done { waited_micros, ..self.end };
+        #[cfg(feature = "js")]
+        let (end, _) = (self.end, waited_micros);
+        Self { end, ..self }
+    }
+
     pub(super) fn done(&self, outcome: Outcome) -> Done {
-        let Self { id, ticket, bytes, priority, flow, waited_micros, .. } = *self;
-        Done { id, ticket, outcome, bytes, priority, flow, waited_micros }
+        Done { outcome, ..self.end }
     }
 }
 
@@ -94,6 +107,7 @@ impl Session {
         if taken && let Some(gate) = &mut self.gate {
             gate.handle_given(range.end - range.start);
         }
+        #[cfg(not(feature = "js"))]
         if taken && range.end < message.bytes && !self.takes_values() {
             self.fetch_part(message, range.end);
             return (None, part);
@@ -122,7 +136,7 @@ impl Session {
         }
         if !self.takes_values()
             && let Head::Fetching { message, range } = &self.head
-            && message.id == id
+            && message.end.id == id
         {
             let (message, range) = (*message, range.clone());
             let content = self.of_length(content, range.end - range.start);
@@ -168,7 +182,7 @@ impl Session {
             }
             None => {
                 if let Some(item) = self.queue.remove(id) {
-                    self.finish(&started(&item), Outcome::Unreadable);
+                    self.finish_queued(&item, Outcome::Unreadable);
                 }
                 return;
             }
@@ -240,7 +254,7 @@ impl Session {
     /// Ends a message whose deadline has passed. Returns whether there was one.
     pub(super) fn expire(&mut self) -> bool {
         let Some(item) = self.queue.expire(self.now) else { return false };
-        self.finish(&started(&item), Outcome::Expired);
+        self.finish_queued(&item, Outcome::Expired);
         true
     }
 
@@ -255,14 +269,16 @@ impl Session {
     /// Begins with the message that goes next.
     fn start_next(&mut self) {
         let Some((item, waited_micros)) = self.queue.pop(self.now) else { return };
-        let message = Started { waited_micros, ..started(&item) };
+        let message = started(&item).after(waited_micros);
         match item.payload {
+            #[cfg(not(feature = "js"))]
             Payload::Hosted(_) if !self.takes_values() => self.fetch_part(message, 0),
             payload => self.head = Head::Ready { message, payload, range: 0..message.bytes },
         }
     }
 
     /// Reads the part of `message` that begins at `from`.
+    #[cfg(not(feature = "js"))]
     fn fetch_part(&mut self, message: Started, from: u64) {
         let range = from..message.bytes.min(from + PART_BYTES);
         let Some(slot) = message.source.filter(|_| !range.is_empty()) else {
@@ -270,7 +286,7 @@ impl Session {
             self.head = Head::Ready { message, payload: Payload::Binary(Vec::new()), range };
             return;
         };
-        self.pending.push(Output::Fetch { id: FetchId(message.id.0), slot, range: range.clone() });
+        self.pending.push(Output::Fetch { id: FetchId(message.end.id.0), slot, range: range.clone() });
         self.head = Head::Fetching { message, range };
     }
 
@@ -312,14 +328,19 @@ fn readable(bytes: u64) -> u64 {
 }
 
 pub(super) fn started(item: &Queued) -> Started {
-    Started {
+    let bytes = item.payload.bytes();
+    let end = Done {
         id: item.id,
         ticket: item.ticket,
+        outcome: Outcome::Unsent,
+        #[cfg(not(feature = "js"))]
+        bytes,
+        #[cfg(not(feature = "js"))]
         priority: item.priority,
+        #[cfg(not(feature = "js"))]
         flow: item.flow,
+        #[cfg(not(feature = "js"))]
         waited_micros: 0,
-        text: item.payload.is_text(),
-        bytes: item.payload.bytes(),
-        source: item.payload.slot(),
-    }
+    };
+    Started { end, text: item.payload.is_text(), bytes, source: item.payload.slot() }
 }

@@ -4,5 +4,6 @@ mod closing;
 mod host;
 mod matrix;
 mod pacing;
+mod passing;
 mod random;
 mod sending;

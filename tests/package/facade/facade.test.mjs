@@ -13,6 +13,7 @@ const load = (file) => import(new URL(file, folder).href);
 const { connectOn } = await load("connect.js");
 const { resolveAddress, checkProtocols } = await load("address.js");
 const { byteLength, parcel } = await load("data.js");
+const { Inbox } = await load("inbox.js");
 const { TidegateError, json } = await load("api.js");
 
 const URL_ = "ws://host.test/";
@@ -187,18 +188,113 @@ test("b11_a_waiting_reader_ends_with_the_connection", async () => {
 });
 
 test("b16_what_was_dropped_is_told_at_any_time_and_in_the_end", async () => {
-  const { socket, raw, core } = await opened({ receivePolicy: "dropOldest" });
+  const { socket, raw, core } = await opened({ receivePolicy: "dropOldest", maxReceiveMessages: 1 });
   const before = socket.dropped;
   assert.deepEqual(before, { messages: 0, bytes: 0 });
-  core.sink.dropped(5);
-  core.sink.dropped(0);
+  for (const message of ["12345", "", "last"]) raw.deliver(message);
   assert.deepEqual(socket.dropped, { messages: 2, bytes: 5 });
+  assert.deepEqual(socket.stats().received, { messages: 1, bytes: 4 });
   assert.deepEqual(before, { messages: 0, bytes: 0 }, "an amount is what it was");
   raw.finish(1000);
   assert.deepEqual((await socket.closed).dropped, { messages: 2, bytes: 5 });
   await null;
   assert.ok(core.freed);
   assert.deepEqual(socket.dropped, { messages: 2, bytes: 5 }, "also without the wasm");
+  assert.deepEqual(socket.stats().received, { messages: 1, bytes: 4 }, "also without the wasm");
+  assert.equal(await socket.recv(), "last");
+  assert.deepEqual(socket.stats().received, { messages: 0, bytes: 0 });
+});
+
+test("b16_the_core_is_told_to_close_with_the_code_and_what_waits_stays", async () => {
+  const { socket, raw, core } = await opened({ maxReceiveBytes: 10, overflowCode: 4321 });
+  const told = ["123456", "1234", "5", "", "1"].map((message) => (raw.deliver(message), core.overflow));
+  assert.deepEqual(told, [0, 0, 4321, 0, 4321]);
+  assert.deepEqual([socket.tryRecv(), socket.tryRecv(), socket.tryRecv(), socket.tryRecv()], ["123456", "1234", "", undefined]);
+  assert.deepEqual(socket.dropped, { messages: 0, bytes: 0 }, "what ends the connection is not dropped by a policy");
+});
+
+/**
+ * What an inbox of 10 bytes and 2 messages does with messages of these sizes, which are numbered: what `put` says to
+ * each, what was dropped in all, and what is left.
+ */
+function put(policy, sizes, maxBytes = 10, maxMessages = 2) {
+  const inbox = new Inbox(maxBytes, maxMessages, policy);
+  const said = sizes.map((size, number) => inbox.put(number, size));
+  const left = [];
+  for (let number; (number = inbox.take()) !== undefined; ) left.push(number);
+  assert.deepEqual(inbox.queued, { messages: 0, bytes: 0 });
+  return [said, [inbox.dropped.messages, inbox.dropped.bytes], left];
+}
+
+test("b16_a_message_that_does_not_fit_closes_with_the_code", () => {
+  // By bytes, by messages, behind a large one.
+  assert.deepEqual(put(4123, [5, 6, 5]), [[0, 4123, 0], [0, 0], [0, 2]]);
+  assert.deepEqual(put(4123, [5, 5, 0]), [[0, 0, 4123], [0, 0], [0, 1]]);
+  assert.deepEqual(put(4123, [100, 0]), [[0, 4123], [0, 0], [0]]);
+});
+
+test("b16_the_oldest_make_room_until_the_newest_fits", () => {
+  const fine = (sizes) => sizes.map(() => 0);
+  for (const [sizes, dropped, left] of [
+    [[5, 6, 4], [1, 5], [1, 2]],
+    [[5, 5, 0], [1, 5], [1, 2]],
+    // Those without content go with the others, in their turn.
+    [[0, 9, 1], [1, 0], [1, 2]],
+    [[0, 9, 11], [2, 9], [2]],
+    // One larger than the queue displaces everything, and is displaced by whatever comes.
+    [[1, 1, 100, 1], [3, 102], [3]],
+  ]) {
+    assert.deepEqual(put(1, sizes), [fine(sizes), dropped, left]);
+  }
+});
+
+test("b16_the_newest_is_dropped_and_what_waits_stays", () => {
+  assert.deepEqual(put(2, [5, 6, 5, 0]), [[0, 0, 0, 0], [2, 6], [0, 2]]);
+  assert.deepEqual(put(2, [100, 0]), [[0, 0], [1, 0], [0]]);
+  assert.deepEqual(put(2, [1, 100, 1]), [[0, 0, 0], [1, 100], [0, 2]]);
+});
+
+test("b16_a_bound_of_zero_is_none", () => {
+  const many = Array.from({ length: 1000 }, (_, number) => number);
+  for (const policy of [4009, 1, 2]) {
+    assert.deepEqual(put(policy, many, 0, 0), [many.map(() => 0), [0, 0], many]);
+    assert.equal(put(policy, many, 0, 10)[2].length, 10);
+    assert.deepEqual(put(policy, [2 ** 53, 2 ** 53], 0, 2)[2], [0, 1]);
+  }
+});
+
+test("b16_what_is_left_and_what_is_told_are_all_there_was", () => {
+  let state = 16n;
+  const random = (below) => {
+    state = (state * 6_364_136_223_846_793_005n + 1_442_695_040_888_963_407n) % 2n ** 64n;
+    return Number((state >> 33n) % BigInt(below));
+  };
+  for (let round = 0; round < 600; round++) {
+    const policy = [4009, 1, 2][round % 3];
+    const [maxBytes, maxMessages] = [1 + random(30), 1 + random(6)];
+    const inbox = new Inbox(maxBytes, maxMessages, policy);
+    const waiting = [];
+    const dropped = { messages: 0, bytes: 0 };
+    const drop = ({ size }) => (dropped.messages++, (dropped.bytes += size));
+    for (let number = 0; number < 50; number++) {
+      if (random(3) === 0) {
+        assert.equal(inbox.take(), waiting.shift()?.number);
+        continue;
+      }
+      const message = { number, size: random(12) };
+      const fits = () => waiting.length < maxMessages && waiting.reduce((sum, { size }) => sum + size, message.size) <= maxBytes;
+      let code = 0;
+      while (policy === 1 && waiting.length && !fits()) drop(waiting.shift());
+      if (!waiting.length || fits()) waiting.push(message);
+      else if (policy === 2) drop(message);
+      else code = policy;
+      assert.equal(inbox.put(number, message.size), code);
+      assert.deepEqual(inbox.dropped, dropped);
+      const bytes = waiting.reduce((sum, { size }) => sum + size, 0);
+      assert.deepEqual(inbox.queued, { messages: waiting.length, bytes });
+      assert.ok(inbox.queued.messages, "a reader that was woken finds something");
+    }
+  }
 });
 
 test("b14_an_unknown_kind_of_data_is_an_error_item_and_the_next_goes_on", async () => {
@@ -340,7 +436,7 @@ test("b29_each_kind_is_classified_with_its_size", () => {
     assert.deepEqual([copied.bytes, copied.owned, ...copied.data], [2, true, 5, 6]);
     assert.equal(parcel(shared).bytes, 4);
   }
-  for (const bad of [undefined, null, 1, {}, [1], Symbol("x"), () => {}]) assert.throws(() => parcel(bad), code("unsupported"));
+  for (const bad of [undefined, null, 1, {}, [1], Symbol("x"), () => {}, { [Symbol.toStringTag]: "" }]) assert.throws(() => parcel(bad), code("unsupported"));
 });
 
 test("b29_detached_buffers_are_typed_errors", async () => {
@@ -459,20 +555,29 @@ test("options_are_checked_before_a_socket_is_made", async () => {
   await assert.rejects(connect(URL_, { WebSocket: FakeSocket, overflowCode: 1009 }), code("closeCode"));
   assert.equal(FakeSocket.sockets.length, before);
   const { core } = await opened();
-  assert.deepEqual(core.bounds, {
-    maxReceiveBytes: 64 << 20,
-    maxReceiveMessages: 65_536,
-    overflow: 4009,
-    guaranteedShare: 1 / 16,
-    budgetBytes: 65_536,
-    maxBytesPerSecond: 0,
-  });
-  for (const [options, overflow] of [
-    [{ receivePolicy: "close", overflowCode: 4321 }, 4321],
-    [{ receivePolicy: "dropOldest", overflowCode: 4321 }, 1],
-    [{ receivePolicy: "dropNewest" }, 2],
-  ]) {
-    assert.equal((await opened(options)).core.bounds.overflow, overflow);
+  assert.deepEqual(core.bounds, { guaranteedShare: 1 / 16, budgetBytes: 65_536, maxBytesPerSecond: 0 });
+});
+
+test("b16_the_receive_queue_has_its_bounds_and_policy_from_the_options", async () => {
+  const policies = [
+    [{ receivePolicy: "close", overflowCode: 4321 }, 4321, [0, 0]],
+    [{}, 4009, [0, 0]],
+    [{ receivePolicy: "dropOldest", overflowCode: 4321 }, 0, [1, 0]],
+    [{ receivePolicy: "dropNewest" }, 0, [1, 1]],
+  ];
+  for (const [options, overflow, [messages, bytes]] of policies) {
+    const { socket, raw, core } = await opened(options);
+    for (let count = 0; count < 65_536; count++) raw.deliver("");
+    raw.deliver("x");
+    assert.equal(core.overflow, overflow);
+    assert.deepEqual([socket.stats().received.messages, socket.dropped], [65_536, { messages, bytes }]);
+  }
+  const large = { length: 64 << 20 };
+  for (const [options, overflow] of [[{}, 4009], [{ maxReceiveBytes: 0 }, 0], [{ maxReceiveBytes: (64 << 20) + 1 }, 0]]) {
+    const { raw, core } = await opened(options);
+    raw.deliver(large);
+    raw.deliver("x");
+    assert.equal(core.overflow, overflow);
   }
 });
 
@@ -642,6 +747,22 @@ test("flows_have_numbers_that_are_used_again", async () => {
   assert.deepEqual(new Set([await flow("x"), await flow("y"), await flow("z"), await flow("w"), await flow("v")]), new Set([1, 2, 3, 4, 5]));
 });
 
+test("a_flow_whose_last_message_goes_within_a_send_keeps_its_number", async () => {
+  const { socket, raw, core } = await opened({ maxFlowMessages: 1 });
+  raw.gated = true;
+  const flow = async (name, options) => {
+    await socket.send("1", { flow: name, ...options });
+    return core.way.flow;
+  };
+  assert.equal(await flow("a", { latest: "key" }), 1);
+  assert.equal(await flow("a", { latest: "key" }), 1, "which ends the first within the call");
+  assert.equal(socket.trySend("2", { flow: "a" }), undefined, "the second has its room");
+  assert.equal(await flow("b"), 2);
+  core.drain();
+  assert.deepEqual(await Promise.all(["c", "d", "e"].map((name) => flow(name))).then((all) => all.length), 3);
+  assert.deepEqual(new Set(core.queue.map(({ flow }) => flow)), new Set([1, 2, 3]));
+});
+
 test("b26_a_signal_takes_a_queued_message_out_and_is_let_go", async () => {
   const { socket, raw, core } = await opened();
   raw.gated = true;
@@ -777,12 +898,6 @@ test("a_codec_serves_both_ways_and_its_failures_are_typed", async () => {
   await assert.rejects(iterator.next(), (error) => code("decode")(error) && error.cause instanceof SyntaxError);
   await assert.rejects(iterator.next(), code("decode"));
   assert.deepEqual(await iterator.next(), { done: false, value: { n: 1 } });
-});
-
-test("an_outcome_that_comes_inside_send_is_not_lost", async () => {
-  const { socket, core } = await opened();
-  core.send = () => (core.sink.outcome(9, 4), 9);
-  assert.equal(await (await socket.send(new Blob(["gone"]))).outcome, "unreadable");
 });
 
 test("an_error_event_of_an_event_emitter_has_a_listener", async () => {

@@ -60,25 +60,16 @@ export class FakeSocket extends EventTarget {
 const TYPES = ["open", "message", "error", "close"];
 
 /** The options beside the deadline, in their order. */
-const BOUNDS = [
-  "maxReceiveBytes",
-  "maxReceiveMessages",
-  "overflow",
-  "guaranteedShare",
-  "budgetBytes",
-  "maxBytesPerSecond",
-];
+const BOUNDS = ["guaranteedShare", "budgetBytes", "maxBytesPerSecond"];
 
 /** The interface of the wasm, over a {@link FakeSocket}. `cores` has every one made, in order. */
 export class FakeCore {
   static cores = [];
   queue = [];
-  received = [];
   freed = false;
   stopped = false;
   cause = 0;
   next = 1;
-  wantsMessage = false;
 
   constructor(socket, early, sink, options) {
     const [connectMs, ...bounds] = options;
@@ -93,11 +84,8 @@ export class FakeCore {
     if (event.type === "open") this.sink.opened();
     if (event.type === "close") this.finish(event.code, event.reason, event.wasClean, this.cause);
     if (event.type === "message") {
-      this.received.push(event.data);
-      if (this.wantsMessage) {
-        this.wantsMessage = false;
-        this.sink.readable();
-      }
+      const { data } = event;
+      this.overflow = this.sink.received(data, data.length ?? data.byteLength ?? 0);
     }
   }
   finish(code, reason, wasClean, cause) {
@@ -122,7 +110,7 @@ export class FakeCore {
       Object.assign(old, { number, data: kept, bytes });
       this.sink.outcome(replaces, 6);
     } else {
-      this.queue.push({ number, data: kept, bytes });
+      this.queue.push({ number, flow, data: kept, bytes });
     }
     return number;
   }
@@ -138,11 +126,6 @@ export class FakeCore {
     if (index < 0) return;
     this.queue.splice(index, 1);
     this.sink.outcome(number, 1);
-  }
-  take() {
-    if (this.freed) throw new Error("used after free");
-    this.wantsMessage = this.received.length === 0;
-    return this.received.shift();
   }
   close(code, reason, withinMs, flush) {
     if (this.stopped) return;
@@ -164,7 +147,7 @@ export class FakeCore {
     return this.socket.bufferedAmount;
   }
   stat(index) {
-    return [7, 65_536, 1000, this.received.length, 0][index];
+    return [7, 65_536, 1000][index];
   }
   free() {
     this.freed = true;

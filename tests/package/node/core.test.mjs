@@ -49,6 +49,51 @@ test("b39_a_message_that_a_closing_socket_gives_back_is_not_counted", async () =
   assert.deepEqual((await socket.closed).unsent, { messages: 0, bytes: 0 });
 });
 
+// A plain message that goes at once passes by the queue, an urgent one does not: what is seen is the same.
+for (const priority of ["normal", "urgent"]) {
+  test(`b26_what_is_asked_for_inside_a_send_comes_after_it_${priority}`, async () => {
+    const { socket, raw } = await open();
+    const log = [];
+    let inner;
+    raw.send = (data) => {
+      log.push(`${data} begins`);
+      if (data === "outer") {
+        inner = ["first", "second"].map((text) => socket.trySend(text, { priority }));
+        void socket.close(4001, "bye");
+        assert.throws(() => socket.trySend("late", { priority }), { code: "closed", data: "late" });
+      }
+      log.push(`${data} ends`);
+    };
+    raw.close = (...how) => log.push(how);
+    const outer = socket.trySend("outer", { priority });
+    const sent = ["outer", "first", "second"].flatMap((text) => [`${text} begins`, `${text} ends`]);
+    assert.deepEqual(log, [...sent, [4001, "bye"]]);
+    assert.deepEqual(await Promise.all([outer, ...inner].map((ticket) => ticket.outcome)), Array(3).fill("handedOver"));
+    raw.finish(4002);
+    assert.deepEqual((await socket.closed).unknown, { messages: 3, bytes: 16 });
+  });
+
+  test(`b39_what_ends_inside_a_send_is_counted_once_${priority}`, async () => {
+    const { socket, raw } = await open();
+    raw.send = () => raw.finish(1006, "", false);
+    assert.equal(await socket.trySend("unknown", { priority }).outcome, "handedOver");
+    assert.throws(() => socket.trySend("late", { priority }), { code: "closed", data: "late" });
+    const { unsent, unknown } = await socket.closed;
+    assert.deepEqual([unsent, unknown], [{ messages: 0, bytes: 0 }, { messages: 1, bytes: 7 }]);
+  });
+
+  test(`b39_what_the_socket_refuses_is_unsent_and_given_back_${priority}`, async () => {
+    const { socket, raw } = await open();
+    raw.send = () => {
+      throw new Error("not now");
+    };
+    assert.throws(() => socket.trySend("refused", { priority }), { code: "closed", data: "refused" });
+    raw.finish(1001);
+    const { unsent, unknown } = await socket.closed;
+    assert.deepEqual([unsent, unknown], [{ messages: 1, bytes: 7 }, { messages: 0, bytes: 0 }]);
+  });
+}
+
 test("b36_the_first_close_counts_with_code_and_reason", async () => {
   const { socket, raw } = await open();
   const read = deferred();

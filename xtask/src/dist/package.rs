@@ -38,8 +38,8 @@ pub(super) fn assemble(build: &Path, directory: &Path, version: &str, npm: &Tool
     let source = build.join("src");
     for file in hash::files_below(&source)? {
         let name = file.strip_prefix(&source).unwrap_or(&file);
-        // TypeScript's own output is there already; glue, its types and the module are passed on as they are.
-        if !has_extension(name, "ts") || name.to_string_lossy().starts_with("tidegate_core") {
+        // TypeScript's own output is there already; the module is passed on as it is.
+        if !has_extension(name, "ts") {
             copy(&file, &directory.join(name))?;
         }
     }

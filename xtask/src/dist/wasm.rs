@@ -92,18 +92,15 @@ pub(super) fn bind(module: &Path, directory: &Path, npm: &Tools) -> Result<()> {
     bindgen.remove_name_section(true).remove_producers_section(true);
     bindgen.generate(directory).context("binding the module to JavaScript")?;
     let bound = directory.join(format!("{NAME}_bg.wasm"));
-    shorten_names(&bound, &directory.join(format!("{NAME}_bg.js")))?;
-    // The facade has its own loader (wasm.ts), which joins module and glue: only their types are kept.
-    let types = directory.join(format!("{NAME}.d.ts"));
-    let mut declared = std::fs::read_to_string(&types).context("reading the types of the glue")?;
-    declared.push_str("\n/** Joins the glue with the module's exports. */\n");
-    declared.push_str("export function __wbg_set_wasm(exports: WebAssembly.Exports): void;\n");
-    std::fs::write(directory.join(format!("{NAME}_bg.d.ts")), declared)
-        .context("writing the types of the glue")?;
-    std::fs::remove_file(types)?;
-    // The names in it are not the module's any more.
-    std::fs::remove_file(directory.join(format!("{NAME}_bg.wasm.d.ts")))?;
-    std::fs::remove_file(directory.join(format!("{NAME}.js")))?;
+    clean_up(&bound)?;
+    // The facade calls the exports itself (border.ts): of the glue it needs nothing but their types, to be checked
+    // against its own.
+    let types = directory.join(format!("{NAME}_bg.d.ts"));
+    std::fs::rename(directory.join(format!("{NAME}_bg.wasm.d.ts")), types)
+        .context("keeping the types of the exports")?;
+    for unused in ["_bg.js", ".js", ".d.ts"] {
+        std::fs::remove_file(directory.join(format!("{NAME}{unused}"))).context("removing the glue")?;
+    }
     optimise(&bound, npm)?;
     check_paths(&bound)
 }
@@ -117,16 +114,9 @@ pub(crate) fn optimise(bound: &Path, npm: &Tools) -> Result<()> {
     let small = bound.with_file_name("small.wasm");
     let mut optimise = npm.command("binaryen", "wasm-opt")?;
     optimise
-        .args([
-            "-O4",
-            "--flatten",
-            "--rereloop",
-            "-Oz",
-            "-Oz",
-            "--strip-debug",
-            "--strip-producers",
-            "--strip-target-features",
-        ])
+        // Low memory: the first kilobyte is the far end of the stack, which has 1 MiB.
+        .args(["-Oz", "--low-memory-unused", "--flatten", "--rereloop", "-Oz", "-Oz"])
+        .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
         .args(FEATURES);
     process::run(optimise.arg(bound).arg("-o").arg(&small))?;
     if small.metadata()?.len() > bound.metadata()?.len() {
@@ -135,103 +125,48 @@ pub(crate) fn optimise(bound: &Path, npm: &Tools) -> Result<()> {
     std::fs::rename(&small, bound).context("replacing the module by its smaller one")
 }
 
-/// By which the glue makes its class disposable, frees what the garbage collector finds, and nothing twice;
-/// and what stands there instead. The class is the facade's alone, which holds it to the end of its connection,
-/// calls `free`, and has it no more.
-const UNUSED: [(&str, &str); 6] = [
-    ("if (Symbol.dispose) Core.prototype[Symbol.dispose] = Core.prototype.free;\n", ""),
-    ("        CoreFinalization.unregister(this);\n", ""),
-    ("        CoreFinalization.register(this, this.__wbg_ptr, this);\n", ""),
-    (
-        "const CoreFinalization = (typeof FinalizationRegistry === 'undefined')
-    ? { register: () => {}, unregister: () => {} }
-    : new FinalizationRegistry(ptr => wasm.__wbg_core_free(ptr, 1));\n",
-        "",
-    ),
-    (
-        "        const ptr = this.__destroy_into_raw();
-        wasm.__wbg_core_free(ptr, 0);\n",
-        "        wasm.__wbg_core_free(this.__wbg_ptr, 0);\n",
-    ),
-    (
-        "    __destroy_into_raw() {
-        const ptr = this.__wbg_ptr;
-        this.__wbg_ptr = 0;
-        return ptr;
-    }\n",
-        "",
-    ),
+/// What wasm-bindgen would throw for a misuse of the class, had it a way to: nobody reads it, and zeros are not part of
+/// a module (100 B of brotli).
+const UNSAID: [&str; 3] = [
+    "attempted to take ownership of Rust value while it was borrowed",
+    "recursive use of an object detected which would lead to unsafe aliasing in rust",
+    "null pointer passed to rust",
 ];
 
-/// Where the class keeps its place in the wasm's memory, and a name for it that is shorter.
-const PLACE: (&str, &str) = ("this.__wbg_ptr", "this.at");
-
-/// Reads text out of the wasm's memory.
-const READ_TEXT: &str = "function getStringFromWasm0(ptr, len) {
-    return new TextDecoder().decode(new Uint8Array(wasm.memory.buffer, ptr >>> 0, len));
+/// Overwrites `text` with zeros where `data` has it.
+fn blank(data: &mut [u8], text: &[u8]) {
+    let at = data.windows(text.len()).position(|window| window == text);
+    if let Some(text) = at.and_then(|at| data.get_mut(at..at + text.len())) {
+        text.fill(0);
+    }
 }
-";
 
-/// Takes out of module and glue what does not compress: the hashes in wasm-bindgen's names of the
-/// functions that the glue provides, which stand in both (300 B of brotli), the names of those that it calls
-/// (100 B), and the compiler's commit in the places that panics name (60 B). The module they come from is called
-/// `glue`, as wasm.ts has it.
-fn shorten_names(module: &Path, glue: &Path) -> Result<()> {
-    let mut wasm = walrus::Module::from_file(module).context("reading the bound module")?;
-    let mut script = std::fs::read_to_string(glue).context("reading the glue")?;
-    for (number, import) in wasm.imports.iter_mut().enumerate() {
-        let short = format!("i{number}");
-        if script.contains(&format!(" {short}(")) || !script.contains(&format!(" {}(", import.name)) {
-            bail!("the glue does not provide {} in the way that was expected", import.name);
-        }
-        script = script.replace(&format!(" {}(", import.name), &format!(" {short}("));
-        import.name = short;
-        "glue".clone_into(&mut import.module);
-    }
-    let commit = tools::compiler()?.commit;
-    let ids: Vec<_> = wasm.data.iter().map(walrus::Data::id).collect();
-    for id in ids {
-        let data = wasm.data.get_mut(id);
-        let places: Vec<_> = data
-            .value
-            .windows(commit.len())
-            .enumerate()
-            .filter(|(_, window)| *window == commit.as_bytes())
-            .map(|(at, _)| at)
-            .collect();
-        for at in places {
-            // The same length: what points behind it stays right.
-            data.value.get_mut(at..at + commit.len()).unwrap_or_default().fill(b'0');
-        }
-    }
-    for (unused, instead) in UNUSED {
-        if script.matches(unused).count() != 1 {
-            bail!("the glue does not have this once, as was expected:\n{unused}");
-        }
-        script = script.replace(unused, instead);
-    }
-    script = script.replace(PLACE.0, PLACE.1);
-    let mut calls = 0;
-    for export in wasm.exports.iter_mut() {
-        let call = format!("wasm.{}(", export.name);
-        match script.matches(&call).count() {
-            // What is no function, and the start, which wasm.ts calls.
-            0 => continue,
-            1 => {}
-            _ => bail!("the glue does not call {} once, as was expected", export.name),
-        }
-        export.name = format!("e{calls}");
-        script = script.replace(&call, &format!("wasm.{}(", export.name));
-        calls += 1;
-    }
-    // Only the text of a panic is ever read, once: nothing is cached for it.
-    let Some((before, rest)) = script.split_once("function getStringFromWasm0(") else {
-        bail!("the glue does not read text in the way that was expected");
+/// Makes the module independent of wasm-bindgen's glue: what is exported for that only is not, and of what it would
+/// provide one function is left, by which a misuse of the class throws, such as a call of a freed one. That traps, as
+/// a panic does.
+///
+/// # Errors
+///
+/// If the module imports more than that and what `host.ts` provides.
+fn clean_up(bound: &Path) -> Result<()> {
+    let mut module = walrus::Module::from_file(bound).context("reading the bound module")?;
+    let is_unused = |export: &&walrus::Export| {
+        !export.name.starts_with("core_") && !["memory", "__wbg_core_free"].contains(&export.name.as_str())
     };
-    let Some((_, after)) = rest.split_once("\n\nlet wasm;") else {
-        bail!("the glue does not end in the way that was expected");
-    };
-    let script = format!("{before}{READ_TEXT}\nlet wasm;{after}");
-    std::fs::write(glue, script).context("writing the glue")?;
-    wasm.emit_wasm_file(module).context("writing the module with its new names")
+    let unused: Vec<_> = module.exports.iter().filter(is_unused).map(walrus::Export::id).collect();
+    for id in unused {
+        module.exports.delete(id);
+    }
+    walrus::passes::gc::run(&mut module);
+    let foreign: Vec<_> = module.imports.iter().filter(|import| import.module != "host").collect();
+    let [throw] = foreign[..] else { bail!("not only one function is left of the glue: {foreign:?}") };
+    let walrus::ImportKind::Function(throw) = throw.kind else { bail!("{throw:?} is no function") };
+    module.replace_imported_func(throw, |(body, _)| {
+        body.unreachable();
+    })?;
+    let data: Vec<_> = module.data.iter().map(walrus::Data::id).collect();
+    for (id, message) in data.iter().flat_map(|id| UNSAID.map(|message| (*id, message))) {
+        blank(&mut module.data.get_mut(id).value, message.as_bytes());
+    }
+    module.emit_wasm_file(bound).context("writing the module without what is not used")
 }

@@ -3,6 +3,8 @@
 
 use super::store::NONE;
 use crate::time::Timestamp;
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// Slots of one level, as bits of a word.
 const SLOTS: u32 = 64;

@@ -3,6 +3,8 @@
 use super::{MessageId, Queued};
 use crate::proto::payload::Payload;
 use crate::proto::send::TicketId;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// No place.
 pub(super) const NONE: u32 = u32::MAX;
@@ -77,7 +79,7 @@ impl Store {
         if *self.free(lane) == NONE {
             let mut others = self.free.iter_mut().filter(|first| **first != NONE);
             match others.next() {
-                Some(other) if self.chunks.len() * CHUNK > self.used + SPARE => {
+                Some(other) if GROUPS > 1 && self.chunks.len() * CHUNK > self.used + SPARE => {
                     *self.free(lane) = core::mem::replace(other, NONE);
                 }
                 _ => self.grow(lane),

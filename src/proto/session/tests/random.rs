@@ -6,7 +6,7 @@ use crate::proto::payload::{HostedKind, Payload};
 use crate::proto::session::{PART_BYTES, READ_BLOB_UP_TO};
 
 /// SplitMix64: small, and every seed is as good as another.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -17,7 +17,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }

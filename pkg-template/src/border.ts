@@ -1,0 +1,72 @@
+/**
+ * The border to the wasm module: `src/js` in the crate, seen from here. Only numbers cross it, also for truths, which
+ * are 0 or not.
+ */
+
+import type { Options } from "./core.js";
+
+/**
+ * What the wasm calls. It may be called back from any of these. `host` is the number that a connection has here;
+ * values stand in numbered slots.
+ */
+export interface WasmImports extends WebAssembly.ModuleImports {
+  now(): number;
+  /** Gives the value of a slot to the socket; false if that throws. */
+  transmit(host: number, slot: number): boolean;
+  /** Closes the socket; `code` 0: without one. */
+  close(host: number, code: number): void;
+  /** Takes the listeners off the socket, and closes it. */
+  detach(host: number): void;
+  /** Reads a range of a Blob; `core_fetched` is the answer. */
+  read(host: number, id: number, slot: number, start: number, end: number): void;
+  /** Forgets the value of a slot. */
+  release(host: number, slot: number): void;
+  /** The socket's `bufferedAmount`, 0 where it has none. */
+  amount(host: number): number;
+  /** Calls `core_timer` after that time, with 0 in the next task; below 0: never. */
+  setTimer(host: number, milliseconds: number): void;
+  opened(host: number): void;
+  outcome(host: number, ticket: number, outcome: number): void;
+  ended(
+    host: number,
+    code: number,
+    wasClean: number,
+    cause: number,
+    unsentMessages: number,
+    unsentBytes: number,
+    unknownMessages: number,
+    unknownBytes: number,
+  ): void;
+}
+
+/** What the module exports, by the names that wasm-bindgen gives. `core` is what `core_new` gave, until it is freed. */
+export interface WasmExports {
+  readonly memory: WebAssembly.Memory;
+  /** With the `Options` of core.ts. */
+  core_new(host: number, ...options: Options): number;
+  core_opened(core: number): void;
+  /** A message has arrived. `overflow`: the code to close with, since there was no room for it; else 0. */
+  core_received(core: number, overflow: number): void;
+  core_closed(core: number, code: number, wasClean: number): void;
+  /** `slot` below 0: it could not be read. */
+  core_fetched(core: number, id: number, slot: number, bytes: number): void;
+  core_timer(core: number): void;
+  /** As `Core.send`; with -2 the slot stays the caller's. */
+  core_send(
+    core: number,
+    slot: number,
+    kind: number,
+    bytes: number,
+    priority: number,
+    flow: number,
+    deadlineMs: number,
+    replaces: number,
+  ): number;
+  core_cancel(core: number, ticket: number): void;
+  core_close(core: number, code: number, withinMs: number, flush: number): void;
+  core_end(core: number, withinMs: number, closeMs: number): void;
+  core_abort(core: number): void;
+  /** As `Core.stat`. */
+  core_stat(core: number, index: number): number;
+  __wbg_core_free(core: number, later: number): void;
+}
