@@ -7,8 +7,12 @@
 //!
 //! Between two looks the gate counts for itself, so that most messages need neither a look nor the time.
 //!
+//! If the application says what has arrived ([`Gate::handle_acknowledged`]), that decides instead, as long as it goes
+//! on saying it (`budget`).
+//!
 //! Not here: which message is next (`queue`).
 
+use super::budget::Budget;
 use crate::time::Timestamp;
 
 /// Taste in pacing.
@@ -92,6 +96,10 @@ pub struct Gate {
     tokens: i64,
     /// Bytes a second, in the last window; 0 before.
     rate: u64,
+    /// What is known from acknowledgements, once there was one.
+    acknowledged: Option<Budget>,
+    /// There were, and they fail to come.
+    is_silent: bool,
 }
 
 impl Gate {
@@ -116,6 +124,20 @@ impl Gate {
             hidden: 0,
             tokens: 1,
             rate: 0,
+            acknowledged: None,
+            is_silent: false,
+        }
+    }
+
+    /// A gate before a transport that takes no more than it can send, and so needs none before something is
+    /// acknowledged. It has been given `given`.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn wide_open(given: u64) -> Self {
+        Self {
+            total: given,
+            left: given,
+            ..Self::new(GateConfig { budget_bytes: u64::MAX, ..GateConfig::default() })
         }
     }
 
@@ -125,16 +147,37 @@ impl Gate {
     /// exceeded by one message at most. So may one that is larger than the budget, when half of it is free.
     #[must_use]
     pub fn admits(&self, bytes: u64, is_urgent: bool) -> bool {
+        let is_capped = !is_urgent && self.config.max_bytes_per_second.is_some() && self.tokens <= 0;
+        if is_capped {
+            return false;
+        }
+        if let Some(budget) = self.heard() {
+            return budget.admits(bytes, is_urgent);
+        }
         let most = match bytes {
             _ if is_urgent => self.budget,
             fits if fits <= self.budget => self.budget - fits,
             _ => self.budget / 2,
         };
-        self.inside() <= most && (is_urgent || self.config.max_bytes_per_second.is_none() || self.tokens > 0)
+        self.inside() <= most
+    }
+
+    /// The peer has the first `upto` bytes of all that was handed over.
+    ///
+    /// From the first call on, even one with 0, what is not acknowledged is what counts: see `budget`. Less than
+    /// before, and more than was handed over, says nothing. If nothing comes for a second or more while
+    /// something is under way, `bufferedAmount` counts again until something does.
+    pub fn handle_acknowledged(&mut self, now: Timestamp, upto: u64) {
+        let budget = self.acknowledged.get_or_insert_with(|| Budget::new(now, self.total));
+        budget.handle_acknowledged(now, upto);
+        self.is_silent = budget.is_silent(now);
     }
 
     /// A message was handed over.
-    pub fn handle_given(&mut self, bytes: u64) {
+    pub fn handle_given(&mut self, now: Timestamp, bytes: u64, is_urgent: bool) {
+        if let Some(budget) = &mut self.acknowledged {
+            budget.handle_given(now, bytes, is_urgent);
+        }
         self.given = self.given.saturating_add(bytes);
         self.total = self.total.saturating_add(bytes);
         if self.config.max_bytes_per_second.is_some() {
@@ -146,15 +189,23 @@ impl Gate {
     pub fn handle_amount(&mut self, now: Timestamp, amount: u64) {
         let interval = now.micros_since(self.looked_at);
         self.refill(interval);
+        let was_silent = self.is_silent;
+        if let Some(budget) = &mut self.acknowledged {
+            budget.handle_time(now);
+            self.is_silent |= budget.is_silent(now);
+        }
+        let falls_silent = self.is_silent && !was_silent;
         // What others send on the same socket is not ours to count.
         let left = self.total.saturating_sub(amount).max(self.left);
         let gone = left - self.left;
         (self.left, self.standing, self.given, self.looked_at) = (left, amount, 0, now);
         let floor = self.config.budget_bytes;
-        let Some(due) = self.due else {
+        let Some(due) = self.due.filter(|_| !falls_silent) else {
             // Nothing has waited, so that what has gone says nothing; nor, after a while, what was learnt
             // before: the link may be another one by now.
-            if interval > FORGET {
+            if falls_silent {
+                (self.budget, self.rate) = (floor, 0);
+            } else if interval > FORGET {
                 (self.budget, self.rate) = (floor * FIRST, 0);
             }
             (self.began, self.run, self.hidden, self.hops) = (now, 0, HIDDEN, true);
@@ -205,6 +256,8 @@ impl Gate {
             && self.tokens <= 0
         {
             (self.tokens.unsigned_abs() / rate.max(1) + 1).max(SHORTEST)
+        } else if let Some(budget) = self.heard() {
+            budget.due().micros_since(now)
         } else if self.hops
             && (self.hidden > 0 || self.budget < FAST)
             && now.micros_since(self.moved_at) < SPIN
@@ -229,6 +282,9 @@ impl Gate {
     /// Nothing waits any more.
     pub fn rest(&mut self) {
         self.due = None;
+        if let Some(budget) = &mut self.acknowledged {
+            budget.rest();
+        }
     }
 
     /// When the browser is to be looked at, if a message waits.
@@ -246,19 +302,32 @@ impl Gate {
     /// What stands in the browser at most.
     #[must_use]
     pub fn inside(&self) -> u64 {
-        self.standing.saturating_add(self.given)
+        let inside = self.standing.saturating_add(self.given);
+        self.heard().map_or(inside, |budget| inside.min(budget.under_way()))
     }
 
-    /// What may stand in the browser.
+    /// What may stand in the browser, or be under way.
     #[must_use]
     pub fn budget(&self) -> u64 {
-        self.budget
+        self.heard().map_or(self.budget, Budget::bytes)
     }
 
-    /// Bytes a second, measured over a quarter of a second or more in which messages had to wait; 0 if none had yet.
+    /// Bytes a second, measured over a quarter of a second or more in which messages had to wait, or by what was
+    /// acknowledged; 0 if none had yet.
     #[must_use]
     pub fn rate(&self) -> u64 {
-        self.rate
+        self.heard().map_or(self.rate, Budget::bytes_per_second)
+    }
+
+    /// Whether it has to know when a message is handed over.
+    #[must_use]
+    pub fn wants_time(&self) -> bool {
+        self.acknowledged.is_some()
+    }
+
+    /// What acknowledgements say, as long as they come.
+    fn heard(&self) -> Option<&Budget> {
+        self.acknowledged.as_ref().filter(|_| !self.is_silent)
     }
 
     fn refill(&mut self, interval: u64) {
@@ -283,6 +352,6 @@ fn doubled(bytes: u64) -> u64 {
     clippy::cast_sign_loss,
     reason = "see above; `as` saturates"
 )]
-fn scaled(amount: u64, times: u64, by: u64) -> u64 {
+pub(super) fn scaled(amount: u64, times: u64, by: u64) -> u64 {
     (amount as f64 * times as f64 / by as f64) as u64
 }

@@ -328,6 +328,94 @@ fn a_bound_on_the_rate_is_kept_but_by_urgent_messages() {
     assert!(host.now.saturating_since(start) >= Duration::from_millis(50));
 }
 
+/// The peer has the first `upto` bytes of what was sent behind the nine messages of [`open`].
+fn acknowledge(host: &mut Host, upto: usize) {
+    let upto = 9 * 64 * KIB + upto;
+    host.session.handle_acknowledged(host.now, u64::try_from(upto).unwrap());
+    host.drain();
+}
+
+#[test]
+fn b24_what_is_not_acknowledged_counts_instead_of_what_stands() {
+    let mut host = open();
+    acknowledge(&mut host, 0);
+    for number in 1..=100 {
+        host.send_new(new(Priority::Bulk, 4 * KIB, number));
+    }
+    assert_eq!((host.sent.len(), host.session.gauges().budget_bytes), (3, 14_600));
+    host.standing = 0;
+    host.pass(Duration::from_millis(200));
+    assert_eq!(host.sent.len(), 3, "that nothing stands says nothing");
+    acknowledge(&mut host, 4 * KIB);
+    host.pass(Duration::from_millis(1));
+    let sent = host.sent.len();
+    assert!(sent > 3);
+    // What was acknowledged before, and what was never sent, says nothing.
+    acknowledge(&mut host, 4 * KIB - 1);
+    assert_eq!(host.sent.len(), sent);
+    let gauges = host.session.gauges();
+    assert!(gauges.bytes_per_second > 0 && gauges.budget_bytes >= 14_600, "{gauges:?}");
+    host.session.handle_acknowledged(host.now, u64::MAX);
+    host.drain();
+    assert!(host.sent.len() > sent);
+}
+
+#[test]
+fn b24_an_urgent_message_goes_beyond_what_may_be_under_way_once() {
+    let mut host = open();
+    acknowledge(&mut host, 0);
+    for number in 1..=10 {
+        host.send_new(new(Priority::Bulk, 4 * KIB, number));
+    }
+    host.send_new(new(Priority::Urgent, 32 * KIB, 11));
+    assert_eq!(sizes(&host), [4 * KIB, 4 * KIB, 4 * KIB, 32 * KIB]);
+    host.send_new(new(Priority::Urgent, 32, 12));
+    assert_eq!(host.sent.len(), 4);
+}
+
+#[test]
+fn b24_where_acknowledgements_fail_to_come_what_stands_counts_until_they_do() {
+    let mut host = open();
+    acknowledge(&mut host, 0);
+    for number in 1..=400 {
+        host.send_new(new(Priority::Bulk, 4 * KIB, number));
+    }
+    assert_eq!((sizes(&host), host.standing), (vec![4 * KIB; 3], 12 << 10));
+    host.standing = 0;
+    let start = host.now;
+    turn(&mut host, 0);
+    let waited = host.now.saturating_since(start);
+    assert!((1_000..=1_125).contains(&waited.as_millis()), "{waited:?}");
+    assert_eq!((host.sent.len(), host.standing), (19, 64 << 10));
+    turn(&mut host, 64 << 10);
+    assert_eq!((host.sent.len(), host.session.gauges().budget_bytes), (35, 64 << 10));
+    // A tenth of it: what remains is still more than may be under way.
+    acknowledge(&mut host, 14 << 10);
+    assert_eq!(host.sent.len(), 35);
+    let budget = host.session.gauges().budget_bytes;
+    assert!((14_600..64 << 10).contains(&budget), "{budget}");
+    acknowledge(&mut host, 35 * 4 * KIB);
+    assert!(host.sent.len() > 35);
+}
+
+#[test]
+fn without_a_gate_what_is_acknowledged_counts_as_well() {
+    let mut host = Host::behind_gate(true, None);
+    host.session.handle_opened();
+    host.drain();
+    for number in 1..=3 {
+        host.send_new(new(Priority::Normal, 64 * KIB, number));
+    }
+    host.session.handle_acknowledged(host.now, (3 * 64) << 10);
+    for number in 4..=100 {
+        host.send_new(new(Priority::Normal, 4 * KIB, number));
+    }
+    assert_eq!(host.sent.len(), 6);
+    // Until it fails to come: such a transport takes no more than it sends.
+    turn(&mut host, 0);
+    assert_eq!((host.sent.len(), host.due), (100, None));
+}
+
 #[test]
 fn b41_an_amount_above_4_gib_counts_in_full_and_a_missing_one_as_nothing() {
     let mut host = fresh();
