@@ -60,8 +60,11 @@ const SHORT: u64 = 1_000;
 const WINDOW: u64 = 250_000;
 /// Without a backlog for as long as this, what was learnt about the link is forgotten.
 const FORGET: u64 = 1_000_000;
-/// A link on which more than this goes between two looks has a budget by its rate, in bytes: 10 MB/s.
-const FAST: u64 = 100_000;
+/// A link on which more than this goes between two looks has a budget by its rate, in bytes: 5 MB/s. It is less than
+/// the least budget, or that would be all that could go, and no link known to be fast.
+const FAST: u64 = 50_000;
+/// With a budget below this it may be what limits, in bytes.
+const SCANT: u64 = 100_000;
 /// How many budgets may stand at the beginning. Browser and kernel hide 300 KB at least, and at 2 MB/s a megabyte
 /// (measured), which are empty then: so much stands in them a little later anyway.
 const FIRST: u64 = 8;
@@ -86,9 +89,11 @@ pub struct Gate {
     due: Option<Timestamp>,
     /// Whether the budget may be what limits, so that it is worth looking again at once.
     hops: bool,
-    /// The window in which the rate is measured: since when, how much has gone in it, and how much of that may only
-    /// have gone into hidden buffers.
+    /// The window in which the rate is measured: since when, how often it was looked and how much later than it was to
+    /// be, how much has gone in it, and how much of that may only have gone into hidden buffers.
     began: Timestamp,
+    looks: u64,
+    late: u64,
     run: u64,
     hidden: u64,
     /// What may go at once of [`GateConfig::max_bytes_per_second`], in millionths of a byte, since that is
@@ -120,6 +125,8 @@ impl Gate {
             due: None,
             hops: false,
             began: Timestamp::ZERO,
+            looks: 0,
+            late: 0,
             run: 0,
             hidden: 0,
             tokens: 1,
@@ -208,7 +215,8 @@ impl Gate {
             } else if interval > FORGET {
                 (self.budget, self.rate) = (floor * FIRST, 0);
             }
-            (self.began, self.run, self.hidden, self.hops) = (now, 0, HIDDEN, true);
+            (self.began, self.looks, self.late, self.run) = (now, 0, 0, 0);
+            (self.hidden, self.hops) = (HIDDEN, true);
             self.moved_at = now;
             return;
         };
@@ -223,21 +231,24 @@ impl Gate {
                 self.budget = doubled(self.budget);
             }
         } else if now.micros_since(self.moved_at) >= SHORTEST {
-            // It stands. Should the link be fast all the same, the rate says so below.
-            (self.hops, self.budget) = (false, floor);
+            // It stands, as it may for a while on a fast link as well. Of that the rate says more, once it is known.
+            self.hops = false;
+            if self.hidden > 0 {
+                self.budget = floor;
+            }
         }
         let span = now.micros_since(self.began).max(1);
-        // A look that was put off because nothing moved is not one that was held up.
-        let late = now.micros_since(due);
-        let step = if late >= LATE { late } else { SHORTEST };
         let is_over = span >= WINDOW;
         // What goes between two looks, by all that is no hidden buffer. Buffers drain in bursts as well, over which
-        // a whole window goes.
+        // a whole window goes. A look that was put off because nothing moved is not one that was held up.
+        let late = now.micros_since(due);
+        (self.looks, self.late) = (self.looks + 1, self.late.saturating_add(late));
+        let step = SHORTEST + self.late / self.looks;
         let counted = if is_over || self.hidden > 0 { self.run.saturating_sub(self.hidden) } else { 0 };
         let goes = scaled(counted, step, span.max(step));
         if is_over {
             self.rate = scaled(self.run, 1_000_000, span);
-            (self.began, self.run, self.hidden) = (now, 0, 0);
+            (self.began, self.looks, self.late, self.run, self.hidden) = (now, 0, 0, 0, 0);
             self.budget = floor;
         }
         if goes >= FAST {
@@ -259,7 +270,7 @@ impl Gate {
         } else if let Some(budget) = self.heard() {
             budget.due().micros_since(now)
         } else if self.hops
-            && (self.hidden > 0 || self.budget < FAST)
+            && (self.hidden > 0 || self.budget < SCANT)
             && now.micros_since(self.moved_at) < SPIN
             && !(1..self.budget * 50).contains(&self.rate)
         {
