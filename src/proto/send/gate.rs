@@ -154,8 +154,7 @@ impl Gate {
     /// exceeded by one message at most. So may one that is larger than the budget, when half of it is free.
     #[must_use]
     pub fn admits(&self, bytes: u64, is_urgent: bool) -> bool {
-        let is_capped = !is_urgent && self.config.max_bytes_per_second.is_some() && self.tokens <= 0;
-        if is_capped {
+        if !is_urgent && self.is_capped() {
             return false;
         }
         if let Some(budget) = self.heard() {
@@ -167,6 +166,12 @@ impl Gate {
             _ => self.budget / 2,
         };
         self.inside() <= most
+    }
+
+    /// Whether [`GateConfig::max_bytes_per_second`] lets only urgent messages go.
+    #[must_use]
+    pub fn is_capped(&self) -> bool {
+        self.config.max_bytes_per_second.is_some() && self.tokens <= 0
     }
 
     /// The peer has the first `upto` bytes of all that was handed over.
@@ -238,7 +243,8 @@ impl Gate {
             }
         }
         let span = now.micros_since(self.began).max(1);
-        let is_over = span >= WINDOW;
+        // Some engines show a message as standing until all of it has gone: then it has gone in all that time.
+        let is_over = span >= WINDOW && (self.run > 0 || amount == 0);
         // What goes between two looks, by all that is no hidden buffer. Buffers drain in bursts as well, over which
         // a whole window goes. A look that was put off because nothing moved is not one that was held up.
         let late = now.micros_since(due);
@@ -260,11 +266,12 @@ impl Gate {
         }
     }
 
-    /// A message of `bytes` has to wait: when to look again. A moment that is not later than `now` means
+    /// A message of `bytes` has to wait, an urgent one not for its turn: when to look again. A moment that is not later than `now` means
     /// at once, but in a task of its own.
-    pub fn wait(&mut self, now: Timestamp, bytes: u64) -> Timestamp {
+    pub fn wait(&mut self, now: Timestamp, bytes: u64, is_urgent: bool) -> Timestamp {
         let wait = if let Some(rate) = self.config.max_bytes_per_second
             && self.tokens <= 0
+            && !is_urgent
         {
             (self.tokens.unsigned_abs() / rate.max(1) + 1).max(SHORTEST)
         } else if let Some(budget) = self.heard() {

@@ -9,9 +9,7 @@ use super::PART_BYTES;
 use super::{Done, Output, READ_BLOB_UP_TO, Session, earlier};
 use crate::proto::outcome::Outcome;
 use crate::proto::payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
-#[cfg(feature = "client")]
-use crate::proto::send::Gate;
-use crate::proto::send::{MessageId, Next, Priority, Queued};
+use crate::proto::send::{Gate, MessageId, Next, Priority, Queued};
 use crate::proto::session::phase::Step;
 use crate::time::Timestamp;
 
@@ -243,6 +241,11 @@ impl Session {
         if !room {
             return Some(Output::Blocked(self.due()));
         }
+        // What is owed its share does not have it while it is held up itself.
+        let is_held = next.priority != Priority::Urgent && self.gate.as_ref().is_some_and(Gate::is_capped);
+        if is_held && self.queue.prefer_urgent() {
+            return None;
+        }
         if let Some(output) = self.pass_gate(next) {
             return Some(output);
         }
@@ -253,11 +256,12 @@ impl Session {
     /// What has to be done before the next message may go: to look, or to wait; `None` if it may.
     fn pass_gate(&mut self, next: Next) -> Option<Output> {
         let gate = self.gate.as_mut()?;
-        if gate.admits(next.bytes, next.priority == Priority::Urgent) {
+        let is_urgent = next.priority == Priority::Urgent;
+        if gate.admits(next.bytes, is_urgent) {
             return None;
         }
         if self.look == Look::Done {
-            gate.wait(self.now, next.bytes);
+            gate.wait(self.now, next.bytes, is_urgent);
         } else if self.look == Look::Due
             || gate.due().is_none()
             || self.now.micros_since(gate.looked_at()) >= LOOK_AGAIN

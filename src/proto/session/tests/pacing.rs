@@ -417,6 +417,55 @@ fn without_a_gate_what_is_acknowledged_counts_as_well() {
 }
 
 #[test]
+fn an_urgent_message_is_not_held_up_by_the_bound_on_the_rate() {
+    let config = GateConfig { max_bytes_per_second: Some(1_000), ..GateConfig::default() };
+    let mut host = Host::behind_gate(true, Some(config));
+    host.session.handle_opened();
+    host.drain();
+    // A minute's worth and more.
+    host.send_new(new(Priority::Bulk, 1 << 20, 1));
+    host.send_new(new(Priority::Urgent, 32, 2));
+    assert_eq!(host.sent.len(), 1, "what stands is too much");
+    turn(&mut host, 1 << 20);
+    assert_eq!(host.sent.len(), 2);
+    assert!(host.now.as_micros() < 1_000_000, "{:?}", host.now);
+}
+
+#[test]
+fn urgent_messages_do_not_wait_for_one_that_is_owed_its_share_and_held_up_by_the_bound_on_the_rate() {
+    let config = GateConfig { max_bytes_per_second: Some(1_000), ..GateConfig::default() };
+    let mut host = Host::behind_gate(true, Some(config));
+    host.session.handle_opened();
+    host.drain();
+    host.send_new(new(Priority::Bulk, 16 * KIB, 1));
+    host.send_new(new(Priority::Bulk, 16 * KIB, 2));
+    for number in 3..100 {
+        host.send_new(new(Priority::Urgent, 4 * KIB, number));
+        host.standing = 0;
+        host.pass(Duration::from_millis(1));
+    }
+    assert_eq!(sizes(&host).iter().filter(|bytes| **bytes == 4 * KIB).count(), 97);
+    assert_eq!(host.sent.len(), 98);
+}
+
+#[test]
+fn b21_a_message_that_stands_until_all_of_it_has_gone_makes_no_link_fast() {
+    let mut host = open();
+    for number in 1..=100 {
+        host.send_new(new(Priority::Bulk, 4 << 20, number));
+    }
+    // 1 MB/s, seen every 4 MiB.
+    for _ in 0..20 {
+        let until = host.now.saturating_add(Duration::from_millis(4_194));
+        while host.now < until {
+            turn(&mut host, 0);
+        }
+        turn(&mut host, 4 << 20);
+        assert_eq!(host.session.gauges().budget_bytes, 64 << 10);
+    }
+}
+
+#[test]
 fn b41_an_amount_above_4_gib_counts_in_full_and_a_missing_one_as_nothing() {
     let mut host = fresh();
     host.standing = 5 << 30;
