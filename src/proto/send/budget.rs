@@ -7,10 +7,9 @@
 //!
 //! | state | budget | until |
 //! |---|---|---|
-//! | startup | four times what fills the path | a queue shows, or the rate has not grown by a quarter in three rounds |
+//! | startup | four times what fills the path | a round shows a queue |
 //! | steady | what fills the path, and the delay | no round has been as short as the shortest for 5 s or 50 of them |
-//! | draining | half of what fills the path | no more than that is under way |
-//! | holding | the same | a round is over, which shows the path without a queue |
+//! | probing | half of what fills the path | a round that has begun with so little under way is over |
 //!
 //! A *round* begins with a message that is given (no urgent one, which may be much smaller than others) and is over
 //! when that has been acknowledged: it tells the time there and back, and the rate. What is given now shows in the
@@ -26,8 +25,7 @@ const FIRST: f64 = 14_600.0;
 const DELAY: f64 = 12_000.0;
 /// The most that jitter makes of it: a queue of its own varies as well.
 const LONGEST_DELAY: f64 = 50_000.0;
-/// What may go at once beyond the pace, and an urgent message beyond the budget, as the time in which it passes, in
-/// microseconds.
+/// What may go at once beyond the pace, as the time in which it passes, in microseconds.
 const BURST: f64 = 4_000.0;
 /// For how long at least the largest rate holds.
 const RATE_HOLDS: f64 = 500_000.0;
@@ -40,7 +38,7 @@ const PATIENCE: f64 = 1_000_000.0;
 
 /// See the module's page. All amounts are bytes of payload, all moments microseconds of one clock, rates bytes in a
 /// microsecond: in floating point, which never overflows, and is exact up to 8 PB.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Budget {
     state: State,
     now: f64,
@@ -65,20 +63,16 @@ pub(super) struct Budget {
     paced_at: f64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 enum State {
-    /// `rate` is the one to surpass, which so many rounds have not.
-    Startup {
-        rate: f64,
-        rounds: u32,
-    },
+    #[default]
+    Startup,
     Steady,
-    Draining,
-    Holding,
+    Probing,
 }
 
 /// See the module's page. It is open while less than `end` is acknowledged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Round {
     began: f64,
     end: f64,
@@ -92,39 +86,20 @@ struct Round {
 impl Budget {
     /// For a connection that has been given `given` already, of which nothing is known.
     pub(super) fn new(now: Timestamp, given: u64) -> Self {
-        let now = micros(now);
-        Self {
-            state: State::Startup { rate: 0.0, rounds: 0 },
-            now,
-            given: float(given),
-            acknowledged: 0.0,
-            acknowledged_at: now,
-            round: Round { began: now, end: 0.0, acknowledged: 0.0, acknowledged_at: now, is_idle: true },
-            rate: 0.0,
-            rate_now: 0.0,
-            rate_since: now,
-            shortest: 0.0,
-            took: 0.0,
-            jitter: 0.0,
-            fast_at: now,
-            paced_at: now,
-        }
+        Self { given: float(given), acknowledged_at: micros(now), ..Self::default() }
     }
 
-    /// Whether a message of `bytes` may go. An urgent one may exceed the budget by what passes in 4 ms, and by
-    /// itself; any other by itself, as far as that is more than what passes in the delay: with less the path would
-    /// run dry between two of them.
+    /// Whether a message of `bytes` may go. An urgent one may exceed the budget by itself; any other as far as it is
+    /// more than what passes in the delay: with less the path would run dry between two of them.
     pub(super) fn admits(&self, bytes: u64, is_urgent: bool) -> bool {
         let under_way = self.given - self.acknowledged;
-        if is_urgent || under_way == 0.0 {
-            return under_way <= larger(FIRST, self.steady() + self.rate * BURST);
-        }
-        let own = match self.state {
-            State::Startup { .. } if self.rate > 0.0 => 0.0,
-            State::Startup { .. } => float(bytes),
-            _ => smaller(float(bytes), self.rate * self.delay()),
+        let own = match float(bytes) {
+            _ if is_urgent => 0.0,
+            bytes if self.rate > 0.0 => smaller(bytes, self.rate * self.delay()),
+            bytes => bytes,
         };
-        under_way + own <= self.budget() && self.paced_at <= self.now
+        let is_paced = is_urgent || self.paced_at <= self.now;
+        under_way == 0.0 || is_paced && under_way + own <= self.budget(is_urgent)
     }
 
     /// A message was handed over. An urgent one does not wait for the pace.
@@ -134,16 +109,19 @@ impl Budget {
             self.acknowledged_at = self.now;
         }
         self.given += float(bytes);
-        if !is_urgent && self.rate > 0.0 {
+        if is_urgent {
+            return;
+        }
+        if self.rate > 0.0 {
             self.paced_at = larger(self.paced_at, self.now - BURST) + float(bytes) / self.pace();
         }
-        if !is_urgent && self.round.end <= self.acknowledged {
+        if self.round.end <= self.acknowledged {
             self.round = Round {
                 began: self.now,
                 end: self.given,
                 acknowledged: self.acknowledged,
                 acknowledged_at: self.acknowledged_at,
-                is_idle: self.probes(),
+                is_idle: matches!(self.state, State::Probing),
             };
         }
     }
@@ -158,7 +136,6 @@ impl Budget {
                 self.measure();
             }
             self.acknowledged_at = self.now;
-            self.handle_time(now);
         }
     }
 
@@ -167,18 +144,9 @@ impl Budget {
         self.round.is_idle = true;
     }
 
+    /// Something waits.
     pub(super) fn handle_time(&mut self, now: Timestamp) {
         self.now = micros(now);
-        if matches!(self.state, State::Steady)
-            && self.now - self.fast_at >= larger(PROBE_EVERY, self.shortest * PROBE_ROUNDS)
-        {
-            self.state = State::Draining;
-            self.round.is_idle = true;
-        }
-        if matches!(self.state, State::Draining) && self.given - self.acknowledged <= self.budget() {
-            // The present round has seen the queue.
-            (self.state, self.round.end) = (State::Holding, 0.0);
-        }
     }
 
     /// When something may go though nothing was acknowledged; or when it is not worth waiting for longer.
@@ -201,7 +169,7 @@ impl Budget {
 
     /// How much may be under way.
     pub(super) fn bytes(&self) -> u64 {
-        whole(self.budget())
+        whole(self.budget(false))
     }
 
     /// Bytes a second; 0 if that is not known yet.
@@ -209,21 +177,13 @@ impl Budget {
         whole(self.rate * 1e6)
     }
 
-    fn budget(&self) -> f64 {
+    fn budget(&self, is_urgent: bool) -> f64 {
         let path = self.rate * self.shortest;
         match self.state {
-            State::Startup { .. } => larger(FIRST, 4.0 * path),
-            State::Steady => self.steady(),
-            State::Draining | State::Holding => path / 2.0,
+            State::Startup => larger(FIRST, 4.0 * path),
+            State::Probing if !is_urgent => path / 2.0,
+            _ => path + self.rate * self.delay(),
         }
-    }
-
-    fn steady(&self) -> f64 {
-        self.rate * (self.shortest + self.delay())
-    }
-
-    fn probes(&self) -> bool {
-        matches!(self.state, State::Draining | State::Holding)
     }
 
     fn delay(&self) -> f64 {
@@ -237,7 +197,7 @@ impl Budget {
     /// The rate at which messages are let go, so that no burst of them makes a queue.
     fn pace(&self) -> f64 {
         let more = match self.state {
-            State::Startup { .. } => 1.0,
+            State::Startup => 1.0,
             _ => smaller(self.delay() / self.shortest, 0.25),
         };
         self.rate + self.rate * more
@@ -247,12 +207,12 @@ impl Budget {
     fn measure(&mut self) {
         let Round { began, acknowledged, acknowledged_at, is_idle, .. } = self.round;
         let took = larger(self.now - began, 1.0);
-        // Before, it is the queue that changes.
         if matches!(self.state, State::Steady) {
+            // Before, it is the queue that changes.
             self.jitter += ((took - self.took).abs() - self.jitter) / 4.0;
         }
         self.took = took;
-        if matches!(self.state, State::Holding) || self.shortest == 0.0 {
+        if matches!(self.state, State::Probing) || self.shortest == 0.0 {
             self.shortest = took;
         }
         self.shortest = smaller(self.shortest, took);
@@ -268,16 +228,11 @@ impl Budget {
             self.rate_now = larger(self.rate_now, sample);
             self.rate = larger(self.rate, self.rate_now);
         }
-        // Somewhere on the path, by own messages or those of others.
-        let queues = took > self.shortest * 1.25 + DELAY;
+        let is_missed = self.now - self.fast_at >= larger(PROBE_EVERY, self.shortest * PROBE_ROUNDS);
         self.state = match self.state {
-            State::Startup { rate, .. } if self.rate >= rate * 1.25 && !queues => {
-                State::Startup { rate: self.rate, rounds: 0 }
-            }
-            State::Startup { rate, rounds } if (is_idle || rounds < 2) && !queues => {
-                State::Startup { rate, rounds: rounds + u32::from(!is_idle) }
-            }
-            State::Draining => State::Draining,
+            // Somewhere on the path, by own messages or those of others.
+            State::Startup if took <= self.shortest * 1.125 + DELAY => State::Startup,
+            State::Steady if is_missed => State::Probing,
             _ => State::Steady,
         };
     }
