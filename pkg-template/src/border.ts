@@ -63,6 +63,7 @@ export interface WasmExports {
     replaces: number,
   ): number;
   core_cancel(core: number, ticket: number): void;
+  core_acknowledged(core: number, bytes: number): void;
   core_close(core: number, code: number, withinMs: number, flush: number): void;
   core_end(core: number, withinMs: number, closeMs: number): void;
   core_abort(core: number): void;

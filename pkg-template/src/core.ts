@@ -60,6 +60,8 @@ export interface Core {
   send(message: Parcel, priority: number, flow: number, deadlineMs: number, replaces: number): number;
   /** Takes a message out of the queue; if it was still there, its outcome comes within this call. */
   cancel(ticket: number): void;
+  /** The server has the first `bytes` bytes of all that the socket was given. */
+  acknowledged(bytes: number): void;
   /** Begins the close; `code` 0: none. A second call does nothing. */
   close(code: number, reason: string, withinMs: number, flush: boolean): void;
   /** Sends what is queued, then only receives; `closeMs`: the deadline of the close after that. */

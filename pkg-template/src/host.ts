@@ -143,6 +143,10 @@ export class WasmBacked implements Core {
     return number;
   }
 
+  acknowledged(bytes: number): void {
+    wasm.core_acknowledged(this.#core, bytes);
+  }
+
   cancel(ticket: number): void {
     wasm.core_cancel(this.#core, ticket);
   }

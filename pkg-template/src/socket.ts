@@ -350,6 +350,24 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     });
   }
 
+  /**
+   * Tells the queue that the server has received the first `bytes` bytes of payload of all messages that this
+   * connection has sent (text counts in UTF-8), as the server itself has said by some message of the application's.
+   *
+   * From the first call on, also one with 0 right after connecting, the queue keeps so little under way that an
+   * urgent message waits some 12 ms in front of the link, or for one message where that is more, and not for the
+   * megabyte that browsers and kernels hide; the link stays full. The server should answer often, at best
+   * each message, and count all of them. Less than before says nothing, and neither does more than was sent. Where
+   * nothing is acknowledged for a second, or four round trips, the queue goes by what the browser says again until
+   * something is.
+   *
+   * Throws a {@link TidegateError} `option` unless `bytes` is a number from 0 on.
+   */
+  acknowledged(bytes: number): void {
+    checkAmount("bytes", bytes ?? NaN, 0);
+    this.#core?.acknowledged(bytes);
+  }
+
   /** The numbers of the connection, now. */
   stats(): Stats {
     return readStats(this.#counts, this.#inbox.queued, this.#core);

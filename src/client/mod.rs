@@ -232,6 +232,11 @@ impl Client {
         self.sender.drained()
     }
 
+    /// Tells the queue how much the server has received; see [`Sender::acknowledged`].
+    pub fn acknowledged(&self, bytes: u64) {
+        self.sender.acknowledged(bytes);
+    }
+
     /// The numbers of the connection, now.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -164,6 +164,20 @@ impl Sender {
         super::flush::drained(&self.hub)
     }
 
+    /// Tells the queue that the server has received the first `bytes` bytes of payload of all messages that this
+    /// connection has sent (text counts in UTF-8), as the server itself has said by some message of the
+    /// application's.
+    ///
+    /// From the first call on, also one with 0 right after connecting, the queue keeps so little under way that an
+    /// urgent message waits some 12 ms in front of the link, or for one message where that is more, and not for
+    /// the megabyte that browsers and kernels hide; the link stays full. The server should answer
+    /// often, at best each message, and count all of them. Less than before says nothing, and neither does
+    /// more than was sent. Where nothing is acknowledged for a second, or four round trips, the queue goes
+    /// by what the browser says again until something is.
+    pub fn acknowledged(&self, bytes: u64) {
+        self.hub.command(Command::Acknowledged(bytes));
+    }
+
     /// The numbers of the connection, now.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Send { new: NewMessage, replaced: Option<TicketId> },
     /// Take a message out of the queue.
     Cancel(TicketId),
+    /// The peer has so many bytes of all that was handed over.
+    Acknowledged(u64),
     /// Close, after flushing or not.
     Close(CloseRequest),
     /// Stop sending, go on receiving.

@@ -198,6 +198,12 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         self.session.borrow_mut().handle_cancel(id);
     }
 
+    /// See [`Session::handle_acknowledged`].
+    pub(crate) fn acknowledged(&self, upto: u64) {
+        let now = self.clock.now();
+        self.session.borrow_mut().handle_acknowledged(now, upto);
+    }
+
     /// See [`Session::handle_close`].
     pub(crate) fn close(&self, request: CloseRequest) {
         let now = self.clock.now();

@@ -98,6 +98,7 @@ impl HubOutlet {
                     driver.cancel(id);
                 }
             }
+            Command::Acknowledged(bytes) => driver.acknowledged(bytes),
             Command::Close(request) => driver.close(request),
             Command::End { within, close_within } => driver.end(within, close_within),
             Command::Read { slot, range, reply } => {

@@ -129,6 +129,12 @@ impl Core {
         }
     }
 
+    /// The server has the first `bytes` bytes of all that the socket was given.
+    pub fn acknowledged(&self, bytes: f64) {
+        self.driver.acknowledged(count(bytes));
+        self.pump();
+    }
+
     /// Takes a message out of the queue, if it is still there: then its outcome comes before this
     /// returns.
     pub fn cancel(&self, ticket: f64) {

@@ -212,11 +212,12 @@ impl Session {
     }
 
     /// Whether [`handle_time`](Self::handle_time) is to be called before anything else is: a message waits, or
-    /// would have to, or has a deadline.
+    /// would have to, or has a deadline, or it matters when it goes.
     #[must_use]
     pub fn wants_time(&self, new: Option<&NewMessage>) -> bool {
         let waits = !self.queue.is_empty() || !matches!(self.head, Head::Idle);
         waits
+            || self.gate.as_ref().is_some_and(Gate::wants_time)
             || new.is_some_and(|new| {
                 let is_urgent = new.priority == Priority::Urgent;
                 let goes = self.gate.as_ref().is_none_or(|gate| gate.admits(new.payload.bytes(), is_urgent));
@@ -269,7 +270,7 @@ impl Session {
             && new.payload.hosted().is_some_and(|hosted| hosted.kind != HostedKind::Blob)
             && matches!(self.phase, Phase::Open)
             && !self.has_unsent()
-            && self.gate.as_ref().is_some_and(|gate| gate.admits(bytes, false));
+            && self.gate.as_ref().is_some_and(|gate| !gate.wants_time() && gate.admits(bytes, false));
         if goes {
             self.queue.pass(new.priority, bytes);
         }
@@ -280,7 +281,7 @@ impl Session {
     #[cfg(any(feature = "js", test))]
     pub fn handle_sent(&mut self, bytes: u64, taken: bool) {
         if taken && let Some(gate) = &mut self.gate {
-            gate.handle_given(bytes);
+            gate.handle_given(self.now, bytes, false);
         }
         self.count(if taken { Outcome::HandedOver } else { Outcome::Unsent }, bytes);
     }
@@ -415,11 +416,9 @@ impl Session {
         }
     }
 
-    /// When to be called again at the latest.
+    /// When to be called again at the latest, unless it is the gate that a message waits for.
     fn due(&self) -> Option<Timestamp> {
-        // Behind a close frame nobody looks any more, however the gate was left.
-        let gate = self.gate.as_ref().filter(|_| self.phase.sends()).and_then(Gate::due);
-        earlier(self.phase.deadline(), earlier(self.queue.next_deadline(), gate))
+        earlier(self.phase.deadline(), self.queue.next_deadline())
     }
 
     fn has_unsent(&self) -> bool {

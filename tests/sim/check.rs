@@ -352,7 +352,8 @@ fn urgent(trace: &Trace, faults: &mut Vec<String>, latencies: &mut Latencies) {
         let turn = round_trip + Duration::from_millis(4);
         let under_way = UNDER_WAY.min(link.buffer_bytes / 2);
         let rate = rate.min(under_way * 1_000_000 / u64::try_from(turn.as_micros()).expect("short"));
-        let budget = moment.budget.max(LEAST_BUDGET);
+        // More than the budget stands where it was larger before.
+        let budget = moment.budget.max(LEAST_BUDGET).max(moment.standing);
         let late = match plan.hidden {
             Some((from, lasts)) if queued < from + lasts => {
                 let is_long = lasts > Duration::from_secs(290);

@@ -38,6 +38,8 @@ pub(crate) struct Moment {
     pub(crate) is_alone: bool,
     pub(crate) budget: u64,
     pub(crate) hidden: u64,
+    /// What the page could see in the browser.
+    pub(crate) standing: u64,
 }
 
 /// Everything that a run has shown.
@@ -277,6 +279,7 @@ impl Shared {
                     is_alone: stats.class(Priority::Urgent).queued.messages == 1,
                     budget: stats.budget_bytes,
                     hidden: amounts.hidden,
+                    standing: amounts.buffered,
                 });
             }
         }

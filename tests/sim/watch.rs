@@ -59,7 +59,7 @@ impl Watch {
         let sizes = Priority::ALL.map(size);
         Self {
             engine: plan.engine,
-            is_slow: plan.rates().1 < 10_000_000,
+            is_slow: plan.rates().1 < 5_000_000,
             share: u64::from(plan.share),
             is_hidden: false,
             was_hidden: false,

@@ -341,3 +341,34 @@ async fn b23_in_a_hidden_page_a_worker_waits_and_without_one_timers_do() {
         assert_eq!(client.close(1000, "").await.expect("may be sent").code, 1000);
     }
 }
+
+#[wasm_bindgen_test]
+async fn b22_an_upload_goes_on_whatever_the_browser_says_of_its_buffer() {
+    // What `real` is becomes what an engine makes of it.
+    for shown in [
+        "undefined",
+        "0",
+        // Chromium's steps, and the whole messages of others.
+        "Math.ceil(real / 131_000) * 131_000",
+        "Math.ceil(real / 65_536) * 65_536",
+        // It falls late, and rarely.
+        "(this.shown = performance.now() > (this.next ?? 0) ? real : Math.max(this.shown, real),
+            this.next = performance.now() > (this.next ?? 0) ? performance.now() + 50 : this.next, this.shown)",
+    ] {
+        let spy = Spy::new();
+        let client = WebNet.connect("/sink", |builder| builder.send_limits(UNBOUNDED)).await.expect("it opens");
+        spy.ask(&format!(
+            "const amount = Object.getOwnPropertyDescriptor(NativeWebSocket.prototype, 'bufferedAmount').get;
+            Object.defineProperty(a, 'bufferedAmount', {{
+                get() {{ const real = amount.call(this); return {shown}; }},
+            }});
+            return a.bufferedAmount ?? null;"
+        ));
+        let pieces = || (0..amount(256)).map(|piece| pattern(u64::from(piece), 64 * KIB));
+        for piece in pieces() {
+            client.try_send_with(piece, SendOptions::bulk()).expect("no bound");
+        }
+        client.flushed().await.expect("open");
+        assert_eq!(report(&client).await, Report::of(pieces()), "{shown}");
+    }
+}

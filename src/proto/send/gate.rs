@@ -7,8 +7,12 @@
 //!
 //! Between two looks the gate counts for itself, so that most messages need neither a look nor the time.
 //!
+//! If the application says what has arrived ([`Gate::handle_acknowledged`]), that decides instead, as long as it goes
+//! on saying it (`budget`).
+//!
 //! Not here: which message is next (`queue`).
 
+use super::budget::Budget;
 use crate::time::Timestamp;
 
 /// Taste in pacing.
@@ -56,8 +60,11 @@ const SHORT: u64 = 1_000;
 const WINDOW: u64 = 250_000;
 /// Without a backlog for as long as this, what was learnt about the link is forgotten.
 const FORGET: u64 = 1_000_000;
-/// A link on which more than this goes between two looks has a budget by its rate, in bytes: 10 MB/s.
-const FAST: u64 = 100_000;
+/// A link on which more than this goes between two looks has a budget by its rate, in bytes: 5 MB/s. It is less than
+/// the least budget, or that would be all that could go, and no link known to be fast.
+const FAST: u64 = 50_000;
+/// With a budget below this it may be what limits, in bytes.
+const SCANT: u64 = 100_000;
 /// How many budgets may stand at the beginning. Browser and kernel hide 300 KB at least, and at 2 MB/s a megabyte
 /// (measured), which are empty then: so much stands in them a little later anyway.
 const FIRST: u64 = 8;
@@ -82,9 +89,11 @@ pub struct Gate {
     due: Option<Timestamp>,
     /// Whether the budget may be what limits, so that it is worth looking again at once.
     hops: bool,
-    /// The window in which the rate is measured: since when, how much has gone in it, and how much of that may only
-    /// have gone into hidden buffers.
+    /// The window in which the rate is measured: since when, how often it was looked and how much later than it was to
+    /// be, how much has gone in it, and how much of that may only have gone into hidden buffers.
     began: Timestamp,
+    looks: u64,
+    late: u64,
     run: u64,
     hidden: u64,
     /// What may go at once of [`GateConfig::max_bytes_per_second`], in millionths of a byte, since that is
@@ -92,6 +101,10 @@ pub struct Gate {
     tokens: i64,
     /// Bytes a second, in the last window; 0 before.
     rate: u64,
+    /// What is known from acknowledgements, once there was one.
+    acknowledged: Option<Budget>,
+    /// There were, and they fail to come.
+    is_silent: bool,
 }
 
 impl Gate {
@@ -112,10 +125,26 @@ impl Gate {
             due: None,
             hops: false,
             began: Timestamp::ZERO,
+            looks: 0,
+            late: 0,
             run: 0,
             hidden: 0,
             tokens: 1,
             rate: 0,
+            acknowledged: None,
+            is_silent: false,
+        }
+    }
+
+    /// A gate before a transport that takes no more than it can send, and so needs none before something is
+    /// acknowledged. It has been given `given`.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn wide_open(given: u64) -> Self {
+        Self {
+            total: given,
+            left: given,
+            ..Self::new(GateConfig { budget_bytes: u64::MAX, ..GateConfig::default() })
         }
     }
 
@@ -125,16 +154,42 @@ impl Gate {
     /// exceeded by one message at most. So may one that is larger than the budget, when half of it is free.
     #[must_use]
     pub fn admits(&self, bytes: u64, is_urgent: bool) -> bool {
+        if !is_urgent && self.is_capped() {
+            return false;
+        }
+        if let Some(budget) = self.heard() {
+            return budget.admits(bytes, is_urgent);
+        }
         let most = match bytes {
             _ if is_urgent => self.budget,
             fits if fits <= self.budget => self.budget - fits,
             _ => self.budget / 2,
         };
-        self.inside() <= most && (is_urgent || self.config.max_bytes_per_second.is_none() || self.tokens > 0)
+        self.inside() <= most
+    }
+
+    /// Whether [`GateConfig::max_bytes_per_second`] lets only urgent messages go.
+    #[must_use]
+    pub fn is_capped(&self) -> bool {
+        self.config.max_bytes_per_second.is_some() && self.tokens <= 0
+    }
+
+    /// The peer has the first `upto` bytes of all that was handed over.
+    ///
+    /// From the first call on, even one with 0, what is not acknowledged is what counts: see `budget`. Less than
+    /// before, and more than was handed over, says nothing. If nothing comes for a second or more while
+    /// something is under way, `bufferedAmount` counts again until something does.
+    pub fn handle_acknowledged(&mut self, now: Timestamp, upto: u64) {
+        let budget = self.acknowledged.get_or_insert_with(|| Budget::new(now, self.total));
+        budget.handle_acknowledged(now, upto);
+        self.is_silent = budget.is_silent(now);
     }
 
     /// A message was handed over.
-    pub fn handle_given(&mut self, bytes: u64) {
+    pub fn handle_given(&mut self, now: Timestamp, bytes: u64, is_urgent: bool) {
+        if let Some(budget) = &mut self.acknowledged {
+            budget.handle_given(now, bytes, is_urgent);
+        }
         self.given = self.given.saturating_add(bytes);
         self.total = self.total.saturating_add(bytes);
         if self.config.max_bytes_per_second.is_some() {
@@ -146,18 +201,27 @@ impl Gate {
     pub fn handle_amount(&mut self, now: Timestamp, amount: u64) {
         let interval = now.micros_since(self.looked_at);
         self.refill(interval);
+        let was_silent = self.is_silent;
+        if let Some(budget) = &mut self.acknowledged {
+            budget.handle_time(now);
+            self.is_silent |= budget.is_silent(now);
+        }
+        let falls_silent = self.is_silent && !was_silent;
         // What others send on the same socket is not ours to count.
         let left = self.total.saturating_sub(amount).max(self.left);
         let gone = left - self.left;
         (self.left, self.standing, self.given, self.looked_at) = (left, amount, 0, now);
         let floor = self.config.budget_bytes;
-        let Some(due) = self.due else {
+        let Some(due) = self.due.filter(|_| !falls_silent) else {
             // Nothing has waited, so that what has gone says nothing; nor, after a while, what was learnt
             // before: the link may be another one by now.
-            if interval > FORGET {
+            if falls_silent {
+                (self.budget, self.rate) = (floor, 0);
+            } else if interval > FORGET {
                 (self.budget, self.rate) = (floor * FIRST, 0);
             }
-            (self.began, self.run, self.hidden, self.hops) = (now, 0, HIDDEN, true);
+            (self.began, self.looks, self.late, self.run) = (now, 0, 0, 0);
+            (self.hidden, self.hops) = (HIDDEN, true);
             self.moved_at = now;
             return;
         };
@@ -172,21 +236,25 @@ impl Gate {
                 self.budget = doubled(self.budget);
             }
         } else if now.micros_since(self.moved_at) >= SHORTEST {
-            // It stands. Should the link be fast all the same, the rate says so below.
-            (self.hops, self.budget) = (false, floor);
+            // It stands, as it may for a while on a fast link as well. Of that the rate says more, once it is known.
+            self.hops = false;
+            if self.hidden > 0 {
+                self.budget = floor;
+            }
         }
         let span = now.micros_since(self.began).max(1);
-        // A look that was put off because nothing moved is not one that was held up.
-        let late = now.micros_since(due);
-        let step = if late >= LATE { late } else { SHORTEST };
-        let is_over = span >= WINDOW;
+        // Some engines show a message as standing until all of it has gone: then it has gone in all that time.
+        let is_over = span >= WINDOW && (self.run > 0 || amount == 0);
         // What goes between two looks, by all that is no hidden buffer. Buffers drain in bursts as well, over which
-        // a whole window goes.
+        // a whole window goes. A look that was put off because nothing moved is not one that was held up.
+        let late = now.micros_since(due);
+        (self.looks, self.late) = (self.looks + 1, self.late.saturating_add(late));
+        let step = SHORTEST + self.late / self.looks;
         let counted = if is_over || self.hidden > 0 { self.run.saturating_sub(self.hidden) } else { 0 };
         let goes = scaled(counted, step, span.max(step));
         if is_over {
             self.rate = scaled(self.run, 1_000_000, span);
-            (self.began, self.run, self.hidden) = (now, 0, 0);
+            (self.began, self.looks, self.late, self.run, self.hidden) = (now, 0, 0, 0, 0);
             self.budget = floor;
         }
         if goes >= FAST {
@@ -198,15 +266,18 @@ impl Gate {
         }
     }
 
-    /// A message of `bytes` has to wait: when to look again. A moment that is not later than `now` means
+    /// A message of `bytes` has to wait, an urgent one not for its turn: when to look again. A moment that is not later than `now` means
     /// at once, but in a task of its own.
-    pub fn wait(&mut self, now: Timestamp, bytes: u64) -> Timestamp {
+    pub fn wait(&mut self, now: Timestamp, bytes: u64, is_urgent: bool) -> Timestamp {
         let wait = if let Some(rate) = self.config.max_bytes_per_second
             && self.tokens <= 0
+            && !is_urgent
         {
             (self.tokens.unsigned_abs() / rate.max(1) + 1).max(SHORTEST)
+        } else if let Some(budget) = self.heard() {
+            budget.due().micros_since(now)
         } else if self.hops
-            && (self.hidden > 0 || self.budget < FAST)
+            && (self.hidden > 0 || self.budget < SCANT)
             && now.micros_since(self.moved_at) < SPIN
             && !(1..self.budget * 50).contains(&self.rate)
         {
@@ -229,6 +300,9 @@ impl Gate {
     /// Nothing waits any more.
     pub fn rest(&mut self) {
         self.due = None;
+        if let Some(budget) = &mut self.acknowledged {
+            budget.rest();
+        }
     }
 
     /// When the browser is to be looked at, if a message waits.
@@ -246,19 +320,32 @@ impl Gate {
     /// What stands in the browser at most.
     #[must_use]
     pub fn inside(&self) -> u64 {
-        self.standing.saturating_add(self.given)
+        let inside = self.standing.saturating_add(self.given);
+        self.heard().map_or(inside, |budget| inside.min(budget.under_way()))
     }
 
-    /// What may stand in the browser.
+    /// What may stand in the browser, or be under way.
     #[must_use]
     pub fn budget(&self) -> u64 {
-        self.budget
+        self.heard().map_or(self.budget, Budget::bytes)
     }
 
-    /// Bytes a second, measured over a quarter of a second or more in which messages had to wait; 0 if none had yet.
+    /// Bytes a second, measured over a quarter of a second or more in which messages had to wait, or by what was
+    /// acknowledged; 0 if none had yet.
     #[must_use]
     pub fn rate(&self) -> u64 {
-        self.rate
+        self.heard().map_or(self.rate, Budget::bytes_per_second)
+    }
+
+    /// Whether it has to know when a message is handed over.
+    #[must_use]
+    pub fn wants_time(&self) -> bool {
+        self.acknowledged.is_some()
+    }
+
+    /// What acknowledgements say, as long as they come.
+    fn heard(&self) -> Option<&Budget> {
+        self.acknowledged.as_ref().filter(|_| !self.is_silent)
     }
 
     fn refill(&mut self, interval: u64) {
@@ -283,6 +370,6 @@ fn doubled(bytes: u64) -> u64 {
     clippy::cast_sign_loss,
     reason = "see above; `as` saturates"
 )]
-fn scaled(amount: u64, times: u64, by: u64) -> u64 {
+pub(super) fn scaled(amount: u64, times: u64, by: u64) -> u64 {
     (amount as f64 * times as f64 / by as f64) as u64
 }

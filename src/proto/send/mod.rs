@@ -3,6 +3,7 @@
 //!
 //! Not here: sockets, frames, tickets.
 
+mod budget;
 mod gate;
 mod priority;
 mod queue;

@@ -284,6 +284,13 @@ impl SendQueue {
         }
     }
 
+    /// Puts an urgent message before all that is due, if one is queued. Whether the turn is another's now.
+    pub fn prefer_urgent(&mut self) -> bool {
+        let passes = self.was_urgent && self.has_urgent();
+        self.was_urgent &= !passes;
+        passes
+    }
+
     /// Takes out a message, wherever it stands; `None` if it is not queued any more.
     pub fn remove(&mut self, id: MessageId) -> Option<Queued> {
         let at = self.store.find(id)?;

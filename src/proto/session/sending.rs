@@ -6,10 +6,10 @@ use core::ops::Range;
 
 #[cfg(not(feature = "js"))]
 use super::PART_BYTES;
-use super::{Done, Output, READ_BLOB_UP_TO, Session};
+use super::{Done, Output, READ_BLOB_UP_TO, Session, earlier};
 use crate::proto::outcome::Outcome;
 use crate::proto::payload::{FetchId, Hosted, HostedKind, Payload, Slot, Transmit};
-use crate::proto::send::{MessageId, Next, Priority, Queued};
+use crate::proto::send::{Gate, MessageId, Next, Priority, Queued};
 use crate::proto::session::phase::Step;
 use crate::time::Timestamp;
 
@@ -22,6 +22,7 @@ pub(super) struct Started {
     /// Its end, but for the outcome.
     end: Done,
     text: bool,
+    is_urgent: bool,
     pub(super) bytes: u64,
     /// Where the host keeps the whole of it, if it does.
     pub(super) source: Option<Slot>,
@@ -92,6 +93,19 @@ impl Session {
         }
     }
 
+    /// The application has learnt that the peer has the first `upto` bytes of payload of all that this connection
+    /// has sent, in order: see [`Gate::handle_acknowledged`].
+    pub fn handle_acknowledged(&mut self, now: Timestamp, upto: u64) {
+        self.now = now;
+        #[cfg(feature = "client")]
+        let gate = self.gate.get_or_insert_with(|| Gate::wide_open(self.handed_over.bytes));
+        #[cfg(not(feature = "client"))]
+        let Some(gate) = &mut self.gate else { return };
+        gate.handle_acknowledged(now, upto);
+        // What may go has changed, and so has when to look again.
+        self.look = Look::Due;
+    }
+
     /// A task of the host's has begun in which the transport's buffer may show less than before.
     pub fn handle_task(&mut self) {
         self.look = Look::Due;
@@ -105,7 +119,7 @@ impl Session {
             return (None, None);
         };
         if taken && let Some(gate) = &mut self.gate {
-            gate.handle_given(range.end - range.start);
+            gate.handle_given(self.now, range.end - range.start, message.is_urgent);
         }
         #[cfg(not(feature = "js"))]
         if taken && range.end < message.bytes && !self.takes_values() {
@@ -227,6 +241,11 @@ impl Session {
         if !room {
             return Some(Output::Blocked(self.due()));
         }
+        // What is owed its share does not have it while it is held up itself.
+        let is_held = next.priority != Priority::Urgent && self.gate.as_ref().is_some_and(Gate::is_capped);
+        if is_held && self.queue.prefer_urgent() {
+            return None;
+        }
         if let Some(output) = self.pass_gate(next) {
             return Some(output);
         }
@@ -237,18 +256,20 @@ impl Session {
     /// What has to be done before the next message may go: to look, or to wait; `None` if it may.
     fn pass_gate(&mut self, next: Next) -> Option<Output> {
         let gate = self.gate.as_mut()?;
-        if gate.admits(next.bytes, next.priority == Priority::Urgent) {
+        let is_urgent = next.priority == Priority::Urgent;
+        if gate.admits(next.bytes, is_urgent) {
             return None;
         }
         if self.look == Look::Done {
-            gate.wait(self.now, next.bytes);
+            gate.wait(self.now, next.bytes, is_urgent);
         } else if self.look == Look::Due
             || gate.due().is_none()
             || self.now.micros_since(gate.looked_at()) >= LOOK_AGAIN
         {
             return Some(Output::Look);
         }
-        Some(Output::Timeout(self.due()))
+        let looks = gate.due();
+        Some(Output::Timeout(earlier(self.due(), looks)))
     }
 
     /// Ends a message whose deadline has passed. Returns whether there was one.
@@ -342,5 +363,6 @@ pub(super) fn started(item: &Queued) -> Started {
         #[cfg(not(feature = "js"))]
         waited_micros: 0,
     };
-    Started { end, text: item.payload.is_text(), bytes, source: item.payload.slot() }
+    let is_urgent = item.priority == Priority::Urgent;
+    Started { end, text: item.payload.is_text(), is_urgent, bytes, source: item.payload.slot() }
 }

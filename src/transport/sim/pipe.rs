@@ -49,7 +49,7 @@ struct PipeState {
     reader: Option<Waker>,
     writer: Option<Waker>,
     cut: bool,
-    /// When the browser is looked at for the reader's sake.
+    /// When the pipe is looked at for the reader's sake.
     alarm: Option<Timestamp>,
 }
 
@@ -203,10 +203,8 @@ impl<W: Alarm + Send + Sync + ?Sized + 'static> Pipe<W> {
                 }
                 (Way::Line(line), Some((Due::At(arrival), item))) => {
                     if *arrival > now {
-                        // On a link that stands still for ever nothing more happens.
-                        if *arrival < NEVER {
-                            self.world.wake_at(*arrival, waker);
-                        }
+                        *reader = Some(waker.clone());
+                        self.set_alarm(&mut state);
                         return None;
                     }
                     line.read(item.bytes());
@@ -226,11 +224,16 @@ impl<W: Alarm + Send + Sync + ?Sized + 'static> Pipe<W> {
         Some(item)
     }
 
-    /// Has the browser looked at when something happens in it. One alarm is kept, the earliest: tasks are
-    /// woken much more often than anything arrives.
+    /// Has the pipe looked at when something happens in it. One alarm is kept, the earliest: tasks are woken much
+    /// more often than anything arrives.
     fn set_alarm(&self, state: &mut PipeState) {
-        let Way::Browser(browser) = &state.way else { return };
-        if let Some(next) = browser.next_event()
+        let next = match (&state.way, state.items.front()) {
+            (Way::Browser(browser), _) => browser.next_event(),
+            // On a link that stands still for ever nothing more happens.
+            (Way::Line(_), Some((Due::At(arrival), _))) => Some(*arrival).filter(|arrival| *arrival < NEVER),
+            (Way::Line(_), _) => None,
+        };
+        if let Some(next) = next
             && state.alarm.is_none_or(|alarm| next < alarm)
         {
             state.alarm = Some(next);
@@ -246,12 +249,13 @@ impl<W: Alarm + Send + Sync + ?Sized + 'static> Pipe<W> {
             if state.alarm.take_if(|alarm| *alarm <= now).is_none() {
                 return;
             }
-            let Way::Browser(browser) = &mut state.way else { return };
-            let before = browser.arrived_mark();
-            browser.advance(now);
-            if browser.arrived_mark() == before {
-                self.set_alarm(&mut state);
-                return;
+            if let Way::Browser(browser) = &mut state.way {
+                let before = browser.arrived_mark();
+                browser.advance(now);
+                if browser.arrived_mark() == before {
+                    self.set_alarm(&mut state);
+                    return;
+                }
             }
             // The reader decides whether it reads on.
             state.reader.take()
@@ -262,7 +266,7 @@ impl<W: Alarm + Send + Sync + ?Sized + 'static> Pipe<W> {
     }
 }
 
-/// Looks at a pipe's browser when its alarm comes.
+/// Looks at a pipe when its alarm comes.
 struct Look<W: ?Sized>(Weak<Pipe<W>>);
 
 impl<W: Alarm + Send + Sync + ?Sized + 'static> Wake for Look<W> {

@@ -15,6 +15,7 @@
 //! | `/flood?messages=&bytes=` | sends so many binary messages of that size |
 //! | `/refused` | nobody is there |
 
+pub(crate) mod acknowledged;
 pub(crate) mod closing;
 pub(crate) mod connecting;
 pub(crate) mod dropping;
@@ -234,6 +235,10 @@ macro_rules! for_every_transport {
         $run! { typed:
             b29_typed_values_make_the_round_trip,
             b14_a_message_that_is_no_value_is_an_error_item,
+        }
+        $run! { acknowledged:
+            b24_nothing_is_in_front_of_an_urgent_message_but_what_is_not_acknowledged,
+            b24_a_server_that_acknowledges_nothing_more_is_sent_everything_all_the_same,
         }
     };
 }

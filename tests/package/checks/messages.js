@@ -26,6 +26,24 @@ export const messages = {
     }
   },
 
+  async b24_nothing_is_in_front_of_an_urgent_message_but_what_is_not_acknowledged(t) {
+    const socket = await t.connect("/echo");
+    socket.acknowledged(0);
+    for (let i = 0; i < 50; i++) t.ok(socket.trySend(pattern(16_000), { priority: "bulk" }), "queued");
+    t.ok(socket.trySend("urgent", { priority: "urgent" }), "queued");
+    let acknowledged = 0;
+    let before = -1;
+    for (let received = 0; received <= 50; received++) {
+      const message = await socket.recv();
+      if (message === "urgent") before = received;
+      acknowledged += message === "urgent" ? 6 : message.byteLength;
+      socket.acknowledged(acknowledged);
+    }
+    t.equal(acknowledged, 50 * 16_000 + 6);
+    t.ok(before === 0 || before === 1, `${before} messages came before it`);
+    t.ok(socket.stats().bytesPerSecond > 0, "the rate is known");
+  },
+
   async b14_a_blob_stays_a_blob_and_does_not_enter_the_wasm(t) {
     const socket = await t.connect("/echo", { binaryType: "blob" });
     const memory = await t.environment.memory();

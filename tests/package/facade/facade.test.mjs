@@ -731,6 +731,22 @@ test("stats_count_what_became_of_messages", async () => {
   assert.equal(socket.stats().classes.bulk.handedOver.messages, 1, "also after the end");
 });
 
+test("acknowledged_reaches_the_core_if_it_is_an_amount", async () => {
+  const { socket, raw, core } = await opened();
+  for (const bytes of [-1, NaN, "1", null, undefined]) {
+    assert.throws(() => socket.acknowledged(bytes), code("option"));
+  }
+  assert.equal(core.peerHas, undefined);
+  socket.acknowledged(0);
+  assert.equal(core.peerHas, 0);
+  socket.acknowledged(5_000_000_000);
+  assert.equal(core.peerHas, 5_000_000_000);
+  raw.finish(1000);
+  await socket.closed;
+  await null;
+  assert.equal(socket.acknowledged(5_000_000_001), undefined, "what comes late is no error");
+});
+
 test("flows_have_numbers_that_are_used_again", async () => {
   const { socket, raw, core } = await opened();
   const flow = async (name) => {

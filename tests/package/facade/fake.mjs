@@ -121,6 +121,9 @@ export class FakeCore {
       this.sink.outcome(number, 0);
     }
   }
+  acknowledged(bytes) {
+    this.peerHas = bytes;
+  }
   cancel(number) {
     const index = this.queue.findIndex((message) => message.number === number);
     if (index < 0) return;
