@@ -4,7 +4,7 @@
 import { connect } from "tidegate";
 
 /** Size of one message of the upload. */
-export const PIECE_BYTES = 65_536;
+export const PIECE_BYTES = 16_384;
 
 /**
  * How a lane sends, once it is open.
@@ -22,6 +22,7 @@ export const PIECE_BYTES = 65_536;
  * @property {import("tidegate").Priority} priority of what is urgent
  * @property {number} budgetBytes
  * @property {number} maxBytesPerSecond 0 for none
+ * @property {boolean} acknowledges whether tidegate is told what the server says that it has
  *
  * @typedef {(url: string, settings: Settings, hear: (text: string) => void, end: (why: string) => void) => Promise<Way>} Open
  */
@@ -45,10 +46,14 @@ async function openRaw(url, _, hear, end) {
 }
 
 /** tidegate: the upload is bulk, what is urgent has the priority that was chosen. @type {Open} */
-async function openTidegate(url, { priority, budgetBytes, maxBytesPerSecond }, hear, end) {
+async function openTidegate(url, { priority, budgetBytes, maxBytesPerSecond, acknowledges }, hear, end) {
   const socket = await connect(url, { budgetBytes, maxBytesPerSecond });
+  if (acknowledges) socket.acknowledged(0);
   void (async () => {
-    for await (const message of socket) hear(String(message));
+    for await (const message of socket) {
+      if (acknowledges) socket.acknowledged(JSON.parse(String(message)).received);
+      hear(String(message));
+    }
     end(`the connection ended with code ${(await socket.closed).code}`);
   })();
   const queued = () => Object.values(socket.stats().classes).map(({ queued }) => queued.bytes);

@@ -16,14 +16,14 @@ const NUMBERS_EVERY = 150;
 const DELAY = 20;
 
 /** After how much of the upload the server says so. */
-const PROGRESS_BYTES = 4 * PIECE_BYTES;
+const PROGRESS_BYTES = PIECE_BYTES;
 
 const CLASSES = ["urgent", "normal", "bulk", "background"];
 
 /** @param {string} id @returns {any} */
 const byId = (id) => document.getElementById(id);
-const [button, rateField, sizeField, priorityField, budgetField, capField, typing] =
-  ["race-start", "race-rate", "race-size", "race-priority", "race-budget", "race-cap", "race-typing"].map(byId);
+const [button, rateField, sizeField, priorityField, budgetField, capField, acknowledgeField, typing] =
+  ["race-start", "race-rate", "race-size", "race-priority", "race-budget", "race-cap", "race-acknowledge", "race-typing"].map(byId);
 const plot = /** @type {SVGSVGElement} */ (byId("plot"));
 
 /**
@@ -82,6 +82,7 @@ async function run() {
     priority: priorityField.value,
     budgetBytes: Number(budgetField.value),
     maxBytesPerSecond: capField.checked ? bytesPerSecond * 0.95 : 0,
+    acknowledges: acknowledgeField.checked,
   };
   const started = performance.now();
   const now = () => performance.now() - started;
@@ -132,7 +133,7 @@ async function start() {
   byId("race-words").textContent = "";
   button.textContent = "Stop";
   button.classList.remove("primary");
-  for (const field of [sizeField, priorityField, budgetField, capField]) field.disabled = true;
+  for (const field of [sizeField, priorityField, budgetField, capField, acknowledgeField]) field.disabled = true;
   try {
     race.state = /** @type {typeof race.state} */ (await run());
     if (race.state === "done") byId("race-words").textContent = conclusion();
@@ -143,7 +144,7 @@ async function start() {
   }
   button.textContent = "Start again";
   button.classList.add("primary");
-  for (const field of [sizeField, priorityField, budgetField, capField]) field.disabled = false;
+  for (const field of [sizeField, priorityField, budgetField, capField, acknowledgeField]) field.disabled = false;
   show();
 }
 

@@ -109,10 +109,11 @@ pub(super) fn run(
     let page = Page { session: &session };
     session.resize(WINDOW.0, WINDOW.1)?;
     session.open(&format!("http://{}/", server.address()))?;
-    let race = steps.run("drive the race", || race::drive(&session))?;
+    let mut race = steps.run("drive the race", || race::drive(&session))?;
     let picture = tools::target().join(format!("demo/{}.png", found.browser));
     std::fs::write(&picture, session.screenshot()?)
         .with_context(|| format!("writing {}", picture.display()))?;
+    race.push(steps.run("drive the race, acknowledged", || race::drive_acknowledged(&session))?);
     let (expected, rows) = steps.run("drive the echo", || drive(&page, &files))?;
     drop(session);
 

@@ -66,17 +66,21 @@ impl Arrivals {
     }
 }
 
-/// Takes everything, and notes what arrives when.
+/// Takes everything, and notes what arrives when. If it is to acknowledge it, each message is answered by how many
+/// bytes of payload have arrived in all.
 pub(super) async fn note(
     stream: TcpStream,
     request: &Request,
     name: &str,
+    acknowledges: bool,
     arrivals: &Arrivals,
 ) -> io::Result<()> {
     let run = arrivals.run(name);
     let peer = Peer::accept(stream, request, None).await?;
+    let mut received = 0_u64;
     while let Some(message) = peer.recv().await {
         let now = arrivals.now();
+        received += message.size();
         run.send_modify(|seen| {
             if let Some(number) = number(&message) {
                 seen.urgent.push((number, now));
@@ -86,6 +90,9 @@ pub(super) async fn note(
                 seen.bulk.at = now;
             }
         });
+        if acknowledges && !peer.send(received.to_string()).await {
+            break;
+        }
     }
     Ok(())
 }

@@ -104,7 +104,9 @@ async fn web_socket(stream: TcpStream, request: Request, site: &Site) -> io::Res
     };
     let first = request.subprotocols.first().map(String::as_str);
     match route {
-        Route::Arrivals { run } => arrivals::note(stream, &request, &run, &site.arrivals).await,
+        Route::Arrivals { run, acknowledges } => {
+            arrivals::note(stream, &request, &run, acknowledges, &site.arrivals).await
+        }
         Route::Burst => misbehave::burst(stream, &request).await,
         Route::Close { code, reason } => misbehave::close(stream, &request, code, &reason).await,
         Route::Echo { digest } => talk::echo(stream, &request, None, digest).await,

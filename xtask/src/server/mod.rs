@@ -6,9 +6,9 @@
 //! | `/echo` | Sends each message back as its own kind. |
 //! | `/echo?digest=1` | The same, each followed by the text `{"bytes", "sha256"}` about it. |
 //! | `/sink` | Takes everything; the text `report` is answered by `{"messages", "bytes", "sha256"}`. |
-//! | `/upload` | Takes everything; each text is answered at once by `{"text", "messages", "bytes", "sha256"}`, that is by itself and by what binary messages have arrived before it. With `every=BYTES` the same comes unasked, `text` being null, each time that so much more has arrived. |
+//! | `/upload` | Takes everything; each text is answered at once by `{"text", "messages", "bytes", "sha256", "received"}`, that is by itself, by what binary messages have arrived before it, and by how many bytes have arrived in all. With `every=BYTES` the same comes unasked, `text` being null, each time that so much more has arrived. |
 //! | `/link?rate=BYTES&delay=MS` | Opens a slow link to this server for as long as the connection lasts, and tells `{"port"}` of 127.0.0.1. The way to the server has this rate in bytes a second and this delay, at most 10,000 ms, for each connection over it; the way back is free. The text `RATE DELAY` changes both and comes back once it has. |
-//! | `/arrivals?run=NAME` | Takes everything and notes when it arrives. A binary message of 32 B is urgent, its first four bytes its number, little endian; all else is bulk. |
+//! | `/arrivals?run=NAME` | Takes everything and notes when it arrives. A binary message of 32 B is urgent, its first four bytes its number, little endian; all else is bulk. With `acknowledge=1` each message is answered by how many bytes have arrived in all. |
 //! | `/watch?run=NAME` | Tells of `/arrivals`: `now` is answered by the milliseconds of the server's clock, `wait BYTES URGENT` by `{"bulk": {"messages", "bytes", "at"}, "urgent": [[number, at], …]}` once so much has arrived. |
 //! | `/feed` | The Unicode Character Database, a text message a row; then close 1000, the reason being the SHA-256 of all rows joined by line feeds. |
 //! | `/flood?messages=M&bytes=N` | `M` binary messages of `N` bytes, byte `i` of message `m` being `m + i` modulo 256; then close 1000, the reason being the SHA-256 of all bytes. |

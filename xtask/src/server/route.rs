@@ -26,7 +26,7 @@ const MAX_DELAY_MS: u64 = 10_000;
 /// A route with its parameters, all within bounds. The module's page of the server has the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    Arrivals { run: String },
+    Arrivals { run: String, acknowledges: bool },
     Burst,
     Close { code: Option<u16>, reason: String },
     Echo { digest: bool },
@@ -77,7 +77,10 @@ impl Route {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let query = Query(query);
         Ok(match path {
-            "/arrivals" => Self::Arrivals { run: query.text("run").ok_or(Unknown::Query("run"))? },
+            "/arrivals" => Self::Arrivals {
+                run: query.text("run").ok_or(Unknown::Query("run"))?,
+                acknowledges: query.text("acknowledge").is_some_and(|value| value == "1"),
+            },
             "/burst" => Self::Burst,
             "/close" => {
                 Self::Close { code: query.number("code")?, reason: query.text("reason").unwrap_or_default() }

@@ -60,18 +60,19 @@ pub(super) async fn sink(stream: TcpStream, request: &Request) -> io::Result<()>
     Ok(())
 }
 
-/// Counts and hashes what is binary; each text is answered by itself and by what has arrived before it. The same
-/// is told unasked after `every` so many bytes.
+/// Counts and hashes what is binary; each text is answered by itself, by what has arrived before it, and by how much
+/// has arrived in all. The same is told unasked after `every` so many bytes.
 pub(super) async fn upload(
     stream: TcpStream,
     request: &Request,
     every: Option<NonZeroU64>,
 ) -> io::Result<()> {
     let peer = Peer::accept(stream, request, None).await?;
-    let (mut messages, mut bytes, mut sha256) = (0_u64, 0_u64, Sha256::new());
+    let (mut messages, mut bytes, mut received, mut sha256) = (0_u64, 0_u64, 0_u64, Sha256::new());
     while let Some(message) = peer.recv().await {
         let text = message.as_text();
         let before = bytes;
+        received += message.size();
         if text.is_none() {
             messages += 1;
             bytes += message.size();
@@ -79,7 +80,9 @@ pub(super) async fn upload(
         }
         if text.is_some() || every.is_some_and(|every| before / every != bytes / every) {
             let sha256 = hex(sha256.clone());
-            let answer = json!({ "text": text, "messages": messages, "bytes": bytes, "sha256": sha256 });
+            let answer = json!({
+                "text": text, "messages": messages, "bytes": bytes, "received": received, "sha256": sha256,
+            });
             if !peer.send(answer.to_string()).await {
                 break;
             }

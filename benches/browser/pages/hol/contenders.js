@@ -49,6 +49,20 @@ async function tidegate(url, bulk, urgent, options) {
   };
 }
 
+/** As {@link tidegate}, told by the server after each message what has arrived. */
+async function acknowledged(url) {
+  const socket = await connect(`${url}&acknowledge=1`);
+  socket.acknowledged(0);
+  void (async () => {
+    for await (const received of socket) socket.acknowledged(Number(received));
+  })();
+  return {
+    bulk: (piece) => socket.send(piece, { priority: "bulk" }),
+    urgent: (message) => socket.send(message, { priority: "urgent" }),
+    close: () => socket.close(),
+  };
+}
+
 /** What of the link's rate a sender uses that knows it. */
 const OF_THE_RATE = 0.95;
 
@@ -66,4 +80,5 @@ export const CONTENDERS = {
   "tidegate, priorities": (url) => tidegate(url, { priority: "bulk" }, { priority: "urgent" }),
   "tidegate, 0.95 of the rate": (url, rate) =>
     tidegate(url, { priority: "bulk" }, { priority: "urgent" }, { maxBytesPerSecond: OF_THE_RATE * rate }),
+  "tidegate, acknowledged": acknowledged,
 };

@@ -44,6 +44,18 @@ fn a_watcher_is_told_what_has_arrived_once_it_is_enough() {
 }
 
 #[test]
+fn a_sender_may_have_all_that_arrives_acknowledged() {
+    let server = server();
+    let mut sender = open(&server, "/arrivals?run=a&acknowledge=1");
+    for (message, received) in
+        [(urgent(1), "32"), (Message::text("\u{fc}"), "34"), (Message::binary(vec![0; 100]), "134")]
+    {
+        sender.send(message).unwrap();
+        assert_eq!(sender.read().unwrap().to_text().unwrap(), received);
+    }
+}
+
+#[test]
 fn a_watcher_may_go_while_it_waits_and_its_run_is_forgotten() {
     let server = server();
     let mut sender = open(&server, "/arrivals?run=a");

@@ -81,6 +81,8 @@ fn an_upload_is_told_what_has_arrived_when_it_asks_and_now_and_then() {
     let after = json(&mut socket);
     assert_eq!((&after["text"], &after["messages"]), (&"after \u{1f30a}".into(), &2.into()));
     assert_eq!(after["sha256"], hex(&[first, second].concat()));
+    let received = [before, unasked, after].map(|answer| answer["received"].as_u64());
+    assert_eq!(received, [Some(6), Some(70_006), Some(70_017)]);
     close(socket);
     assert_idle(&server);
 }
