@@ -238,9 +238,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         let deadline = loop {
             self.again.set(false);
             let mut busy = self.outlet.take_commands(self);
-            while !self.awaits_reader()
-                && let Some(event) = self.transport.next_event()
-            {
+            while let Some(event) = self.transport.next_event(!self.awaits_reader()) {
                 busy = true;
                 self.handle(event);
             }

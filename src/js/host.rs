@@ -119,7 +119,7 @@ impl Transport for HostTransport {
         Opened::default()
     }
 
-    fn next_event(&self) -> Option<TransportEvent> {
+    fn next_event(&self, _: bool) -> Option<TransportEvent> {
         None
     }
 }

@@ -14,6 +14,7 @@
 )]
 
 mod addresses;
+mod b45_stream;
 mod blobs;
 #[path = "../client/codecs/mod.rs"]
 mod codecs;
