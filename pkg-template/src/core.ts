@@ -149,7 +149,8 @@ export interface Core {
 /**
  * What is left of the connect deadline in milliseconds, maxReceiveBytes and maxReceiveMessages (0 for none each), what
  * a full receive queue does (1 drops the oldest, 2 the newest, a close code closes with it), guaranteedShare,
- * budgetBytes, maxBytesPerSecond.
+ * budgetBytes, maxBytesPerSecond. Without end the budget is none: the socket then has room for one message,
+ * when its `bufferedAmount` is 0, and the wasm is to be called when it is again.
  */
 export type Options = readonly number[];
 

@@ -47,7 +47,9 @@ impl Core {
             },
         };
         let outlet = FacadeOutlet::new(host.clone(), receive);
-        let driver = Driver::new(outlet, HostTransport { host }, WebClock, config);
+        // No option of an application comes as this.
+        let transport = HostTransport { is_paced: host.option(5).is_infinite(), host };
+        let driver = Driver::new(outlet, transport, WebClock, config);
         let core = Core { driver, due: Cell::new(None) };
         core.pump();
         core

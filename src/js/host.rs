@@ -64,6 +64,8 @@ extern "C" {
 /// The socket behind the facade. Its events come by calls of `Core`.
 pub(super) struct HostTransport {
     pub(super) host: Host,
+    /// Whether the socket has no room while something stands in it; else it takes everything at once.
+    pub(super) is_paced: bool,
 }
 
 impl Transport for HostTransport {
@@ -80,7 +82,7 @@ impl Transport for HostTransport {
     }
 
     fn has_room(&self) -> bool {
-        true
+        !self.is_paced || self.buffered_amount() == 0
     }
 
     fn send(&self, part: Transmit) -> bool {
