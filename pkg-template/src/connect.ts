@@ -236,7 +236,8 @@ function open<In, Out>(
         // At least 1, since 0 means no deadline.
         options: [within && Math.max(1, Math.ceil(deadline - performance.now())), ...pacing],
         bounds: numbers,
-        inbox: new Inbox(numbers[4]!, numbers[5]!, overflow || overflowCode),
+        inbox:
+          host.inbox?.(raw, numbers[4]!, numbers[5]!) ?? new Inbox(numbers[4]!, numbers[5]!, overflow || overflowCode),
         opened() {
           isOpen = true;
           arrive();

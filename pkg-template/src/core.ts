@@ -6,6 +6,7 @@
  */
 
 import type { Parcel } from "./data.js";
+import type { Inbox } from "./inbox.js";
 
 /** The four events of a socket. `Event` of the DOM, or what `ws` gives. */
 export interface SocketEvent {
@@ -76,7 +77,11 @@ export interface Core {
   free(): void;
 }
 
-/** What is left of the connect deadline in milliseconds, 0 for none, guaranteedShare, budgetBytes, maxBytesPerSecond. */
+/**
+ * What is left of the connect deadline in milliseconds, 0 for none, guaranteedShare, budgetBytes, maxBytesPerSecond.
+ * Without end the budget is none: the socket then has room for one message, when its `bufferedAmount` is 0, and the
+ * wasm is to be called when it is again.
+ */
 export type Options = readonly number[];
 
 /** `Core` as a constructor: takes over `socket` with the events that came before, in order. */
@@ -91,6 +96,8 @@ export type CoreConstructor = new (
 export interface Host {
   /** Usable once `load` has ended. */
   readonly Core: CoreConstructor;
+  /** Makes the receive queue of a socket whose peer can be made to wait; bounds in bytes and messages, 0 for none. */
+  inbox?(raw: WebSocketLike, maxBytes: number, maxMessages: number): Inbox;
   /** Loads the wasm; `undefined` when that is done already. `source` overrides where from. */
   load(source: WasmSource | undefined): Promise<unknown> | undefined;
 }

@@ -8,12 +8,15 @@ import type { Closed } from "./ticket.js";
  *
  * - `url`, `protocols`, `option`: an argument of {@link connect} that cannot work; no socket was made.
  * - `environment`: there is no `WebSocket` here, or its constructor refused.
+ * - `noWebSocketStream`: that transport was chosen, and there is no such class here; nothing was tried.
  * - `wasm`: tidegate's own wasm could not be loaded.
  * - `connect`: the connection did not come about; `closed` has the close event, and `cause` what `ws` says.
  * - `timeout`: it did not come about within the connect deadline.
  * - `aborted`: by the caller's signal, whose reason is the `cause`.
- * - `closed`: the connection takes no more messages; `data` has the message.
+ * - `closed`: the connection takes no more messages; `data` has the message. Of a stream: the connection has ended,
+ *   and `closed` tells how.
  * - `unsupported`: a value that is neither text, bytes nor a Blob, given or received.
+ * - `unreadable`: a Blob that was written to a stream, and whose content could not be read.
  * - `detached`: a buffer that has no bytes any more, or cannot be transferred.
  * - `encode`, `decode`: the codec threw; `cause` has what it threw.
  * - `closeCode`, `closeReason`: may not be sent in a close frame; the socket stays open.
@@ -24,12 +27,14 @@ export type ErrorCode =
   | "protocols"
   | "option"
   | "environment"
+  | "noWebSocketStream"
   | "wasm"
   | "connect"
   | "timeout"
   | "aborted"
   | "closed"
   | "unsupported"
+  | "unreadable"
   | "detached"
   | "encode"
   | "decode"
@@ -51,7 +56,7 @@ export interface ErrorDetails {
 export class TidegateError extends Error {
   /** What went wrong; stable. */
   readonly code: ErrorCode;
-  /** How the connection ended: with the codes `connect`, `timeout` and, while connecting, `aborted`. */
+  /** How the connection ended: with the codes `connect`, `timeout`, while connecting `aborted`, and `closed` of a stream. */
   readonly closed: Closed | undefined;
   /**
    * With the code `closed`, and `aborted` of a `send`: the message that was not taken. After `transfer`

@@ -1,6 +1,8 @@
 //! How a connection is described and opened.
 
 use core::time::Duration;
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::close::{self, CloseOptions};
@@ -11,6 +13,8 @@ use crate::driver::hub::Now;
 use crate::driver::{DriverConfig, Hub};
 use crate::proto::{CloseCause, Closed, GateConfig, QueueConfig, RecvLimits, RecvPolicy, SendLimits};
 use crate::time::Clock;
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use crate::transport::web::WebTransport;
 
 /// How binary messages arrive, as WHATWG `binaryType`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,6 +26,57 @@ pub enum BinaryType {
     /// are in memory, whatever is chosen.
     Blob,
 }
+
+/// By which of its classes a browser carries a connection; on the host, and in the simulator, whatever is chosen
+/// changes nothing.
+///
+/// | | [`Socket`](Self::Socket) | [`Stream`](Self::Stream) |
+/// |---|---|---|
+/// | where | every browser | Chromium and its relatives |
+/// | a full receive queue | closes or drops, by its [policy](crate::RecvPolicy) | makes the peer wait, as on the host |
+/// | what the browser is given | by [`budget_bytes`](ClientBuilder::budget_bytes), looked after by a timer | the next message when the one before it has left for the network |
+/// | `max_bytes_per_second` | holds back | without effect |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Transport {
+    /// `WebSocket`.
+    #[default]
+    Socket,
+    /// `WebSocketStream`, an API that is not a standard yet.
+    ///
+    /// For those who receive more than they can take in, from a server that can wait. It is never chosen
+    /// by itself: when a peer reset the connection while a message was being written, the whole tab crashed in
+    /// tests with Chromium 156, and nothing that script can do prevents that.
+    ///
+    /// Let the reader close, not the server: if the server does while messages wait for the reader, Chromium 156
+    /// forgets up to 128 KiB of them. [`Closed::was_clean`](crate::Closed::was_clean) is false if that may have
+    /// happened.
+    ///
+    /// Nothing overtakes the message that is being written; besides, browser and kernel hide about as much as they do below
+    /// `bufferedAmount`. A Blob is read into the browser's memory, whole, before it is written.
+    ///
+    /// Where there is no such class [`connect`](ClientBuilder::connect) fails with
+    /// [`NoWebSocketStream`](ConnectError::NoWebSocketStream), before anything was tried. Who wants the other one then asks for
+    /// it:
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<tidegate::Client, tidegate::ConnectError> {
+    /// use tidegate::{Client, ConnectError, Transport};
+    ///
+    /// let builder = Client::builder("wss://example.com/prices");
+    /// match builder.clone().transport(Transport::Stream).connect().await {
+    ///     Err(ConnectError::NoWebSocketStream) => builder.connect().await,
+    ///     connected => connected,
+    /// }
+    /// # }
+    /// ```
+    Stream,
+}
+
+/// How a transport of the browser is opened: URL, subprotocols, binary type, and what makes the driver look.
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+type Open =
+    fn(&str, &[String], web_sys::BinaryType, Rc<dyn Fn()>) -> Result<Box<dyn WebTransport>, ConnectError>;
 
 /// Describes a connection; [`connect`](Self::connect) opens it.
 #[derive(Clone, Debug)]
@@ -40,6 +95,10 @@ pub struct ClientBuilder {
     gate: GateConfig,
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     waiter: Option<&'static crate::platform::web::waiter::Waiter>,
+    /// Another way than `WebSocket`. It is named only where it is chosen, so that a program in which nobody
+    /// does is not linked with it.
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    open: Option<Open>,
     #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
     pub(super) host: super::native::HostOptions,
 }
@@ -59,6 +118,8 @@ impl ClientBuilder {
             gate: GateConfig::default(),
             #[cfg(all(target_family = "wasm", target_os = "unknown"))]
             waiter: None,
+            #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+            open: None,
             #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
             host: super::native::HostOptions::default(),
         }
@@ -82,6 +143,24 @@ impl ClientBuilder {
     /// How binary messages arrive. Default [`BinaryType::ArrayBuffer`].
     pub fn binary_type(mut self, binary_type: BinaryType) -> Self {
         self.binary_type = binary_type;
+        self
+    }
+
+    /// By which of its classes a browser carries the connection. Default [`Transport::Socket`].
+    #[cfg_attr(
+        not(all(target_family = "wasm", target_os = "unknown")),
+        allow(unused_mut, reason = "there is nothing to choose from")
+    )]
+    pub fn transport(mut self, transport: Transport) -> Self {
+        #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+        {
+            self.open = match transport {
+                Transport::Socket => None,
+                Transport::Stream => Some(open_stream),
+            };
+        }
+        #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+        let _ = transport;
         self
     }
 
@@ -112,7 +191,7 @@ impl ClientBuilder {
     /// What the browser has been given nothing overtakes, so that this and what it hides (about a megabyte at
     /// 2 MB/s) are what an urgent message waits behind. Less makes little difference; it slows fast links down.
     ///
-    /// Only in browsers: on the host the connection waits for the stream.
+    /// Only in browsers, over [`Transport::Socket`]: on the host the connection waits for the stream.
     pub fn budget_bytes(mut self, budget: u64) -> Self {
         self.gate.budget_bytes = budget;
         self
@@ -123,7 +202,7 @@ impl ClientBuilder {
     /// A little less than what the link is known to take keeps even the buffers empty that the browser hides.
     /// Urgent messages do not wait for it, but are counted.
     ///
-    /// Only in browsers.
+    /// Only in browsers, over [`Transport::Socket`].
     pub fn max_bytes_per_second(mut self, rate: impl Into<Option<u64>>) -> Self {
         self.gate.max_bytes_per_second = rate.into();
         self
@@ -151,7 +230,8 @@ impl ClientBuilder {
     }
 
     /// Bounds of the receive queue, and what becomes of messages that do not fit. Default 64 MiB and 65,536
-    /// messages; in browsers the connection then closes with 4009, on the host the peer has to wait instead.
+    /// messages; in browsers the connection then closes with 4009; on the host, and over [`Transport::Stream`], the peer
+    /// has to wait instead.
     pub fn recv_limits(mut self, limits: RecvLimits) -> Self {
         self.receive = limits;
         self
@@ -215,7 +295,6 @@ impl ClientBuilder {
     fn start(&self) -> Result<Client, ConnectError> {
         use crate::driver::web;
         use crate::platform::web::{WebClock, base_url};
-        use crate::transport::web_socket::WebSocketTransport;
 
         let parse = |url: &str, base: Option<&str>| {
             let parsed = match base {
@@ -231,8 +310,8 @@ impl ClientBuilder {
             BinaryType::ArrayBuffer => web_sys::BinaryType::Arraybuffer,
             BinaryType::Blob => web_sys::BinaryType::Blob,
         };
-        let transport = WebSocketTransport::open(&url, &self.protocols, binary_type, web::notifier(hub.id))
-            .map_err(|thrown| ConnectError::Forbidden { message: web::message_of(&thrown) })?;
+        let open = self.open.unwrap_or(open_socket);
+        let transport = open(&url, &self.protocols, binary_type, web::notifier(hub.id))?;
         #[cfg(target_feature = "atomics")]
         web::spawn_waker_task(&hub);
         let client = Client::new(&hub, &url, self.close.clone());
@@ -250,6 +329,42 @@ impl ClientBuilder {
     fn start(&self) -> Result<Client, ConnectError> {
         Err(ConnectError::NoTransport)
     }
+}
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+fn open_socket(
+    url: &str,
+    protocols: &[String],
+    binary_type: web_sys::BinaryType,
+    notify: Rc<dyn Fn()>,
+) -> Result<Box<dyn WebTransport>, ConnectError> {
+    use crate::transport::web_socket::WebSocketTransport;
+
+    WebSocketTransport::open(url, protocols, binary_type, notify)
+        .map(|transport| Box::new(transport) as Box<dyn WebTransport>)
+        .map_err(|thrown| forbidden(&thrown))
+}
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+fn open_stream(
+    url: &str,
+    protocols: &[String],
+    binary_type: web_sys::BinaryType,
+    notify: Rc<dyn Fn()>,
+) -> Result<Box<dyn WebTransport>, ConnectError> {
+    use crate::transport::web_socket_stream::{WebSocketStreamTransport, is_available};
+
+    if !is_available() {
+        return Err(ConnectError::NoWebSocketStream);
+    }
+    WebSocketStreamTransport::open(url, protocols, binary_type, notify)
+        .map(|transport| Box::new(transport) as Box<dyn WebTransport>)
+        .map_err(|thrown| forbidden(&thrown))
+}
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+fn forbidden(thrown: &wasm_bindgen::JsValue) -> ConnectError {
+    ConnectError::Forbidden { message: crate::driver::web::message_of(thrown) }
 }
 
 /// Waits until `client` is open. Dropped meanwhile, the client aborts its attempt: a close before

@@ -49,6 +49,9 @@ pub enum ConnectError {
         /// The close event: 1006 and not clean.
         closed: Closed,
     },
+    /// [`Transport::Stream`](crate::Transport::Stream) was chosen, and this browser has no `WebSocketStream`.
+    /// Nothing was tried, neither that nor another way.
+    NoWebSocketStream,
     /// This build has no transport: on the host, enable the feature `native`, or use `connect_in` of the
     /// feature `sim`.
     NoTransport,
@@ -87,6 +90,9 @@ impl fmt::Display for ConnectError {
             }
             Self::TimedOut { .. } => f.write_str("the connection did not open before the deadline"),
             Self::Aborted { .. } => f.write_str("aborted by the caller"),
+            Self::NoWebSocketStream => {
+                f.write_str("this browser has no WebSocketStream: connect with `Transport::Socket`")
+            }
             Self::NoTls => f.write_str("this build has no tls: enable the feature `tls`"),
             Self::NoRuntime => f.write_str("connect was called outside a runtime"),
             Self::NoTransport => {

@@ -94,7 +94,7 @@ impl LocalClient {
     ) -> Result<super::Ticket, LocalSendError> {
         let (kind, bytes) = classify(value)?;
         let transport = self.driver.core.transport();
-        let payload = transport.keep(value.clone(), kind, bytes);
+        let payload = transport.values().keep(value.clone(), kind, bytes);
         let slot = payload.slot();
         match self.hub().try_send(self.hub().outgoing(payload, options)) {
             Ok(id) => {
@@ -105,7 +105,7 @@ impl LocalClient {
                     && ticket.outcome().is_none()
                     && let Some(slot) = slot
                 {
-                    transport.replace(slot, snapshot(value));
+                    transport.values().replace(slot, snapshot(value));
                 }
                 Ok(ticket)
             }
@@ -130,11 +130,12 @@ impl LocalClient {
         if !Arc::ptr_eq(hub, self.hub()) {
             return None;
         }
-        self.driver.core.transport().value(slot)?.dyn_into().ok()
+        self.driver.core.transport().values().get(slot)?.dyn_into().ok()
     }
 
     /// Bytes queued here and bytes that the browser has taken and not sent, as WHATWG
-    /// `bufferedAmount`. A socket that has none counts as 0.
+    /// `bufferedAmount`. A socket that has none counts as 0; over [`Transport::Stream`](super::Transport::Stream)
+    /// it is the message that is being written.
     #[must_use]
     pub fn buffered_amount(&self) -> u64 {
         let host = self.driver.core.transport().buffered_amount();
@@ -160,7 +161,7 @@ fn classify(value: &JsValue) -> Result<(HostedKind, u64), LocalSendError> {
         return Ok((HostedKind::Text, utf8_length(text)));
     }
     if let Some(blob) = value.dyn_ref::<web_sys::Blob>() {
-        return Ok((HostedKind::Blob, crate::transport::web_socket::size_of(blob)));
+        return Ok((HostedKind::Blob, crate::transport::web::size_of(blob)));
     }
     if !value.is_instance_of::<ArrayBuffer>() && !ArrayBuffer::is_view(value) {
         return Err(LocalSendError::Unsupported);

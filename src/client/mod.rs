@@ -35,7 +35,7 @@ use std::sync::Arc;
 pub use self::address::{ProxyError, SubprotocolError, UrlError};
 #[cfg(all(feature = "browser-json", target_family = "wasm", target_os = "unknown"))]
 pub use self::browser_json::BrowserJson;
-pub use self::builder::{BinaryType, ClientBuilder};
+pub use self::builder::{BinaryType, ClientBuilder, Transport};
 pub use self::close::{CloseOptions, Closing};
 pub use self::error::{
     BlobError, CloseError, ConnectError, ReceiveError, ReserveError, SendError, SinkError, TryRecvError,

@@ -259,7 +259,7 @@ fn run<S: ByteStream + 'static>(
     hub.wait_for_readers();
     let client = Client::new(&hub, url, builder.close.clone());
     let transport = NativeTransport::connecting(connecting, builder.host.transport);
-    let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, config);
+    let driver = Driver::new(HubOutlet::pausing(hub), transport, clock, config);
     runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
     client
 }

@@ -225,7 +225,7 @@ impl ClientBuilder {
         let keep_blobs = (self.binary_type == BinaryType::Blob).then_some(values);
         let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs, self.protocols.clone());
         let client = Client::new(&hub, &self.url, self.close.clone());
-        let driver = Driver::new(HubOutlet::in_task(hub), transport, world.clone(), config);
+        let driver = Driver::new(HubOutlet::pausing(hub), transport, world.clone(), config);
         match engine {
             Some(engine) => {
                 let config = PageConfig { engine, seed, ..PageConfig::default() };

@@ -143,6 +143,9 @@ struct DriverWaker {
     is_woken: bool,
 }
 
+/// A driver that has waited for a reader and is to go on, with the waker of its task.
+struct Resumed(Option<Waker>);
+
 impl Hub {
     /// A hub for one connection with one user.
     pub(crate) fn new(send: SendLimits, receive: RecvLimits, now: Now, kick: Option<fn(&Self)>) -> Arc<Self> {
@@ -202,6 +205,13 @@ impl Hub {
         }
     }
 
+    /// Has the driver take messages again, if it waited for a reader; after the lock.
+    fn go_on(&self, resumed: Option<Resumed>) {
+        if let Some(Resumed(driver)) = resumed {
+            self.kick(driver);
+        }
+    }
+
     /// Wakes the task that runs the driver, if there is one.
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     pub(crate) fn wake_driver(&self) {
@@ -234,7 +244,7 @@ impl Hub {
             state.count_value(incoming.as_ref());
             (incoming.ok_or(state.stage == Stage::Closed), state.resume())
         };
-        wake(driver);
+        self.go_on(driver);
         taken
     }
 
@@ -253,7 +263,7 @@ impl Hub {
                 (Poll::Pending, None)
             }
         };
-        wake(driver);
+        self.go_on(driver);
         polled
     }
 
@@ -271,7 +281,7 @@ impl Hub {
                 _displaced = state.readers.remove(key);
                 state.resume()
             };
-            wake(driver);
+            self.go_on(driver);
         }
     }
 
@@ -398,12 +408,12 @@ impl State {
 
     /// The driver, if it waits for a reader and need not any more. A quarter of a bound is left when it
     /// goes on, so that it does not wake for each message.
-    fn resume(&mut self) -> Option<Waker> {
+    fn resume(&mut self) -> Option<Resumed> {
         if self.attention != Attention::Paused || self.awaits_reader(self.received.is_filled_by(4)) {
             return None;
         }
         self.attention = Attention::Here;
-        self.driver.waker.clone()
+        Some(Resumed(self.driver.waker.clone()))
     }
 
     fn count_value(&mut self, incoming: Option<&Incoming>) {

@@ -168,7 +168,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     /// tells whether the transport has taken it; `None` if it has to be sent by them.
     #[cfg(feature = "js")]
     pub(crate) fn pass(&self, new: &NewMessage) -> Option<bool> {
-        if self.pumping.get() || !self.session.borrow_mut().handle_passing(new) {
+        if self.pumping.get() || !self.transport.has_room() || !self.session.borrow_mut().handle_passing(new)
+        {
             return None;
         }
         let payload = new.payload.clone();
@@ -285,9 +286,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         let deadline = loop {
             self.again.set(false);
             let mut busy = self.outlet.take_commands(self);
-            while !self.awaits_reader()
-                && let Some(event) = self.transport.next_event()
-            {
+            while let Some(event) = self.transport.next_event(!self.awaits_reader()) {
                 busy = true;
                 self.handle(event);
             }

@@ -42,9 +42,9 @@ impl HubOutlet {
         }
     }
 
-    /// For a driver that is a task among others: it waits for readers that wait for their turn.
-    #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
-    pub(crate) fn in_task(hub: Arc<Hub>) -> Self {
+    /// For a driver that waits for readers: they wait for their turn where it is a task among others, and its
+    /// peer can be made to wait with them.
+    pub(crate) fn pausing(hub: Arc<Hub>) -> Self {
         Self { pauses: true, ..Self::new(hub) }
     }
 

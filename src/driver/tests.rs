@@ -106,8 +106,8 @@ impl Transport for Fake {
     fn opened(&self) -> Opened {
         self.0.opened.borrow().clone()
     }
-    fn next_event(&self) -> Option<TransportEvent> {
-        self.0.events.borrow_mut().pop_front()
+    fn next_event(&self, reads: bool) -> Option<TransportEvent> {
+        if reads { self.0.events.borrow_mut().pop_front() } else { None }
     }
 }
 

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use super::{Driver, DriverConfig, Hub, HubOutlet};
 use crate::platform::web::waiter::Waiter;
 use crate::platform::web::{Timer, WebClock};
-use crate::transport::web_socket::WebSocketTransport;
+use crate::transport::web::WebTransport;
 
 /// A driver with its timer.
 pub(crate) struct WebDriver {
-    pub(crate) core: Driver<WebSocketTransport, WebClock, HubOutlet>,
+    pub(crate) core: Driver<Box<dyn WebTransport>, WebClock, HubOutlet>,
     timer: Timer,
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn notifier(id: u64) -> Rc<dyn Fn()> {
 /// Puts a driver over `transport` into this thread's table. `waiter` waits for its timer where it can.
 pub(crate) fn start(
     hub: Arc<Hub>,
-    transport: WebSocketTransport,
+    transport: Box<dyn WebTransport>,
     config: DriverConfig,
     waiter: Option<&'static Waiter>,
 ) -> Rc<WebDriver> {
@@ -66,7 +66,13 @@ pub(crate) fn start(
             driver.fire();
         }
     });
-    let core = Driver::new(HubOutlet::new(hub), transport, WebClock, config);
+    let outlet = if transport.makes_peer_wait() {
+        hub.wait_for_readers();
+        HubOutlet::pausing(hub)
+    } else {
+        HubOutlet::new(hub)
+    };
+    let core = Driver::new(outlet, transport, WebClock, config);
     let driver = Rc::new(WebDriver { core, timer: Timer::new(fire, waiter) });
     DRIVERS.with(|drivers| {
         let mut drivers = drivers.borrow_mut();

@@ -43,7 +43,9 @@ impl Core {
                 max_bytes_per_second: bound(max_bytes_per_second),
             },
         };
-        let driver = Driver::new(FacadeOutlet::new(host), HostTransport { host }, HostClock, config);
+        // No budget of an application comes as infinite.
+        let transport = HostTransport { is_paced: budget_bytes.is_infinite(), host };
+        let driver = Driver::new(FacadeOutlet::new(host), transport, HostClock, config);
         let core = Core { driver, due: Cell::new(None) };
         core.pump();
         core

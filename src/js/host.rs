@@ -67,6 +67,8 @@ impl Clock for HostClock {
 /// The socket behind the facade. Its events come by calls of `Core`.
 pub(super) struct HostTransport {
     pub(super) host: Host,
+    /// Whether the socket has no room while something stands in it; else it takes everything at once.
+    pub(super) is_paced: bool,
 }
 
 impl Transport for HostTransport {
@@ -83,7 +85,7 @@ impl Transport for HostTransport {
     }
 
     fn has_room(&self) -> bool {
-        true
+        !self.is_paced || self.buffered_amount() == 0
     }
 
     fn send(&self, part: Transmit) -> bool {
@@ -117,7 +119,7 @@ impl Transport for HostTransport {
         Opened::default()
     }
 
-    fn next_event(&self) -> Option<TransportEvent> {
+    fn next_event(&self, _: bool) -> Option<TransportEvent> {
         None
     }
 }

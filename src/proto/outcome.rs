@@ -65,7 +65,8 @@ pub struct Closed {
     pub code: u16,
     /// The peer's reason; empty if none came.
     pub reason: Reason,
-    /// Whether the closing handshake was completed, as WHATWG `wasClean`.
+    /// Whether the closing handshake was completed, as WHATWG `wasClean`. Over a browser's `WebSocketStream` false
+    /// as well if messages that came before the peer's close may be missing.
     pub was_clean: bool,
     /// Who or what ended it.
     pub cause: CloseCause,

@@ -9,7 +9,7 @@ use alloc::collections::VecDeque;
 /// `Client::dropped` and in the end in [`Closed::dropped`](super::Closed::dropped).
 ///
 /// It is for browsers, whose `WebSocket` cannot be made to push back, and for the simulator, which behaves as
-/// they do. On the host there is no such message: see [`RecvLimits`].
+/// they do. On the host, and over a browser's `WebSocketStream`, there is no such message: see [`RecvLimits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RecvPolicy {
@@ -35,9 +35,9 @@ impl Default for RecvPolicy {
 
 /// How much may wait for the application, and what becomes of what does not fit.
 ///
-/// On the host the connection waits for its reader instead: nothing more is read from the stream while half
-/// of a bound is taken, so that the peer has to wait as well, and no policy comes into play. Its pings and its
-/// close wait with it.
+/// On the host, and over a browser's `WebSocketStream`, the connection waits for its reader instead: nothing more is read
+/// from the stream while half of a bound is taken, so that the peer has to wait as well, and no policy comes into play.
+/// Its close waits with it, and on the host so do its pings.
 ///
 /// # Examples
 ///

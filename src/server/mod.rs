@@ -201,7 +201,7 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         limits: options.limits,
     };
     let transport = NativeTransport::accepted(stream, connection, response, opened, chosen);
-    let driver = Driver::new(HubOutlet::in_task(hub), transport, clock, config);
+    let driver = Driver::new(HubOutlet::pausing(hub), transport, clock, config);
     // It is open from the first moment: what the caller sends, and a close, must not come upon a
     // connection that seems to be connecting still.
     driver.pump();

@@ -1,5 +1,5 @@
-//! What carries messages: a browser's `WebSocket`, a byte stream with tidegate's own framing, an
-//! in-memory pair.
+//! What carries messages: a browser's `WebSocket` or `WebSocketStream`, a byte stream with tidegate's own
+//! framing, an in-memory pair.
 //!
 //! A transport also keeps the values of its host, under the slots of [`Payload`]s.
 //!
@@ -12,7 +12,11 @@ pub(crate) mod native;
 #[cfg(feature = "sim")]
 pub(crate) mod sim;
 #[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
+pub(crate) mod web;
+#[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web_socket;
+#[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
+pub(crate) mod web_socket_stream;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -151,6 +155,7 @@ pub(crate) trait Transport {
     fn take_bytes(&self, content: Payload) -> Option<Vec<u8>>;
     /// What became known when the connection opened.
     fn opened(&self) -> Opened;
-    /// The next event that has not been taken.
-    fn next_event(&self) -> Option<TransportEvent>;
+    /// The next event that has not been taken. Unless `reads`, only one that a reader may wait for: of what
+    /// comes by itself nothing more is wanted for now.
+    fn next_event(&self, reads: bool) -> Option<TransportEvent>;
 }

@@ -540,8 +540,8 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
         self.inner.borrow().opened.clone()
     }
 
-    fn next_event(&self) -> Option<TransportEvent> {
-        self.inner.borrow_mut().events.pop()
+    fn next_event(&self, reads: bool) -> Option<TransportEvent> {
+        if reads { self.inner.borrow_mut().events.pop() } else { None }
     }
 }
 

@@ -222,7 +222,7 @@ impl<W: Alarm + Send + Sync + ?Sized + 'static> Transport for SimTransport<W> {
         self.opened.borrow().clone()
     }
 
-    fn next_event(&self) -> Option<TransportEvent> {
-        self.events.borrow_mut().pop_front()
+    fn next_event(&self, reads: bool) -> Option<TransportEvent> {
+        if reads { self.events.borrow_mut().pop_front() } else { None }
     }
 }

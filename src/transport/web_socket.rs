@@ -8,17 +8,16 @@
 
 use core::cell::RefCell;
 use core::ops::Range;
-use std::collections::VecDeque;
 use std::rc::Rc;
 
-use js_sys::{Array, ArrayBuffer, Promise, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 use web_sys::{BinaryType, Blob, CloseEvent, MessageEvent, WebSocket};
 
+use super::web::{WebTransport, WebValues, size_of};
 use super::{FetchToken, Incoming, Opened, Transport, TransportEvent};
-use crate::proto::payload::{Hosted, HostedKind, Payload, Slot, Transmit};
-use crate::slab::Slab;
+use crate::proto::payload::{HostedKind, Payload, Slot, Transmit};
 
 #[wasm_bindgen]
 extern "C" {
@@ -48,11 +47,6 @@ extern "C" {
     fn protocol(this: &Socket) -> Option<String>;
     #[wasm_bindgen(method, getter)]
     fn extensions(this: &Socket) -> Option<String>;
-
-    /// `Blob.prototype.arrayBuffer`, which throws where a runtime lacks it.
-    #[wasm_bindgen(method, catch, js_name = arrayBuffer)]
-    fn array_buffer(this: &Slice) -> Result<Promise<JsValue>, JsValue>;
-    type Slice;
 }
 
 /// What is listened to. `error` says nothing that `close` does not, but a host may report one
@@ -60,27 +54,12 @@ extern "C" {
 const EVENTS: [&str; 4] = ["open", "message", "error", "close"];
 
 type Listener = Closure<dyn Fn(JsValue)>;
-type Inbox = RefCell<VecDeque<TransportEvent>>;
-type Reads = RefCell<Slab<[Closure<dyn FnMut(JsValue)>; 2]>>;
 
 /// See the module's page.
 pub(crate) struct WebSocketTransport {
     socket: Socket,
-    shared: Rc<Shared>,
+    values: WebValues,
     listener: RefCell<Option<Listener>>,
-}
-
-struct Shared {
-    inbox: Inbox,
-    /// The values that the core knows by their slots.
-    values: RefCell<Slab<JsValue>>,
-    /// The callbacks of reads that are under way; each pair is dropped by the one that is called.
-    reads: Reads,
-    /// Makes the driver take events.
-    notify: Rc<dyn Fn()>,
-    /// Whether subprotocols were offered: a server that acknowledges none has then refused. Not
-    /// all browsers fail such a connection by themselves, as the standard has it.
-    wants_protocol: bool,
 }
 
 impl WebSocketTransport {
@@ -100,39 +79,21 @@ impl WebSocketTransport {
         let socket = WebSocket::new_with_str_sequence(url, &names)?;
         socket.set_binary_type(binary_type);
         let socket: Socket = socket.unchecked_into();
-        let shared = Rc::new(Shared {
-            inbox: Inbox::default(),
-            values: RefCell::default(),
-            reads: Reads::default(),
-            notify,
-            wants_protocol: !protocols.is_empty(),
-        });
+        let values = WebValues::new(notify);
+        // A server that acknowledges none of those offered has refused. Not all browsers fail such a connection
+        // by themselves, as the standard has it.
+        let wants_protocol = !protocols.is_empty();
         let listener = {
-            let (socket, shared) = (socket.clone(), shared.clone());
+            let (socket, values) = (socket.clone(), values.clone());
             Listener::new(move |event: JsValue| {
-                shared.take(&socket, &event);
-                (shared.notify)();
+                take(&socket, wants_protocol, &values, &event);
+                values.notify();
             })
         };
         for kind in EVENTS {
             socket.listen(kind, listener.as_ref());
         }
-        Ok(Self { socket, shared, listener: RefCell::new(Some(listener)) })
-    }
-
-    /// Keeps a value; the payload that stands for it owns the slot.
-    pub(crate) fn keep(&self, value: JsValue, kind: HostedKind, bytes: u64) -> Payload {
-        self.shared.keep(value, kind, bytes)
-    }
-
-    /// The value of a slot.
-    pub(crate) fn value(&self, slot: Slot) -> Option<JsValue> {
-        self.shared.values.borrow().get(slot.0).cloned()
-    }
-
-    /// Puts another value in its place, such as a snapshot of a buffer that has to wait.
-    pub(crate) fn replace(&self, slot: Slot, value: JsValue) {
-        self.shared.values.borrow_mut().replace(slot.0, value);
+        Ok(Self { socket, values, listener: RefCell::new(Some(listener)) })
     }
 
     fn detach(&self) -> bool {
@@ -144,58 +105,44 @@ impl WebSocketTransport {
     }
 }
 
-impl Shared {
-    /// Takes one event of the socket into the inbox.
-    fn take(&self, socket: &Socket, event: &JsValue) {
-        let event = event.unchecked_ref::<web_sys::Event>();
-        let taken = match event.type_().as_str() {
-            "message" => TransportEvent::Message(self.content(event.unchecked_ref::<MessageEvent>().data())),
-            "open" if self.wants_protocol && socket.protocol().is_none_or(|chosen| chosen.is_empty()) => {
-                // WHATWG WebSockets, establish a connection: fail it. The close that follows is
-                // the second one, and does not count.
-                let _ = socket.close();
-                TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false }
-            }
-            "open" => TransportEvent::Opened,
-            "close" => {
-                let event = event.unchecked_ref::<CloseEvent>();
-                let (code, reason, was_clean) = (event.code(), event.reason(), event.was_clean());
-                TransportEvent::Closed { code, reason, was_clean }
-            }
-            _ => return,
-        };
-        self.inbox.borrow_mut().push_back(taken);
-    }
-
-    fn content(&self, data: JsValue) -> Incoming {
-        if let Some(text) = data.dyn_ref::<js_sys::JsString>() {
-            return Incoming::Message(Payload::Text(String::from(text)));
+/// Takes one event of the socket into the inbox.
+fn take(socket: &Socket, wants_protocol: bool, values: &WebValues, event: &JsValue) {
+    let event = event.unchecked_ref::<web_sys::Event>();
+    let taken = match event.type_().as_str() {
+        "message" => TransportEvent::Message(content(values, event.unchecked_ref::<MessageEvent>().data())),
+        "open" if wants_protocol && socket.protocol().is_none_or(|chosen| chosen.is_empty()) => {
+            // WHATWG WebSockets, establish a connection: fail it. The close that follows is
+            // the second one, and does not count.
+            let _ = socket.close();
+            TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false }
         }
-        if let Some(buffer) = data.dyn_ref::<ArrayBuffer>() {
-            return Incoming::Message(Payload::Binary(Uint8Array::new(buffer).to_vec()));
+        "open" => TransportEvent::Opened,
+        "close" => {
+            let event = event.unchecked_ref::<CloseEvent>();
+            let (code, reason, was_clean) = (event.code(), event.reason(), event.was_clean());
+            TransportEvent::Closed { code, reason, was_clean }
         }
-        if let Some(bytes) = data.dyn_ref::<Blob>().map(size_of) {
-            return Incoming::Message(self.keep(data, HostedKind::Blob, bytes));
-        }
-        Incoming::Unsupported(String::from(data.js_typeof().unchecked_ref::<js_sys::JsString>()))
-    }
+        _ => return,
+    };
+    values.push(taken);
+}
 
-    fn keep(&self, value: JsValue, kind: HostedKind, bytes: u64) -> Payload {
-        let slot = Slot(self.values.borrow_mut().insert(value));
-        Payload::Hosted(Hosted { slot, kind, bytes })
+fn content(values: &WebValues, data: JsValue) -> Incoming {
+    if let Some(text) = data.dyn_ref::<js_sys::JsString>() {
+        return Incoming::Message(Payload::Text(String::from(text)));
     }
+    if let Some(buffer) = data.dyn_ref::<ArrayBuffer>() {
+        return Incoming::Message(Payload::Binary(Uint8Array::new(buffer).to_vec()));
+    }
+    if let Some(bytes) = data.dyn_ref::<Blob>().map(size_of) {
+        return Incoming::Message(values.keep(data, HostedKind::Blob, bytes));
+    }
+    Incoming::Unsupported(String::from(data.js_typeof().unchecked_ref::<js_sys::JsString>()))
+}
 
-    /// The callback of a read that is under way has been called.
-    fn read_done(&self, key: u32, token: FetchToken, buffer: Option<ArrayBuffer>) {
-        let content = buffer.map(|buffer| {
-            let bytes = u64::from(buffer.byte_length());
-            self.keep(buffer.into(), HostedKind::Buffer, bytes)
-        });
-        self.inbox.borrow_mut().push_back(TransportEvent::Fetched { token, content });
-        let callbacks = self.reads.borrow_mut().remove(key);
-        (self.notify)();
-        // One of the two is running: wasm-bindgen frees it when it returns.
-        drop(callbacks);
+impl WebTransport for WebSocketTransport {
+    fn values(&self) -> &WebValues {
+        &self.values
     }
 }
 
@@ -236,7 +183,7 @@ impl Transport for WebSocketTransport {
                 self.socket.send_value(&Uint8Array::new_from_slice(&bytes))
             }
             Payload::Binary(bytes) => self.socket.send_bytes(&bytes),
-            Payload::Hosted(hosted) => match self.value(hosted.slot) {
+            Payload::Hosted(hosted) => match self.values.get(hosted.slot) {
                 Some(value) => self.socket.send_value(&value),
                 None => return false,
             },
@@ -260,44 +207,15 @@ impl Transport for WebSocketTransport {
     }
 
     fn fetch(&self, slot: Slot, range: Range<u64>, token: FetchToken) {
-        #[allow(clippy::cast_precision_loss, reason = "a Blob's size is at most 2^53")]
-        let (start, end) = (range.start as f64, range.end as f64);
-        let promise = self.value(slot).and_then(|value| {
-            let blob = value.dyn_ref::<Blob>()?;
-            // The whole is not sliced: an empty slice of a file that is gone reads as empty.
-            let whole = range.start == 0 && range.end == size_of(blob);
-            let part = if whole { blob.clone() } else { blob.slice_with_f64_and_f64(start, end).ok()? };
-            part.unchecked_into::<Slice>().array_buffer().ok()
-        });
-        let Some(promise) = promise else {
-            self.shared.inbox.borrow_mut().push_back(TransportEvent::Fetched { token, content: None });
-            return;
-        };
-        // The callbacks have to know their own key, which is known once they are kept; no promise
-        // calls back before this turn is over.
-        let key = Rc::new(core::cell::Cell::new(0));
-        let callbacks = [true, false].map(|ok| {
-            let (shared, key) = (self.shared.clone(), key.clone());
-            Closure::once(move |value: JsValue| {
-                let buffer = value.dyn_into::<ArrayBuffer>().ok().filter(|_| ok);
-                shared.read_done(key.get(), token, buffer);
-            })
-        });
-        let [resolved, rejected] = &callbacks;
-        let _ = promise.then2(resolved, rejected);
-        key.set(self.shared.reads.borrow_mut().insert(callbacks));
+        self.values.fetch(slot, range, token);
     }
 
     fn release(&self, slot: Slot) {
-        // Dropped after the borrow has ended.
-        let value = self.shared.values.borrow_mut().remove(slot.0);
-        drop(value);
+        self.values.release(slot);
     }
 
     fn take_bytes(&self, content: Payload) -> Option<Vec<u8>> {
-        let Payload::Hosted(hosted) = content else { return None };
-        let value = self.shared.values.borrow_mut().remove(hosted.slot.0)?;
-        value.dyn_ref::<ArrayBuffer>().map(|buffer| Uint8Array::new(buffer).to_vec())
+        self.values.take_bytes(&content)
     }
 
     fn opened(&self) -> Opened {
@@ -307,8 +225,8 @@ impl Transport for WebSocketTransport {
         }
     }
 
-    fn next_event(&self) -> Option<TransportEvent> {
-        self.shared.inbox.borrow_mut().pop_front()
+    fn next_event(&self, reads: bool) -> Option<TransportEvent> {
+        self.values.next_event(reads)
     }
 }
 
@@ -316,11 +234,4 @@ impl Drop for WebSocketTransport {
     fn drop(&mut self) {
         self.abort();
     }
-}
-
-/// The size of a Blob in bytes.
-pub(crate) fn size_of(blob: &Blob) -> u64 {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an integer up to 2^53")]
-    let size = blob.size() as u64;
-    size
 }

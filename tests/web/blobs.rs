@@ -1,14 +1,12 @@
 //! Blobs, received and sent.
 
 use tidegate::{BinaryType, Blob, Client, Message, Outcome, SendError};
-use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::WebNet;
 use crate::page::{blob, bytes_of, js, turn, wasm_memory};
 use crate::suite::{Net, Report, open, pattern, report, text};
 
-async fn blobs(route: &str) -> Client {
-    WebNet.connect(route, |builder| builder.binary_type(BinaryType::Blob)).await.expect("it opens")
+async fn blobs(net: &impl Net, route: &str) -> Client {
+    net.connect(route, |builder| builder.binary_type(BinaryType::Blob)).await.expect("it opens")
 }
 
 async fn receive_blob(client: &Client) -> Blob {
@@ -18,9 +16,8 @@ async fn receive_blob(client: &Client) -> Blob {
     }
 }
 
-#[wasm_bindgen_test]
-async fn b13_text_and_blobs_keep_their_order_whenever_bytes_are_asked_for() {
-    let client = blobs("/echo").await;
+pub(crate) async fn b13_text_and_blobs_keep_their_order_whenever_bytes_are_asked_for(net: &impl Net) {
+    let client = blobs(net, "/echo").await;
     for number in 0..20_u8 {
         client.send([number; 100]).await.expect("open");
         client.send(number.to_string()).await.expect("open");
@@ -39,9 +36,8 @@ async fn b13_text_and_blobs_keep_their_order_whenever_bytes_are_asked_for() {
     }
 }
 
-#[wasm_bindgen_test]
-async fn b14_a_blob_is_read_in_whole_or_in_part_also_after_the_close() {
-    let client = blobs("/echo").await;
+pub(crate) async fn b14_a_blob_is_read_in_whole_or_in_part_also_after_the_close(net: &impl Net) {
+    let client = blobs(net, "/echo").await;
     let bytes = pattern(14, 100_000);
     client.send(bytes.as_slice()).await.expect("open");
     client.send([]).await.expect("open");
@@ -65,9 +61,8 @@ async fn b14_a_blob_is_read_in_whole_or_in_part_also_after_the_close() {
     turn().await;
 }
 
-#[wasm_bindgen_test]
-async fn b14_the_content_of_received_blobs_stays_out_of_wasm_memory() {
-    let client = blobs("/flood?messages=4&bytes=33554432").await;
+pub(crate) async fn b14_the_content_of_received_blobs_stays_out_of_wasm_memory(net: &impl Net) {
+    let client = blobs(net, "/flood?messages=4&bytes=33554432").await;
     let before = wasm_memory();
     let mut received = Vec::new();
     for _ in 0..4 {
@@ -81,9 +76,8 @@ async fn b14_the_content_of_received_blobs_stays_out_of_wasm_memory() {
     assert_eq!(wasm_memory(), before);
 }
 
-#[wasm_bindgen_test]
-async fn b29_blobs_of_every_size_arrive_whole() {
-    let client = open(&WebNet, "/sink").await;
+pub(crate) async fn b29_blobs_of_every_size_arrive_whole(net: &impl Net) {
+    let client = open(net, "/sink").await;
     let local = client.local().expect("its own thread");
     let mut tickets = Vec::new();
     let mut expected = Vec::new();
@@ -100,9 +94,8 @@ async fn b29_blobs_of_every_size_arrive_whole() {
     assert_eq!(report(&client).await, Report::of(expected));
 }
 
-#[wasm_bindgen_test]
-async fn b29_a_received_blob_is_sent_back_as_it_is() {
-    let client = blobs("/echo").await;
+pub(crate) async fn b29_a_received_blob_is_sent_back_as_it_is(net: &impl Net) {
+    let client = blobs(net, "/echo").await;
     for bytes in [0, 1000, 3 << 20] {
         client.send(pattern(29, bytes)).await.expect("open");
         let received = receive_blob(&client).await;
@@ -110,7 +103,7 @@ async fn b29_a_received_blob_is_sent_back_as_it_is() {
         assert!(receive_blob(&client).await.bytes().await.expect("it can be read") == pattern(29, bytes));
     }
     // Not on another connection, and given back there.
-    let other = open(&WebNet, "/sink").await;
+    let other = open(net, "/sink").await;
     client.send([1, 2, 3]).await.expect("open");
     let received = receive_blob(&client).await;
     let Err(SendError::ForeignBlob(Message::Blob(received))) = other.send(received).await else {
@@ -120,9 +113,8 @@ async fn b29_a_received_blob_is_sent_back_as_it_is() {
     assert_eq!(received.bytes().await, Ok(vec![1, 2, 3]));
 }
 
-#[wasm_bindgen_test]
-async fn b29_a_blob_that_cannot_be_read_is_one_failed_message() {
-    let client = open(&WebNet, "/sink").await;
+pub(crate) async fn b29_a_blob_that_cannot_be_read_is_one_failed_message(net: &impl Net) {
+    let client = open(net, "/sink").await;
     let local = client.local().expect("its own thread");
     // As with a file that is gone: reading is refused.
     for body in [

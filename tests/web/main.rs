@@ -14,6 +14,7 @@
 )]
 
 mod addresses;
+mod b45_stream;
 mod blobs;
 #[path = "../client/codecs/mod.rs"]
 mod codecs;
@@ -85,6 +86,38 @@ impl suite::Net for WebNet {
     }
 }
 
+/// As [`suite::for_every_transport`], for those of a browser.
+macro_rules! for_every_transport_of_a_browser {
+    ($run:ident) => {
+        $run! { blobs:
+            b13_text_and_blobs_keep_their_order_whenever_bytes_are_asked_for,
+            b14_a_blob_is_read_in_whole_or_in_part_also_after_the_close,
+            b14_the_content_of_received_blobs_stays_out_of_wasm_memory,
+            b29_blobs_of_every_size_arrive_whole,
+            b29_a_received_blob_is_sent_back_as_it_is,
+            b29_a_blob_that_cannot_be_read_is_one_failed_message,
+        }
+        $run! { values:
+            b29_strings_buffers_and_views_arrive_whole,
+            b29_strings_are_counted_as_the_peer_gets_them,
+            b29_a_resizable_buffer_is_sent_as_long_as_it_is,
+            b29_detached_buffers_and_other_values_are_typed_errors,
+            b30_the_peer_sees_the_bytes_as_they_were_at_the_call,
+            b41_sizes_above_4_gib_do_not_wrap,
+            b30_owned_bytes_are_the_callers_no_more,
+            b40_a_local_client_keeps_the_connection_open,
+        }
+        $run! { pressure:
+            b28_try_send_gives_the_message_back_when_the_queue_is_full,
+            b28_send_waits_for_room_and_nothing_is_dropped,
+            b27_a_dropped_send_leaves_the_message_unsent_and_lets_others_go,
+            b29_what_is_queued_can_be_cancelled,
+            b32_what_is_queued_is_sent_before_the_close_or_dropped_and_counted,
+        }
+    };
+}
+use for_every_transport_of_a_browser;
+
 macro_rules! run {
     ($module:ident: $($case:ident,)*) => {
         mod $module {
@@ -101,3 +134,22 @@ macro_rules! run {
 }
 suite::for_every_transport!(run);
 suite::for_transports_that_take_everything!(run);
+
+/// What stands beside this page.
+mod here {
+    macro_rules! run {
+        ($module:ident: $($case:ident,)*) => {
+            mod $module {
+                use wasm_bindgen_test::wasm_bindgen_test;
+
+                $(
+                    #[wasm_bindgen_test]
+                    async fn $case() {
+                        crate::$module::$case(&crate::WebNet).await;
+                    }
+                )*
+            }
+        };
+    }
+    crate::for_every_transport_of_a_browser!(run);
+}

@@ -8,25 +8,22 @@ use futures_util::future::join;
 use tidegate::{
     Client, CloseCause, CloseOptions, LocalSendError, Message, Outcome, SendError, SendLimits, Ticket,
 };
-use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::WebNet;
 use crate::page::blob;
 use crate::suite::{Net, Report, poll_once, report};
 
 /// A client with a queue of at most `messages`, whose head is a Blob of 7 bytes that is being read.
-async fn blocked(messages: u32) -> (Client, Ticket) {
+async fn blocked(net: &impl Net, messages: u32) -> (Client, Ticket) {
     let limits = SendLimits { max_queued_messages: messages, ..SendLimits::default() };
-    let client = WebNet.connect("/sink", |builder| builder.send_limits(limits)).await.expect("it opens");
+    let client = net.connect("/sink", |builder| builder.send_limits(limits)).await.expect("it opens");
     let ticket = client.local().expect("its own thread").try_send(&blob(7, 1)).expect("room");
     (client, ticket)
 }
 
 const HEAD: &[u8] = &[7; 7];
 
-#[wasm_bindgen_test]
-async fn b28_try_send_gives_the_message_back_when_the_queue_is_full() {
-    let (client, head) = blocked(3).await;
+pub(crate) async fn b28_try_send_gives_the_message_back_when_the_queue_is_full(net: &impl Net) {
+    let (client, head) = blocked(net, 3).await;
     client.try_send("second").expect("room");
     client.try_send("third").expect("room");
     let error = client.try_send("fourth").expect_err("full");
@@ -38,9 +35,8 @@ async fn b28_try_send_gives_the_message_back_when_the_queue_is_full() {
     assert_eq!(report(&client).await, Report::of([HEAD, b"second", b"third"]));
 }
 
-#[wasm_bindgen_test]
-async fn b28_send_waits_for_room_and_nothing_is_dropped() {
-    let (client, _head) = blocked(2).await;
+pub(crate) async fn b28_send_waits_for_room_and_nothing_is_dropped(net: &impl Net) {
+    let (client, _head) = blocked(net, 2).await;
     let (mut sink, _receiver) = client.split();
     client.try_send("second").expect("room");
     let mut third = pin!(client.send("third"));
@@ -54,9 +50,8 @@ async fn b28_send_waits_for_room_and_nothing_is_dropped() {
     assert_eq!((reported.messages, reported.bytes), (4, 7 + 6 + 5 + 6));
 }
 
-#[wasm_bindgen_test]
-async fn b27_a_dropped_send_leaves_the_message_unsent_and_lets_others_go() {
-    let (client, _head) = blocked(1).await;
+pub(crate) async fn b27_a_dropped_send_leaves_the_message_unsent_and_lets_others_go(net: &impl Net) {
+    let (client, _head) = blocked(net, 1).await;
     {
         let mut dropped = pin!(client.send("dropped"));
         assert!(poll_once(dropped.as_mut()).await.is_pending());
@@ -67,9 +62,8 @@ async fn b27_a_dropped_send_leaves_the_message_unsent_and_lets_others_go() {
     assert_eq!(report(&client).await, Report::of([HEAD, b"sent"]));
 }
 
-#[wasm_bindgen_test]
-async fn b29_what_is_queued_can_be_cancelled() {
-    let (client, head) = blocked(10).await;
+pub(crate) async fn b29_what_is_queued_can_be_cancelled(net: &impl Net) {
+    let (client, head) = blocked(net, 10).await;
     let second = client.try_send("second").expect("room");
     let third = client.try_send("third").expect("room");
     second.cancel();
@@ -79,15 +73,14 @@ async fn b29_what_is_queued_can_be_cancelled() {
     assert_eq!(report(&client).await, Report::of(["third"]));
 }
 
-#[wasm_bindgen_test]
-async fn b32_what_is_queued_is_sent_before_the_close_or_dropped_and_counted() {
-    let (client, head) = blocked(10).await;
+pub(crate) async fn b32_what_is_queued_is_sent_before_the_close_or_dropped_and_counted(net: &impl Net) {
+    let (client, head) = blocked(net, 10).await;
     let second = client.try_send("second").expect("room");
     let closed = client.close(4001, "").await.expect("may be sent");
     assert_eq!((head.await, second.await), (Outcome::HandedOver, Outcome::HandedOver));
     assert_eq!((closed.code, closed.cause, closed.unsent.messages), (4001, CloseCause::Local, 0));
 
-    let (client, head) = blocked(10).await;
+    let (client, head) = blocked(net, 10).await;
     let second = client.try_send("second").expect("room");
     let closed =
         client.close_with(CloseOptions::default().code(4001).drop_queued()).await.expect("may be sent");

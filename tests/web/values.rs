@@ -3,14 +3,12 @@
 use js_sys::Uint8Array;
 use tidegate::{Client, CloseOptions, LocalClient, LocalSendError, Message, Outcome, SendLimits};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::WebNet;
 use crate::page::js;
 use crate::suite::{Net, Report, open, report};
 
-async fn echo() -> (Client, LocalClient) {
-    let client = open(&WebNet, "/echo").await;
+async fn echo(net: &impl Net) -> (Client, LocalClient) {
+    let client = open(net, "/echo").await;
     let local = client.local().expect("its own thread");
     (client, local)
 }
@@ -22,9 +20,8 @@ async fn round_trip(client: &Client, local: &LocalClient, value: &JsValue) -> Me
     client.recv().await.expect("an echo")
 }
 
-#[wasm_bindgen_test]
-async fn b29_strings_buffers_and_views_arrive_whole() {
-    let (client, local) = echo().await;
+pub(crate) async fn b29_strings_buffers_and_views_arrive_whole(net: &impl Net) {
+    let (client, local) = echo(net).await;
     for (value, expected) in [
         ("''", Message::from("")),
         ("'ASCII \\u00e4 \\u6c34 \\u{1f30a}'", Message::from("ASCII \u{e4} \u{6c34} \u{1f30a}")),
@@ -44,9 +41,8 @@ async fn b29_strings_buffers_and_views_arrive_whole() {
     }
 }
 
-#[wasm_bindgen_test]
-async fn b29_strings_are_counted_as_the_peer_gets_them() {
-    let client = open(&WebNet, "/sink").await;
+pub(crate) async fn b29_strings_are_counted_as_the_peer_gets_them(net: &impl Net) {
+    let client = open(net, "/sink").await;
     let local = client.local().expect("its own thread");
     local.try_send(&js("return new Blob(['first']);", &[])).expect("room");
     // Short and long, and such that pairs of surrogates lie on every border there may be.
@@ -71,9 +67,8 @@ async fn b29_strings_are_counted_as_the_peer_gets_them() {
     assert_eq!(report(&client).await, Report::of(expected));
 }
 
-#[wasm_bindgen_test]
-async fn b29_a_resizable_buffer_is_sent_as_long_as_it_is() {
-    let (client, local) = echo().await;
+pub(crate) async fn b29_a_resizable_buffer_is_sent_as_long_as_it_is(net: &impl Net) {
+    let (client, local) = echo(net).await;
     let supported = js("return typeof ArrayBuffer.prototype.resize === 'function';", &[]);
     assert!(supported.is_truthy(), "both browsers have them");
     let buffer = js(
@@ -92,9 +87,8 @@ async fn b29_a_resizable_buffer_is_sent_as_long_as_it_is() {
     assert_eq!(client.recv().await, Some(Message::from("still open")));
 }
 
-#[wasm_bindgen_test]
-async fn b29_detached_buffers_and_other_values_are_typed_errors() {
-    let (client, local) = echo().await;
+pub(crate) async fn b29_detached_buffers_and_other_values_are_typed_errors(net: &impl Net) {
+    let (client, local) = echo(net).await;
     let detached =
         js("const gone = new ArrayBuffer(8); structuredClone(gone, { transfer: [gone] }); return gone;", &[]);
     assert_eq!(local.try_send(&detached).err(), Some(LocalSendError::Detached));
@@ -113,9 +107,8 @@ async fn b29_detached_buffers_and_other_values_are_typed_errors() {
     assert_eq!(local.try_send(&"late".into()).err(), Some(LocalSendError::Closed));
 }
 
-#[wasm_bindgen_test]
-async fn b30_the_peer_sees_the_bytes_as_they_were_at_the_call() {
-    let (client, local) = echo().await;
+pub(crate) async fn b30_the_peer_sees_the_bytes_as_they_were_at_the_call(net: &impl Net) {
+    let (client, local) = echo(net).await;
     let buffer = Uint8Array::new_with_length(4);
     buffer.copy_from(&[1, 2, 3, 4]);
     // Straight out.
@@ -139,10 +132,9 @@ async fn b30_the_peer_sees_the_bytes_as_they_were_at_the_call() {
     }
 }
 
-#[wasm_bindgen_test]
-async fn b41_sizes_above_4_gib_do_not_wrap() {
+pub(crate) async fn b41_sizes_above_4_gib_do_not_wrap(net: &impl Net) {
     let limits = SendLimits { max_queued_bytes: 1 << 40, ..SendLimits::default() };
-    let client = WebNet.connect("/sink", |builder| builder.send_limits(limits)).await.expect("it opens");
+    let client = net.connect("/sink", |builder| builder.send_limits(limits)).await.expect("it opens");
     let local = client.local().expect("its own thread");
     local.try_send(&js("return new Blob(['first']);", &[])).expect("room");
     // Neither is as large as it says, which costs the test less than 5 GB.
@@ -155,18 +147,16 @@ async fn b41_sizes_above_4_gib_do_not_wrap() {
     assert_eq!((closed.unsent.messages, closed.unsent.bytes), (3, 11_000_000_005));
 }
 
-#[wasm_bindgen_test]
-async fn b30_owned_bytes_are_the_callers_no_more() {
-    let client = open(&WebNet, "/sink").await;
+pub(crate) async fn b30_owned_bytes_are_the_callers_no_more(net: &impl Net) {
+    let client = open(net, "/sink").await;
     let mut bytes = vec![1_u8; 1000];
     client.send(bytes.as_slice()).await.expect("open");
     bytes.fill(2);
     assert_eq!(report(&client).await, Report::of([[1_u8; 1000]]));
 }
 
-#[wasm_bindgen_test]
-async fn b40_a_local_client_keeps_the_connection_open() {
-    let (client, local) = echo().await;
+pub(crate) async fn b40_a_local_client_keeps_the_connection_open(net: &impl Net) {
+    let (client, local) = echo(net).await;
     let receiver = client.split().1;
     drop(client);
     assert_eq!(local.buffered_amount(), 0);

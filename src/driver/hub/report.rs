@@ -28,7 +28,10 @@ impl Hub {
     }
 
     /// The transport can make the peer wait: the queue never overflows.
-    #[cfg(all(feature = "native", not(target_family = "wasm")))]
+    #[cfg(any(
+        all(feature = "native", not(target_family = "wasm")),
+        all(target_family = "wasm", target_os = "unknown")
+    ))]
     pub(crate) fn wait_for_readers(&self) {
         self.lock().waits_for_readers = true;
     }

@@ -179,11 +179,11 @@ fn b67_connecting_can_be_dropped_at_every_poll_of_every_stage() {
                 yield_now().await;
             }
             let moved = count.moved.load(Ordering::SeqCst);
-            if matches!(transport.next_event(), Some(TransportEvent::Opened)) {
+            if matches!(transport.next_event(true), Some(TransportEvent::Opened)) {
                 // What came in the segment of the response is there.
                 let _ = transport.poll_io(&mut cx, true, Timestamp::ZERO);
                 let Some(TransportEvent::Message(Incoming::Message(Payload::Text(text)))) =
-                    transport.next_event()
+                    transport.next_event(true)
                 else {
                     panic!("no message")
                 };
@@ -198,7 +198,7 @@ fn b67_connecting_can_be_dropped_at_every_poll_of_every_stage() {
             // By the session, when the caller has given up; and as a whole, when its task ends.
             if polls % 2 == 0 {
                 transport.abort();
-                assert!(transport.next_event().is_none());
+                assert!(transport.next_event(true).is_none());
             } else {
                 drop(transport);
             }

@@ -6,8 +6,9 @@ import { memory } from "./memory.js";
 import { messages } from "./messages.js";
 import { overflow } from "./overflow.js";
 import { slowReader } from "./slow_reader.js";
+import { streams } from "./streams.js";
 
 export { run, summary } from "./harness.js";
 
 /** @type {Record<string, import("./harness.js").Check>} */
-export const checks = { ...connecting, ...messages, ...overflow, ...closing, ...memory, ...slowReader };
+export const checks = { ...connecting, ...messages, ...overflow, ...closing, ...streams, ...memory, ...slowReader };

@@ -11,14 +11,16 @@ export const server = parameters.get("server") ?? location.origin;
  * What the checks need to know of a page or worker.
  *
  * @param {typeof import("tidegate")} tidegate
+ * @param {typeof import("tidegate/streams")} streams
  * @param {() => Promise<{ memory: WebAssembly.Memory }>} init the default export of `tidegate/core`
  * @param {string} base
  * @param {boolean} [full] with full counts; default `?full`
  * @returns {import("./harness.js").Environment}
  */
-export function environment(tidegate, init, base, full = parameters.has("full")) {
+export function environment(tidegate, streams, init, base, full = parameters.has("full")) {
   return {
     tidegate,
+    streams,
     base,
     full,
     host: "document" in globalThis ? "page" : "worker",
@@ -84,11 +86,12 @@ export function offerVanishedFiles(here, input) {
  * The worker's half of {@link runAll}. B4: nothing needs a window.
  *
  * @param {typeof import("tidegate")} tidegate
+ * @param {typeof import("tidegate/streams")} streams
  * @param {() => Promise<{ memory: WebAssembly.Memory }>} init
  */
-export function serve(tidegate, init) {
+export function serve(tidegate, streams, init) {
   globalThis.onmessage = async ({ data }) => {
     const [base, full] = data;
-    postMessage(await run(checks, environment(tidegate, init, base, full)));
+    postMessage(await run(checks, environment(tidegate, streams, init, base, full)));
   };
 }

@@ -8,6 +8,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { WebSocket } from "ws";
 import * as tidegate from "tidegate";
+import * as streams from "tidegate/streams";
 import init from "tidegate/core";
 import { checks, run } from "../checks/all.js";
 import { example } from "../checks/example.js";
@@ -26,6 +27,7 @@ if (!base) {
 const bytes = await readFile(new URL("tidegate_core_bg.wasm", import.meta.resolve("tidegate/core")));
 const result = await run({ ...checks, ...example(share) }, {
   tidegate,
+  streams,
   base,
   full: !!process.env.TIDEGATE_FULL,
   host: "node",

@@ -1,9 +1,9 @@
-/** Server-side rendering: both entries can be imported where there is no DOM, and do nothing. */
+/** Server-side rendering: the entries can be imported where there is no DOM, and do nothing. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-for (const entry of ["index.node.js", "index.js"]) {
+for (const entry of ["index.node.js", "index.js", "streams.node.js", "streams.js"]) {
   test(`b44_importing_${entry}_has_no_side_effect`, async () => {
     assert.equal(globalThis.document, undefined);
     const globals = Reflect.ownKeys(globalThis);

@@ -1,6 +1,7 @@
 /** The checks in a plain page: no bundler, an import map, the package's files under /pkg/. */
 
 import * as tidegate from "tidegate";
+import * as streams from "tidegate/streams";
 import init from "tidegate/core";
 import { example } from "../checks/example.js";
 import { environment, offerVanishedFiles, runAll, server } from "../checks/page.js";
@@ -23,6 +24,6 @@ const more = {
   },
 };
 
-const here = environment(tidegate, init, server);
+const here = environment(tidegate, streams, init, server);
 offerVanishedFiles(here, /** @type {HTMLInputElement} */ (document.getElementById("files")));
 await runAll(here, new Worker(new URL("worker.js", import.meta.url), { type: "module" }), more);

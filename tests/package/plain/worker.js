@@ -1,7 +1,8 @@
 /** The checks in a module worker, for which there are no import maps. */
 
 import * as tidegate from "/pkg/index.js";
+import * as streams from "/pkg/streams.js";
 import init from "/pkg/wasm.js";
 import { serve } from "../checks/page.js";
 
-serve(tidegate, init);
+serve(tidegate, streams, init);

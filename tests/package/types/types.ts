@@ -1,7 +1,8 @@
 /** What must compile and what must not, under both module resolutions. Never run. */
 
 import { WebSocket as NodeSocket } from "ws";
-import { connect, json, TidegateError, Socket, type Amount, type Closed, type Codec, type ConnectOptions, type ErrorCode, type Message, type Outcome, type Ticket } from "tidegate";
+import { connect, json, TidegateError, Socket, type Amount, type Closed, type Codec, type ConnectOptions, type ErrorCode, type Message, type Outcome, type Sendable, type Ticket } from "tidegate";
+import { connect as connectStreams, type StreamSocket } from "tidegate/streams";
 
 type FromServer = { kind: "welcome"; name: string };
 type ToServer = { kind: "hello" } | { kind: "bye"; why: string };
@@ -46,6 +47,25 @@ async function plain(): Promise<void> {
   socket.dropped.messages = 0;
 }
 
+async function streamed(): Promise<void> {
+  const socket = await connectStreams("/live", { transport: "stream", binaryType: "blob" });
+  socket satisfies Socket;
+  const reader: ReadableStreamDefaultReader<Message> = socket.readable.getReader();
+  const writer: WritableStreamDefaultWriter<Sendable> = socket.writable.getWriter();
+  await new ReadableStream<string>().pipeTo(socket.writable, { preventClose: true });
+  void [reader, writer];
+  const typed: StreamSocket<FromServer, ToServer> = await connectStreams<FromServer, ToServer>("/live", { codec: json });
+  await typed.writable.getWriter().write({ kind: "hello" });
+  // @ts-expect-error no such transport
+  await connectStreams("/live", { transport: "quic" });
+  // @ts-expect-error of the other entry
+  await connect("/live", { transport: "stream" });
+  // @ts-expect-error not of the type that is sent
+  await typed.writable.getWriter().write({ kind: "welcome" });
+  // @ts-expect-error a socket of the other entry has none
+  (await connect("/live")).readable;
+}
+
 /** Options that were put together elsewhere, whether they have a codec or not. */
 function forwarded(options?: ConnectOptions): Promise<Socket> {
   return connect("/live", options);
@@ -80,4 +100,4 @@ function failed(error: unknown): ErrorCode | undefined {
   return error.code;
 }
 
-void [plain, forwarded, typed, failed];
+void [plain, streamed, forwarded, typed, failed];

@@ -1,5 +1,5 @@
-//! When messages arrive: `/arrivals` notes it, `/watch` tells it over a connection of its own, which may take
-//! another way than the one that is measured.
+//! When messages arrive, or have gone out: `/arrivals` and `/push` note it, `/watch` tells it over a connection of
+//! its own, which may take another way than the one that is measured.
 //!
 //! Not here: what the figures mean, and the other clock, which is the page's.
 
@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::peer::Peer;
+use super::talk::meanwhile;
 
 /// The length of an urgent message. Its first four bytes are its number, the lowest first.
 const URGENT_BYTES: usize = 32;
@@ -94,6 +95,37 @@ pub(super) async fn note(
             break;
         }
     }
+    Ok(())
+}
+
+/// Sends `messages` of `bytes` bytes, one after the other, and notes how much has gone out; the close is the
+/// peer's.
+pub(super) async fn push(
+    stream: TcpStream,
+    request: &Request,
+    name: &str,
+    messages: u32,
+    bytes: usize,
+    arrivals: &Arrivals,
+) -> io::Result<()> {
+    let run = arrivals.run(name);
+    let peer = Peer::accept(stream, request, None).await?;
+    meanwhile(&peer, async {
+        for message in 0..messages {
+            let [first, ..] = message.to_le_bytes();
+            if !peer.hand_over(vec![first; bytes]).await {
+                return;
+            }
+            let now = arrivals.now();
+            run.send_modify(|seen| {
+                seen.bulk.messages += 1;
+                seen.bulk.bytes += bytes as u64;
+                seen.bulk.at = now;
+            });
+        }
+        core::future::pending::<()>().await;
+    })
+    .await;
     Ok(())
 }
 

@@ -116,11 +116,15 @@ async fn web_socket(stream: TcpStream, request: Request, site: &Site) -> io::Res
         Route::Link(shape) => link::open(stream, &request, shape).await,
         Route::Never => misbehave::never(stream).await,
         Route::NoSubprotocol => talk::echo(stream, &request, None, false).await,
+        Route::Push { run, messages, bytes } => {
+            arrivals::push(stream, &request, &run, messages, bytes, &site.arrivals).await
+        }
         Route::Raw(raw) => misbehave::raw(stream, &request, &raw).await,
         Route::Redirect => misbehave::redirect(stream).await,
         // Dropped here, without a word.
         Route::Refuse => Ok(()),
         Route::Sink => talk::sink(stream, &request).await,
+        Route::Reset { after } => misbehave::reset(stream, &request, after).await,
         Route::Stall { seconds } => misbehave::stall(stream, &request, seconds).await,
         Route::Status(status) => misbehave::status(stream, status).await,
         Route::Subprotocol => talk::echo(stream, &request, first, false).await,

@@ -10,7 +10,7 @@ use tidegate::proto::ws::{
     Connection, Encoder, Event, FrameHeader, Limits, MessageKind, Opcode, Request, Response, Role,
     accept_key, no_key,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest, copy, sink};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -94,6 +94,16 @@ pub(super) async fn stall(mut stream: TcpStream, request: &Request, seconds: u64
     };
     // That the time is over is an end like any other.
     timeout(Duration::from_secs(seconds), until_end).await.unwrap_or(Ok(()))
+}
+
+/// Resets the connection when `after` bytes have come behind the handshake, whatever else is under way.
+pub(super) async fn reset(mut stream: TcpStream, request: &Request, after: usize) -> io::Result<()> {
+    SockRef::from(&stream).set_recv_buffer_size(STALLED_RECEIVE_BYTES)?;
+    stream.write_all(&switching(request)?).await?;
+    let mut part = (&mut stream).take(after as u64);
+    timeout(STAY_WITHIN, copy(&mut part, &mut sink())).await??;
+    // Without waiting for anything, so that the close is a reset even if all was read.
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO))
 }
 
 /// Never answers the handshake.

@@ -10,6 +10,7 @@
 //! | `/link?rate=BYTES&delay=MS` | Opens a slow link to this server for as long as the connection lasts, and tells `{"port"}` of 127.0.0.1. The way to the server has this rate in bytes a second and this delay, at most 10,000 ms, for each connection over it; the way back is free. The text `RATE DELAY` changes both and comes back once it has. |
 //! | `/arrivals?run=NAME` | Takes everything and notes when it arrives. A binary message of 32 B is urgent, its first four bytes its number, little endian; all else is bulk. With `acknowledge=1` each message is answered by how many bytes have arrived in all. |
 //! | `/watch?run=NAME` | Tells of `/arrivals`: `now` is answered by the milliseconds of the server's clock, `wait BYTES URGENT` by `{"bulk": {"messages", "bytes", "at"}, "urgent": [[number, at], …]}` once so much has arrived. |
+//! | `/push?run=NAME&messages=M&bytes=N` | As `/flood`, one message at a time, and notes for `/watch`, as bulk, what the writer of the connection has taken, which holds next to nothing. It never closes: what a reader has not asked for some browsers then forget. |
 //! | `/feed` | The Unicode Character Database, a text message a row; then close 1000, the reason being the SHA-256 of all rows joined by line feeds. |
 //! | `/flood?messages=M&bytes=N` | `M` binary messages of `N` bytes, byte `i` of message `m` being `m + i` modulo 256; then close 1000, the reason being the SHA-256 of all bytes. |
 //! | `/subprotocol` | `/echo`, acknowledging the first subprotocol offered. |
@@ -19,6 +20,7 @@
 //! | `/close?code=C&reason=R` | A close frame in one write with the 101; any code, no body without one. |
 //! | `/raw?hex=H` | These bytes in one write with the 101. A close or ping of the peer is answered, unless the bytes had a close frame or broke the protocol. |
 //! | `/stall?seconds=S` | Reads nothing after the handshake, into small buffers; at most 600 s, else 120 s. |
+//! | `/reset?after=N` | Resets the connection when `N` bytes have come behind the handshake, however they are framed. |
 //! | `/never` | Never answers the handshake. |
 //! | `/refuse` | Drops the connection instead of an answer. |
 //! | `/status?code=C` | Answers with status `C`, 200 to 599, and the body `status C`. |

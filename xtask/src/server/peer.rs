@@ -12,7 +12,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tidegate::proto::ws::Request;
 use tidegate::server::{AcceptOptions, accept};
-use tidegate::{Client, CloseOptions, Message, ReadyState, RecvLimits};
+use tidegate::{Client, CloseOptions, Message, Outcome, ReadyState, RecvLimits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -83,6 +83,14 @@ impl Peer {
     /// Queues a message, when there is room. `false` once the connection is closing.
     pub(super) async fn send(&self, message: impl Into<Message>) -> bool {
         self.client.send(message).await.is_ok()
+    }
+
+    /// Sends a message and waits until the writer has it. `false` once the connection is closing.
+    pub(super) async fn hand_over(&self, message: impl Into<Message>) -> bool {
+        match self.client.send(message).await {
+            Ok(ticket) => ticket.await == Outcome::HandedOver,
+            Err(_) => false,
+        }
     }
 
     /// Sends what is queued, then closes with 1000 and waits for the end.

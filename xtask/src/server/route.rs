@@ -35,11 +35,13 @@ pub(super) enum Route {
     Flood { messages: u32, bytes: usize },
     Link(Shape),
     Never,
+    Push { run: String, messages: u32, bytes: usize },
     NoSubprotocol,
     Raw(Vec<u8>),
     Redirect,
     Refuse,
     Sink,
+    Reset { after: usize },
     Stall { seconds: u64 },
     Status(u16),
     Subprotocol,
@@ -88,7 +90,10 @@ impl Route {
             "/echo" => Self::Echo { digest: query.text("digest").is_some_and(|value| value == "1") },
             "/extension" => Self::Extension,
             "/feed" => Self::Feed,
-            "/flood" => query.flood()?,
+            "/flood" => {
+                let (messages, bytes) = query.flood()?;
+                Self::Flood { messages, bytes }
+            }
             "/link" => {
                 let rate = query.number("rate")?.ok_or(Unknown::Query("rate"))?;
                 let delay = query.number("delay")?.ok_or(Unknown::Query("delay"))?;
@@ -96,6 +101,11 @@ impl Route {
             }
             "/never" => Self::Never,
             "/no-subprotocol" => Self::NoSubprotocol,
+            "/push" => {
+                let run = query.text("run").ok_or(Unknown::Query("run"))?;
+                let (messages, bytes) = query.flood()?;
+                Self::Push { run, messages, bytes }
+            }
             "/raw" => {
                 let bytes = query.text("hex").and_then(|hex| bytes(&hex));
                 Self::Raw(bytes.ok_or(Unknown::Query("hex"))?)
@@ -103,6 +113,10 @@ impl Route {
             "/redirect" => Self::Redirect,
             "/refuse" => Self::Refuse,
             "/sink" => Self::Sink,
+            "/reset" => {
+                let after = query.number("after")?.ok_or(Unknown::Query("after"))?;
+                Self::Reset { after: within(after, MAX_FLOOD_MESSAGE_BYTES, "after")? }
+            }
             "/stall" => {
                 let seconds = query.number("seconds")?.unwrap_or(STALL_SECONDS);
                 Self::Stall { seconds: within(seconds, MAX_STALL_SECONDS, "seconds")? }
@@ -134,14 +148,14 @@ impl Query<'_> {
         self.text(name).map(|text| text.parse()).transpose().map_err(|_| Unknown::Query(name))
     }
 
-    fn flood(&self) -> Result<Route, Unknown> {
+    fn flood(&self) -> Result<(u32, usize), Unknown> {
         let messages = self.number("messages")?.ok_or(Unknown::Query("messages"))?;
         let messages = within(messages, MAX_FLOOD_MESSAGES, "messages")?;
         let bytes = self.number("bytes")?.ok_or(Unknown::Query("bytes"))?;
         let bytes = within(bytes, MAX_FLOOD_MESSAGE_BYTES, "bytes")?;
         // The bounds of the factors keep the product within 64 bits.
         within(u64::from(messages) * bytes as u64, MAX_FLOOD_BYTES, "bytes")?;
-        Ok(Route::Flood { messages, bytes })
+        Ok((messages, bytes))
     }
 }
 
@@ -193,6 +207,8 @@ mod tests {
             ("/close?code=65536", "code"),
             ("/close?code=x", "code"),
             ("/arrivals", "run"),
+            ("/push?messages=1&bytes=1", "run"),
+            ("/push?run=a&messages=1&bytes=67108865", "bytes"),
             ("/watch?name=a", "run"),
             ("/status", "code"),
             ("/status?code=101", "code"),
@@ -204,6 +220,8 @@ mod tests {
             ("/link?rate=0&delay=1", "rate"),
             ("/link?rate=1", "delay"),
             ("/link?rate=1&delay=10001", "delay"),
+            ("/reset", "after"),
+            ("/reset?after=67108865", "after"),
             ("/stall?seconds=601", "seconds"),
             ("/upload?every=0", "every"),
             ("/flood?bytes=1", "messages"),

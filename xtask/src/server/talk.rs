@@ -149,7 +149,7 @@ pub(super) async fn subprotocols(
 }
 
 /// Does `work`, and throws away what the peer sends; gives up when the peer has gone.
-async fn meanwhile(peer: &Peer, work: impl Future<Output = ()>) {
+pub(super) async fn meanwhile(peer: &Peer, work: impl Future<Output = ()>) {
     let mut work = pin!(work);
     loop {
         tokio::select! {

@@ -1,6 +1,7 @@
 /** The checks in a page that Vite has built, with the package from its tarball. */
 
 import * as tidegate from "tidegate";
+import * as streams from "tidegate/streams";
 import init from "tidegate/core";
 import { example } from "../../checks/example.js";
 import { environment, runAll, server } from "../../checks/page.js";
@@ -8,4 +9,5 @@ import { environment, runAll, server } from "../../checks/page.js";
 import { share } from "../../examples/share.ts";
 
 const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-await runAll(environment(tidegate, init as () => Promise<{ memory: WebAssembly.Memory }>, server), worker, example(share));
+const here = environment(tidegate, streams, init as () => Promise<{ memory: WebAssembly.Memory }>, server);
+await runAll(here, worker, example(share));

@@ -70,3 +70,21 @@ fn a_watcher_may_go_while_it_waits_and_its_run_is_forgotten() {
     watcher.send(Message::text("what?")).unwrap();
     assert!(watcher.read().unwrap().to_text().unwrap().contains("what"));
 }
+
+#[test]
+fn what_is_pushed_is_counted_when_it_has_gone_out_and_waits_for_its_reader() {
+    let server = server();
+    let mut watcher = open(&server, "/watch?run=a");
+    let mut reader = open(&server, "/push?run=a&messages=1000&bytes=65536");
+    // More than any buffer on the way holds does not go out while nobody reads.
+    let seen = ask(&mut watcher, "wait 65536 0");
+    assert!(seen["bulk"]["messages"].as_u64().unwrap() < 1000, "{seen}");
+    for number in 0..1000_u32 {
+        let message = reader.read().unwrap().into_data();
+        assert_eq!((message.len(), message[0]), (65_536, number.to_le_bytes()[0]));
+    }
+    let seen = ask(&mut watcher, "wait 65536000 0");
+    assert_eq!(seen["bulk"]["messages"], 1000, "{seen}");
+    reader.close(None).unwrap();
+    while reader.read().is_ok() {}
+}

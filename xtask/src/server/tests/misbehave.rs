@@ -179,6 +179,19 @@ fn stalls_until_its_peer_ends_or_the_time_is_over() {
 }
 
 #[test]
+fn resets_in_the_middle_and_when_all_was_read() {
+    let server = server();
+    for bytes in [100, 1 << 20] {
+        let mut stream = open(&server, "/reset?after=100");
+        // The first that notices it is told; what comes later is only told that it is over.
+        let sent = stream.write_all(&vec![0; bytes]);
+        let error = sent.and_then(|()| stream.read_exact(&mut [0])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert_idle(&server);
+    }
+}
+
+#[test]
 fn a_stopped_server_ends_every_connection() {
     let server = server();
     let targets = ["/stall", "/never", "/echo", "/sink", "/raw?hex=", "/flood?messages=10000000&bytes=100"];
