@@ -258,7 +258,8 @@ impl Gate {
             self.budget = floor;
         }
         if goes >= FAST {
-            self.budget = self.budget.max(doubled(goes));
+            // A little more, or where one message goes between two looks it would be a byte short of two.
+            self.budget = self.budget.max(doubled(goes + goes / 8));
         }
         if amount == 0 && late >= LATE {
             // All has gone, though nobody knows when.

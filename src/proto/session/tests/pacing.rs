@@ -417,6 +417,24 @@ fn without_a_gate_what_is_acknowledged_counts_as_well() {
 }
 
 #[test]
+fn b22_a_fast_link_is_known_though_only_a_message_goes_at_a_time() {
+    for bytes in [70_000, 100_000, 1 << 20] {
+        let mut host = open();
+        for number in 1..=100 {
+            host.send_new(new(Priority::Bulk, bytes, number));
+        }
+        let mut looks = 0;
+        while let Some(due) = host.due {
+            // The timer's own lateness makes a little less of the rate.
+            host.standing = 0;
+            host.pass(due.saturating_since(host.now) + Duration::from_micros(30));
+            looks += 1;
+        }
+        assert!(looks < 80, "{looks} looks for 100 messages of {bytes}");
+    }
+}
+
+#[test]
 fn an_urgent_message_is_not_held_up_by_the_bound_on_the_rate() {
     let config = GateConfig { max_bytes_per_second: Some(1_000), ..GateConfig::default() };
     let mut host = Host::behind_gate(true, Some(config));
