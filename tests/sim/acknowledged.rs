@@ -66,9 +66,9 @@ impl Upload {
             }
             sim.spawn(async move {
                 while let Some(Message::Binary(answer)) = receiver.recv().await {
-                    let received = u64::from_be_bytes(answer.try_into().unwrap());
+                    let has = u64::from_be_bytes(answer.try_into().unwrap());
                     if self.is_acknowledged {
-                        told.acknowledged(received);
+                        told.acknowledged(has);
                     }
                 }
             });
