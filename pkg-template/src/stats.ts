@@ -32,11 +32,18 @@ export interface ClassStats {
 export interface Stats {
   /** By priority. */
   readonly classes: Readonly<Record<Priority, ClassStats>>;
-  /** Bytes that stand in the socket's own buffer: as it was seen last, and what it was given since. */
+  /**
+   * Bytes that stand in the socket's own buffer: as it was seen last, and what it was given since; it is looked at only
+   * when a message has to wait. What is under way instead, if the server acknowledges and that is less.
+   */
   readonly bufferedAmount: number;
-  /** How many may stand there. */
+  /** How many may stand there, or be under way. */
   readonly budgetBytes: number;
-  /** What has left it in a second, over the last second or more in which messages had to wait; 0 if none had. */
+  /**
+   * What has left it in a second, over the last quarter of a second or more in which messages had to wait; 0 if none had.
+   * If the server acknowledges, the fastest that it has received of late, over the time of one message there and back:
+   * more than the link's rate where answers come in lumps.
+   */
   readonly bytesPerSecond: number;
   /** Received, and not taken by the application. */
   readonly received: Amount;

@@ -48,7 +48,7 @@ impl<T: PollTransport, C: Clock, S: PollTimer> Future for DriverTask<T, C, S> {
         loop {
             // Pumped before and after the transport has moved: what a handle has left wants to go
             // out with it, and what has come in wants to be seen.
-            let due = this.driver.pump_on_time();
+            let due = if S::IS_EXACT { this.driver.pump_on_time() } else { this.driver.pump() };
             let reads = !this.driver.awaits_reader();
             match this.driver.transport().poll_io(cx, reads, this.driver.now()) {
                 Moved::Something => continue,

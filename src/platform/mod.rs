@@ -21,6 +21,8 @@ use crate::time::Timestamp;
 /// A timer that a task waits on.
 #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
 pub(crate) trait PollTimer {
+    /// Whether it fires at the very moment, so that a pump may do its work.
+    const IS_EXACT: bool = true;
     /// Ready once `due` has come; never for `None`.
     fn poll_due(&mut self, due: Option<Timestamp>, cx: &mut Context<'_>) -> Poll<()>;
 

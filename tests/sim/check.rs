@@ -309,7 +309,9 @@ const LATE: Duration = Duration::from_millis(40);
 /// I7: an urgent message that is alone arrives as soon as what lies before it has gone.
 fn urgent(trace: &Trace, faults: &mut Vec<String>, latencies: &mut Latencies) {
     let plan = &trace.plan;
-    if plan.reader != Reader::AtOnce || plan.engine == Engine::Missing {
+    // With answers that come now and then only, it is patience that bounds it.
+    let is_told_at_once = plan.acknowledges.is_none_or(|told| told.every <= 1 && told.until == u64::MAX);
+    if plan.reader != Reader::AtOnce || plan.engine == Engine::Missing || !is_told_at_once {
         return;
     }
     let times = arrived(trace);

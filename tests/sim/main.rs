@@ -14,6 +14,7 @@
     reason = "a panic fails the test"
 )]
 
+mod acknowledged;
 mod check;
 mod latency;
 mod peer;

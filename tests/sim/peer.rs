@@ -58,7 +58,7 @@ pub(crate) fn serve(shared: &Rc<Shared>) {
                 peer.send(content(send.id, send.bytes)).await;
             }
             *shared.peer.borrow_mut() = Some(peer);
-            let mut count = 0;
+            let (mut count, mut received, mut told) = (0, 0, 0);
             loop {
                 if let Reader::Stops { after, lasts } = shared.plan.reader
                     && count == after
@@ -69,6 +69,15 @@ pub(crate) fn serve(shared: &Rc<Shared>) {
                 let Some(message) = shared.next().await else { break };
                 count += 1;
                 let bytes = shared.arrive(&message);
+                received += bytes as u64;
+                if let Some(acknowledges) = shared.plan.acknowledges
+                    && received - told >= acknowledges.every
+                    && received < acknowledges.until
+                {
+                    told = received;
+                    let mut peer = shared.peer.borrow_mut();
+                    let _ = peer.as_mut().map(|peer| peer.send(received.to_string()).now_or_never());
+                }
                 if shared.plan.answers_one_in.is_some_and(|times| count % times == 0) {
                     // Without room it is left out.
                     let mut peer = shared.peer.borrow_mut();

@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) reader: Reader,
     /// The peer answers one message in so many.
     pub(crate) answers_one_in: Option<u64>,
+    /// The peer says what it has received, and the queue is told.
+    pub(crate) acknowledges: Option<Acknowledges>,
     /// When every file of a Blob is deleted.
     pub(crate) vanish: Option<Duration>,
     pub(crate) share: u8,
@@ -50,6 +52,15 @@ pub(crate) struct Plan {
     pub(crate) end: End,
     /// When the end comes, whether the senders are ready or not; always before the last of the steps below.
     pub(crate) end_at: Duration,
+}
+
+/// When the peer says what it has received, in bytes of payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Acknowledges {
+    /// Whenever so much more has arrived.
+    pub(crate) every: u64,
+    /// Until so much has.
+    pub(crate) until: u64,
 }
 
 /// How the peer reads.
@@ -208,6 +219,10 @@ impl Plan {
             senders,
             end,
             end_at: if random.once_in(3) { random.millis(300, 4_000) } else { Duration::from_secs(120) },
+            acknowledges: random.once_in(3).then(|| Acknowledges {
+                every: random.of(&[0, 0, 1, 10_000, 64 << 10]),
+                until: random.of(&[u64::MAX, u64::MAX, 1_000, 300_000]),
+            }),
         }
     }
 

@@ -19,6 +19,8 @@ struct Report {
     faults: Vec<(u64, String)>,
     latencies: Latencies,
     messages: u64,
+    /// Timers and hops of pages.
+    tasks: u64,
     /// By engine, in the order of [`ENGINES`].
     arrivals: [u64; ENGINES.len()],
 }
@@ -30,6 +32,7 @@ impl Report {
         self.latencies.overtaken += part.latencies.overtaken;
         self.latencies.excepted += part.latencies.excepted;
         self.messages += part.messages;
+        self.tasks += part.tasks;
         for (sum, part) in self.arrivals.iter_mut().zip(part.arrivals) {
             *sum += part;
         }
@@ -87,6 +90,7 @@ fn one(seed: u64, twice: bool, report: &mut Report) {
         report.faults.push((seed, "I15: another trace with the same seed".into()));
     }
     report.messages += trace.records.len() as u64;
+    report.tasks += trace.tasks;
     let engine = ENGINES.iter().position(|engine| *engine == plan.engine).expect("one of them");
     report.arrivals[engine] += trace.arrivals.len() as u64;
     let faults = check::faults(&trace, &mut report.latencies);
@@ -150,6 +154,8 @@ fn i07_b24_an_urgent_message_waits_for_what_is_in_the_browser_only() {
 #[test]
 fn b23_a_page_wakes_a_hundred_times_a_second_and_only_for_something() {
     assert_kept(&["B23"]);
+    println!("{} timers and hops", REPORT.tasks);
+    assert!(REPORT.tasks > REPORT.messages / 100 || std::env::var_os("TIDEGATE_SEED").is_some());
 }
 
 /// Coarse ones, by messages, of what has left the page only, and none: whatever is shown, all of the above holds.

@@ -50,6 +50,8 @@ pub(crate) struct Trace {
     pub(crate) arrivals: Vec<Arrival>,
     /// The peer has read everything that was sent.
     pub(crate) has_read_all: bool,
+    /// How many tasks the driver has asked for: timers and hops.
+    pub(crate) tasks: u64,
     pub(crate) closed: Option<Closed>,
     pub(crate) stats: Stats,
     /// How the last sender shows itself after the end, if it was kept.
@@ -123,6 +125,7 @@ pub(crate) fn run(plan: &Plan) -> Trace {
         stats,
         remains,
         ended,
+        tasks: watch.tasks,
         faults: core::mem::take(&mut watch.faults),
     }
 }
@@ -159,7 +162,15 @@ async fn drive(shared: Rc<Shared>) -> (Option<Closed>, Stats, Option<String>) {
     if plan.end == End::DropHandles {
         drop(receiver);
     } else {
-        sim.spawn(async move { while receiver.recv().await.is_some() {} });
+        let told = plan.acknowledges.map(|_| sender.clone());
+        sim.spawn(async move {
+            while let Some(message) = receiver.recv().await {
+                let upto = message.as_text().and_then(|text| text.parse().ok());
+                if let (Some(told), Some(upto)) = (&told, upto) {
+                    told.acknowledged(upto);
+                }
+            }
+        });
     }
     befall(&shared);
 

@@ -19,9 +19,10 @@ const COST: u64 = 64;
 const QUANTUM: u64 = 16 << 10;
 
 /// How long a driver may go on hopping while nothing moves, and one hop.
-const SPIN: Duration = Duration::from_micros(2_020);
+const SPIN: Duration = Duration::from_micros(220);
 
 /// Looks at one run.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact about the run")]
 pub(crate) struct Watch {
     engine: Engine,
     /// Of the fastest rate that the link ever has.
@@ -29,6 +30,10 @@ pub(crate) struct Watch {
     share: u64,
     /// Urgent messages do not wait for the bound on the rate, which all others share.
     is_capped: bool,
+    /// What is acknowledged counts, and not what stands.
+    is_told: bool,
+    /// Timers and hops so far.
+    pub(crate) tasks: u64,
     is_hidden: bool,
     was_hidden: bool,
     pub(crate) faults: Vec<String>,
@@ -64,6 +69,8 @@ impl Watch {
             is_slow: plan.rates().1 < 5_000_000,
             share: u64::from(plan.share),
             is_capped: plan.bytes_per_second.is_some(),
+            is_told: plan.acknowledges.is_some(),
+            tasks: 0,
             is_hidden: false,
             was_hidden: false,
             faults: Vec::new(),
@@ -96,6 +103,7 @@ impl Watch {
             .any(|priority| stats.class(*priority).handed_over != before.class(*priority).handed_over);
         if let Some(amounts) = amounts
             && has_gone
+            && !self.is_told
             && self.engine != Engine::Missing
         {
             // An urgent one of any size goes while no more than the budget stands, any other that is larger than the
@@ -113,7 +121,7 @@ impl Watch {
         // for a quarter of a second, which gives it less than that.
         let learns = matches!(self.engine, Engine::Chromium | Engine::Firefox);
         let is_usual = budget <= FIRST_BUDGET / 2 || budget == FIRST_BUDGET;
-        if learns && self.is_slow && !self.was_hidden && !is_usual {
+        if learns && self.is_slow && !self.was_hidden && !is_usual && !self.is_told {
             self.fault(now, &format!("I5 B21: a budget of {budget} on a slow link"));
         }
         self.compare_shares(&before, now);
@@ -158,6 +166,7 @@ impl Watch {
         if is_idle {
             self.fault(now, &format!("B23: a {task:?} with nothing queued"));
         }
+        self.tasks += 1;
         match task {
             PageTask::Timer => {
                 let second = now.saturating_sub(Duration::from_secs(1));

@@ -93,6 +93,8 @@ impl PageTimer {
 }
 
 impl PollTimer for PageTimer {
+    const IS_EXACT: bool = false;
+
     fn poll_due(&mut self, due: Option<Timestamp>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(due) = due else {
             self.set = None;

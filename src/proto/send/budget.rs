@@ -11,9 +11,9 @@
 //! | steady | what fills the path, and the delay | no round has been as short as the shortest for 5 s or 50 of them |
 //! | probing | half of what fills the path | a round that has begun with so little under way is over |
 //!
-//! A *round* begins with a message that is given (no urgent one, which may be much smaller than others) and is over
-//! when that has been acknowledged: it tells the time there and back, and the rate. What is given now shows in the
-//! rate two rounds later; hence four times.
+//! A *round* begins with a message that is given (none that is much smaller than others) and is over when that has been
+//! acknowledged: it tells the time there and back, and the rate. What is given now shows in the rate two rounds later;
+//! hence four times.
 //!
 //! Not here: what happens when nothing is acknowledged any more (`gate`).
 
@@ -26,15 +26,18 @@ const DELAY: f64 = 12_000.0;
 /// The most that jitter makes of it: a queue of its own varies as well.
 const LONGEST_DELAY: f64 = 50_000.0;
 /// What may go at once beyond the pace, as the time in which it passes, in microseconds.
-const BURST: f64 = 4_000.0;
+const BURST: f64 = 10_000.0;
+/// The most that is allowed for what is acknowledged in one go, in bytes.
+const LUMP: f64 = 262_144.0;
 /// For how long at least the largest rate holds.
 const RATE_HOLDS: f64 = 500_000.0;
 /// For how long at least the shortest round may be missed, until the path is looked at without a queue. That costs
 /// the time of a round or so; hence so many rounds at least.
 const PROBE_EVERY: f64 = 5_000_000.0;
 const PROBE_ROUNDS: f64 = 50.0;
-/// For how long at least acknowledgements may fail to come.
+/// For how long at least acknowledgements may fail to come, and at most.
 const PATIENCE: f64 = 1_000_000.0;
+const LONGEST_PATIENCE: f64 = 10_000_000.0;
 
 /// See the module's page. All amounts are bytes of payload, all moments microseconds of one clock, rates bytes in a
 /// microsecond: in floating point, which never overflows, and is exact up to 8 PB.
@@ -48,6 +51,8 @@ pub(super) struct Budget {
     /// When that was last more than before; or since when something is under way, if that is later.
     acknowledged_at: f64,
     round: Round,
+    /// The most that was acknowledged in one go, and less of it the more that came in smaller ones.
+    lump: f64,
     /// The largest rate of one to two spans of time; that of the present one, and since when that is.
     rate: f64,
     rate_now: f64,
@@ -74,6 +79,8 @@ enum State {
 /// See the module's page. It is open while less than `end` is acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
 struct Round {
+    /// The size of its message, and less of it the more smaller ones have followed.
+    bytes: f64,
     began: f64,
     end: f64,
     /// [`Budget::acknowledged`] and its moment at the beginning.
@@ -90,49 +97,56 @@ impl Budget {
     }
 
     /// Whether a message of `bytes` may go. An urgent one may exceed the budget by itself; any other as far as it is
-    /// more than what passes in the delay: with less the path would run dry between two of them.
+    /// more than what passes in the delay: with less the path would run dry between two of them. And where several
+    /// are acknowledged at once, all of them have to be under way.
     pub(super) fn admits(&self, bytes: u64, is_urgent: bool) -> bool {
         let under_way = self.given - self.acknowledged;
-        let own = match float(bytes) {
+        let bytes = float(bytes);
+        let own = match self.rate {
             _ if is_urgent => 0.0,
-            bytes if self.rate > 0.0 => smaller(bytes, self.rate * self.delay()),
-            bytes => bytes,
+            0.0 => bytes,
+            rate => smaller(bytes, rate * self.delay()),
         };
+        let more = if is_urgent { self.lump } else { larger(self.lump - bytes, 0.0) };
         let is_paced = is_urgent || self.paced_at <= self.now;
-        under_way == 0.0 || is_paced && under_way + own <= self.budget(is_urgent)
+        under_way == 0.0 || is_paced && under_way + own <= self.budget(is_urgent) + more
     }
 
     /// A message was handed over. An urgent one does not wait for the pace.
     pub(super) fn handle_given(&mut self, now: Timestamp, bytes: u64, is_urgent: bool) {
+        let bytes = float(bytes);
         self.now = micros(now);
-        if self.given <= self.acknowledged {
+        let under_way = self.given - self.acknowledged;
+        if under_way == 0.0 {
             self.acknowledged_at = self.now;
         }
-        self.given += float(bytes);
-        if is_urgent {
-            return;
+        self.given += bytes;
+        if !is_urgent && self.rate > 0.0 {
+            self.paced_at = larger(self.paced_at, self.now - BURST) + bytes / self.pace();
         }
-        if self.rate > 0.0 {
-            self.paced_at = larger(self.paced_at, self.now - BURST) + float(bytes) / self.pace();
-        }
-        if self.round.end <= self.acknowledged {
+        let is_probe = matches!(self.state, State::Probing);
+        if bytes < self.round.bytes / 2.0 {
+            self.round.bytes -= self.round.bytes / 16.0;
+        } else if self.round.end <= self.acknowledged && !(is_probe && under_way > self.budget(false)) {
             self.round = Round {
+                bytes,
                 began: self.now,
                 end: self.given,
                 acknowledged: self.acknowledged,
                 acknowledged_at: self.acknowledged_at,
-                is_idle: matches!(self.state, State::Probing),
+                is_idle: is_probe,
             };
         }
     }
 
     /// The peer has the first `upto` bytes. What it had before, and more than was given, says nothing.
     pub(super) fn handle_acknowledged(&mut self, now: Timestamp, upto: u64) {
-        let before = self.acknowledged;
-        self.acknowledged = larger(before, smaller(float(upto), self.given));
-        if self.acknowledged > before {
+        let (before, upto) = (self.acknowledged, float(upto));
+        if before < upto && upto <= self.given {
+            self.acknowledged = upto;
             self.now = micros(now);
             if self.round.end > before && self.round.end <= self.acknowledged {
+                self.lump = smaller(larger(upto - before, self.lump - self.lump / 16.0), LUMP);
                 self.measure();
             }
             self.acknowledged_at = self.now;
@@ -142,6 +156,11 @@ impl Budget {
     /// Nothing waits any more.
     pub(super) fn rest(&mut self) {
         self.round.is_idle = true;
+    }
+
+    /// Nothing was acknowledged for so long that it says nothing of the path when it comes.
+    pub(super) fn give_up(&mut self) {
+        self.round.end = 0.0;
     }
 
     /// Something waits.
@@ -191,7 +210,7 @@ impl Budget {
     }
 
     fn patience(&self) -> f64 {
-        larger(PATIENCE, 4.0 * self.took)
+        smaller(larger(PATIENCE, 4.0 * self.took), LONGEST_PATIENCE)
     }
 
     /// The rate at which messages are let go, so that no burst of them makes a queue.
@@ -205,8 +224,13 @@ impl Budget {
 
     /// What a round tells of the path.
     fn measure(&mut self) {
-        let Round { began, acknowledged, acknowledged_at, is_idle, .. } = self.round;
-        let took = larger(self.now - began, 1.0);
+        let Round { bytes, began, acknowledged, acknowledged_at, is_idle, .. } = self.round;
+        let before = self.pace();
+        let mut took = larger(self.now - began, 1.0);
+        if is_idle {
+            // Who answers now and then does not answer the last message before there is another.
+            took = smaller(took, larger(self.took, PATIENCE / 4.0));
+        }
         if matches!(self.state, State::Steady) {
             // Before, it is the queue that changes.
             self.jitter += ((took - self.took).abs() - self.jitter) / 4.0;
@@ -231,10 +255,14 @@ impl Budget {
         let is_missed = self.now - self.fast_at >= larger(PROBE_EVERY, self.shortest * PROBE_ROUNDS);
         self.state = match self.state {
             // Somewhere on the path, by own messages or those of others.
-            State::Startup if took <= self.shortest * 1.125 + DELAY => State::Startup,
+            State::Startup if took <= self.shortest * 1.125 + DELAY + bytes / self.rate => State::Startup,
             State::Steady if is_missed => State::Probing,
             _ => State::Steady,
         };
+        let pace = self.pace();
+        if before > 0.0 && pace > before && self.paced_at > self.now {
+            self.paced_at = self.now + (self.paced_at - self.now) * before / pace;
+        }
     }
 }
 

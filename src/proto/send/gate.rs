@@ -177,7 +177,7 @@ impl Gate {
     /// The peer has the first `upto` bytes of all that was handed over.
     ///
     /// From the first call on, even one with 0, what is not acknowledged is what counts: see `budget`. Less than
-    /// before, and more than was handed over, says nothing. If nothing comes for a second or more while
+    /// before, and more than was handed over, says nothing, as if it had not been said. If nothing comes for a second or more while
     /// something is under way, `bufferedAmount` counts again until something does.
     pub fn handle_acknowledged(&mut self, now: Timestamp, upto: u64) {
         let budget = self.acknowledged.get_or_insert_with(|| Budget::new(now, self.total));
@@ -204,7 +204,10 @@ impl Gate {
         let was_silent = self.is_silent;
         if let Some(budget) = &mut self.acknowledged {
             budget.handle_time(now);
-            self.is_silent |= budget.is_silent(now);
+            if budget.is_silent(now) && !was_silent {
+                budget.give_up();
+                self.is_silent = true;
+            }
         }
         let falls_silent = self.is_silent && !was_silent;
         // What others send on the same socket is not ours to count.
@@ -233,7 +236,7 @@ impl Gate {
             self.hops = true;
             if self.hidden > 0 && self.run >= HIDDEN {
                 // More than can be hidden has gone, and as fast as it was given.
-                self.budget = doubled(self.budget);
+                self.budget = self.budget.max(doubled(self.budget));
             }
         } else if now.micros_since(self.moved_at) >= SHORTEST {
             // It stands, as it may for a while on a fast link as well. Of that the rate says more, once it is known.
@@ -276,7 +279,7 @@ impl Gate {
         {
             (self.tokens.unsigned_abs() / rate.max(1) + 1).max(SHORTEST)
         } else if let Some(budget) = self.heard() {
-            budget.due().micros_since(now)
+            budget.due().micros_since(now).max(SHORTEST)
         } else if self.hops
             && (self.hidden > 0 || self.budget < SCANT)
             && now.micros_since(self.moved_at) < SPIN

@@ -87,12 +87,15 @@ pub struct Gauges {
 #[non_exhaustive]
 pub struct Stats {
     classes: [ClassStats; Priority::ALL.len()],
-    /// What stands in the browser's own buffer, in bytes: as it was seen last, and what it was given since. 0 on the
-    /// host.
+    /// What stands in the browser's own buffer, in bytes: as it was seen last, and what it was given since; it is
+    /// looked at only when a message has to wait. What is under way instead, if the server acknowledges
+    /// ([`Sender::acknowledged`](crate::Sender::acknowledged)) and that is less. 0 on the host otherwise.
     pub buffered_amount: u64,
-    /// What may stand there; 0 on the host.
+    /// What may stand there, or be under way; 0 on the host, unless the server acknowledges.
     pub budget_bytes: u64,
-    /// What has left it in a second, over the last second or more in which messages had to wait; 0 if none had.
+    /// What has left it in a second, over the last quarter of a second or more in which messages had to wait; 0 if
+    /// none had. If the server acknowledges, the fastest that it has received of late, over the time of one message
+    /// there and back: more than the link's rate where answers come in lumps.
     pub bytes_per_second: u64,
     /// Received, and not taken by the application.
     pub received: Amount,

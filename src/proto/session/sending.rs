@@ -98,7 +98,10 @@ impl Session {
     pub fn handle_acknowledged(&mut self, now: Timestamp, upto: u64) {
         self.now = now;
         #[cfg(feature = "client")]
-        let gate = self.gate.get_or_insert_with(|| Gate::wide_open(self.handed_over.bytes));
+        let gate = self.gate.get_or_insert_with(|| {
+            let begun = self.head.message().map_or(0, |(_, given)| given);
+            Gate::wide_open(self.handed_over.bytes + begun)
+        });
         #[cfg(not(feature = "client"))]
         let Some(gate) = &mut self.gate else { return };
         gate.handle_acknowledged(now, upto);

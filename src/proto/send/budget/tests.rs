@@ -198,7 +198,10 @@ fn answers_that_make_no_sense_change_nothing() {
     budget.handle_acknowledged(at(30), 1_000);
     budget.handle_acknowledged(at(40), 10);
     assert_eq!(budget.under_way(), 1_000);
-    budget.handle_acknowledged(at(30), u64::MAX);
+    budget.handle_acknowledged(at(50), 2_001);
+    budget.handle_acknowledged(at(50), u64::MAX);
+    assert_eq!(budget.under_way(), 1_000, "more than there was");
+    budget.handle_acknowledged(at(30), 2_000);
     assert_eq!(budget.under_way(), 0);
     budget.handle_given(at(u64::MAX), u64::MAX, false);
     budget.handle_given(at(0), u64::MAX, false);

@@ -357,6 +357,9 @@ fn b24_what_is_not_acknowledged_counts_instead_of_what_stands() {
     assert!(gauges.bytes_per_second > 0 && gauges.budget_bytes >= 14_600, "{gauges:?}");
     host.session.handle_acknowledged(host.now, u64::MAX);
     host.drain();
+    assert_eq!(host.sent.len(), sent);
+    acknowledge(&mut host, 4 * KIB * sent);
+    host.pass(Duration::from_millis(1));
     assert!(host.sent.len() > sent);
 }
 
