@@ -73,6 +73,10 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   readonly #bounds: readonly number[];
   /** A line for each priority and flow, so that an upload that waits keeps nobody else waiting. */
   readonly #lines = new Map<number | string, Set<Waiting>>();
+  /** How often something was to be sent. */
+  #calls = 0;
+  /** Whether those who wait are to be offered, or are being. */
+  #isAdmitting = false;
   /** Numbers for the names of flows that have something queued; 0 is the flow without a name. */
   readonly #flows = new Map<string, Flow>();
   readonly #freeFlows: number[] = [];
@@ -424,14 +428,18 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (fell) this.dispatchEvent(new Event(LOW));
   }
 
-  /** Gives `message` to the wasm: its ticket, `undefined` if there is no room; throws if closed. */
-  #offer(message: Parcel, way: Way): Ticket | undefined {
+  /**
+   * Gives `message` to the wasm: its ticket, `undefined` if there is no room; throws if closed. `leave` is called
+   * once there is room, since the wasm may call back.
+   */
+  #offer(message: Parcel, way: Way, leave?: () => void): Ticket | undefined {
     if (this.#stopped) throw refused(message.data);
     const { bytes } = message;
     const { priority, latest, due, signal } = way;
     const counts = this.#counts[priority]!;
     const old = latest === undefined ? 0 : (this.#newest.get(latest) ?? 0);
     if (!this.#admits(bytes, way, old)) return undefined;
+    leave?.();
     const flow = way.flow === undefined ? undefined : this.#flow(way.flow);
     // Before the call: the last message before this one may end within it, and would take the flow with it.
     if (flow) add(flow.queued, bytes);
@@ -509,7 +517,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (flow) this.#leaveFlow(way.flow!, flow, bytes);
     this.#marks.end(mark, outcome);
     Ticket.settle(ticket, outcome);
-    if (this.#lines.size) this.#admit();
+    this.#admit();
     if (this.#watches) this.#watch();
   }
 
@@ -532,6 +540,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       const waiting: Waiting = {
         message,
         way,
+        came: ++this.#calls,
+        leave,
         resolve: (ticket) => (leave(), resolve(ticket)),
         reject: (error) => (leave(), reject(error)),
       };
@@ -545,19 +555,34 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     });
   }
 
-  /** Offers what waits, each line in its order, until there is no room for it; the wasm then calls again. */
+  /**
+   * Has those who wait offered until there is no room for them. Not from here, which may be inside the wasm, or in the
+   * midst of another offer.
+   */
   #admit(): void {
-    for (const line of this.#lines.values()) {
-      for (const { message, way, resolve, reject } of line) {
-        try {
-          const ticket = this.#offer(message, way);
-          if (!ticket) break;
-          resolve(ticket);
-        } catch (error) {
-          reject(error);
-        }
-      }
+    if (this.#isAdmitting || !this.#lines.size) return;
+    this.#isAdmitting = true;
+    queueMicrotask(() => {
+      while (this.#firsts().some((first) => this.#admitted(first)));
+      this.#isAdmitting = false;
+    });
+  }
+
+  /** The first of each line. Who waits longest goes first, whichever the line. */
+  #firsts(): Waiting[] {
+    return Array.from(this.#lines.values(), (line) => line.values().next().value!).sort((a, b) => a.came - b.came);
+  }
+
+  /** Whether one who waits does so no more. */
+  #admitted({ message, way, leave, resolve, reject }: Waiting): boolean {
+    try {
+      const ticket = this.#offer(message, way, leave);
+      if (!ticket) return false;
+      resolve(ticket);
+    } catch (error) {
+      reject(error);
     }
+    return true;
   }
 
   /** Takes no more messages; those that wait for room were never queued. */

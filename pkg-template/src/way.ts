@@ -79,6 +79,10 @@ export interface Queued {
 export interface Waiting {
   readonly message: Parcel;
   readonly way: Way;
+  /** Which of the calls of `send` and `trySend` it is. */
+  readonly came: number;
+  /** Takes it out of its line. */
+  leave(): void;
   readonly resolve: (ticket: Ticket) => void;
   readonly reject: (error: unknown) => void;
 }

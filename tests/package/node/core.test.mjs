@@ -24,6 +24,17 @@ async function open(options) {
   return { socket, raw };
 }
 
+/** The same, whose socket lets go of nothing until `raw.bufferedAmount` is set: what is sent next is queued. */
+async function stuffed(options) {
+  const connection = await open(options);
+  connection.raw.bufferedAmount = 10_000_000;
+  await connection.socket.send(new Uint8Array(600_000));
+  return connection;
+}
+
+/** What the socket was given, but for the first message; of bytes, how many. */
+const given = (raw) => raw.sent.slice(1).map((data) => data.byteLength ?? data);
+
 /** A Blob whose content comes when `read` is resolved: until then nothing overtakes it. */
 async function slow(read) {
   const blob = new Blob(["x"]);
@@ -39,6 +50,44 @@ test("b19_a_send_that_waits_for_room_is_refused_when_the_connection_ends", async
   await assert.rejects(waiting, { code: "closed", data: "waits" });
   assert.equal(await first.outcome, "unsent");
   assert.deepEqual((await socket.closed).unsent, { messages: 1, bytes: 1 });
+});
+
+test("b28_what_gets_room_is_sent_once_though_others_end_meanwhile", async () => {
+  const { socket, raw } = await stuffed({ maxSendBytes: 1000 });
+  const expired = await socket.send(new Uint8Array(300), { deadline: 20 });
+  await socket.send(new Uint8Array(301));
+  const controller = new AbortController();
+  const large = socket.send(new Uint8Array(900), { signal: controller.signal });
+  const small = ["first", "second"].map((text) => socket.send(text));
+  const { now } = performance;
+  try {
+    // The deadline passes, and whatever is done next finds that out: here that the first of the line is offered.
+    performance.now = () => now.call(performance) + 1000;
+    controller.abort();
+    await assert.rejects(large, { code: "aborted" });
+    const tickets = await Promise.all(small);
+    raw.bufferedAmount = 0;
+    await Promise.all(tickets.map((ticket) => ticket.outcome));
+    assert.equal(await expired.outcome, "expired");
+  } finally {
+    performance.now = now;
+  }
+  assert.deepEqual(given(raw), [301, "first", "second"]);
+  const { queued, handedOver } = socket.stats().classes.normal;
+  assert.deepEqual([queued, handedOver.messages], [{ messages: 0, bytes: 0 }, 4]);
+  raw.finish(1000);
+});
+
+test("b28_flows_get_room_in_the_order_in_which_they_asked", async () => {
+  const { socket, raw } = await stuffed({ maxSendMessages: 1 });
+  const full = await socket.send("full");
+  const order = [];
+  const ask = (flow) => socket.send(flow, { flow }).then((ticket) => (order.push(flow), ticket));
+  const asked = ["a", "b", "a", "c", "a", "b"].map(ask);
+  // One at a time: each gets the room of the one before.
+  for (let next = full, i = 0; i < asked.length; next = await asked[i++]) next.cancel();
+  assert.deepEqual(order, ["a", "b", "a", "c", "a", "b"]);
+  raw.finish(1000);
 });
 
 test("b39_a_message_that_a_closing_socket_gives_back_is_not_counted", async () => {
