@@ -133,6 +133,15 @@ export function checkMilliseconds(name: string, value: number | undefined, fallb
 }
 
 /**
+ * A signal, of whichever realm or library.
+ *
+ * @throws {@link TidegateError} with the code `option`: anything else, such as a controller.
+ */
+export function checkSignal(signal: AbortSignal | null | undefined): void {
+  if (signal && !signal.addEventListener) throw new TidegateError("option", "signal is none; give an AbortSignal");
+}
+
+/**
  * A share of 0 to 1/4; default 1/16.
  *
  * @throws {@link TidegateError} with the code `option`: another number, or none.

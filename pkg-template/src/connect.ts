@@ -7,6 +7,7 @@ import {
   checkMilliseconds,
   checkProtocols,
   checkShare,
+  checkSignal,
   resolveAddress,
 } from "./address.js";
 import type { Codec } from "./codec.js";
@@ -157,6 +158,7 @@ function open<In, Out>(
     ];
     const forms = ["arraybuffer", "blob"];
     checkChoice("binaryType", binaryType, forms);
+    checkSignal(signal);
     if (signal?.aborted) throw aborted(signal);
 
     const loading = host.load(options.wasm);

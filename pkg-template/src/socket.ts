@@ -512,13 +512,13 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     } else if (outcome in counts) {
       add(counts[outcome as "expired"], bytes);
     }
-    way.signal?.removeEventListener("abort", cancel);
     if (way.latest !== undefined && this.#newest.get(way.latest) === number) this.#newest.delete(way.latest);
     if (flow) this.#leaveFlow(way.flow!, flow, bytes);
     this.#marks.end(mark, outcome);
     Ticket.settle(ticket, outcome);
     this.#admit();
     if (this.#watches) this.#watch();
+    way.signal?.removeEventListener("abort", cancel);
   }
 
   /** Whether others wait for the same room already. */

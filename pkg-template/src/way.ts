@@ -1,5 +1,6 @@
 /** How a message is sent, and what is kept of those who wait. */
 
+import { checkSignal } from "./address.js";
 import type { Parcel } from "./data.js";
 import { TidegateError } from "./errors.js";
 import { PRIORITIES, type Count, type Priority } from "./stats.js";
@@ -111,6 +112,7 @@ export function chosen({ priority = "normal", flow, latest, deadline = Infinity,
   if (index < 0) {
     throw new TidegateError("option", `priority is ${String(priority)}; give ${PRIORITIES.join(", ")}`);
   }
+  checkSignal(signal);
   if (!(deadline >= 0)) throw new TidegateError("option", `deadline is ${String(deadline)}; give milliseconds`);
   const due = deadline < Infinity ? performance.now() + deadline : undefined;
   return { priority: index, flow, latest, due, signal };

@@ -549,7 +549,7 @@ test("b41_amounts_do_not_wrap_and_a_missing_one_is_zero", async () => {
 test("options_are_checked_before_a_socket_is_made", async () => {
   const connect = connectOn({ Core: FakeCore, load: () => undefined });
   const before = FakeSocket.sockets.length;
-  for (const options of [{ within: -1 }, { within: "1" }, { maxSendBytes: NaN }, { maxReceiveMessages: -5 }, { guaranteedShare: 0.3 }, { budgetBytes: -1 }, { maxBytesPerSecond: "fast" }, { binaryType: "nodebuffer" }, { receivePolicy: "drop" }]) {
+  for (const options of [{ within: -1 }, { within: "1" }, { maxSendBytes: NaN }, { maxReceiveMessages: -5 }, { guaranteedShare: 0.3 }, { budgetBytes: -1 }, { maxBytesPerSecond: "fast" }, { binaryType: "nodebuffer" }, { receivePolicy: "drop" }, { signal: new AbortController() }]) {
     await assert.rejects(connect(URL_, { WebSocket: FakeSocket, ...options }), code("option"));
   }
   await assert.rejects(connect(URL_, { WebSocket: FakeSocket, overflowCode: 1009 }), code("closeCode"));
@@ -823,7 +823,7 @@ test("b26_a_deadline_that_has_passed_is_an_outcome", async () => {
 
 test("b28_wrong_options_of_a_send_are_typed_errors_and_nothing_is_sent", async () => {
   const { socket, raw } = await opened();
-  for (const options of [{ priority: "high" }, { priority: 1 }, { deadline: -1 }, { deadline: NaN }, { deadline: "soon" }]) {
+  for (const options of [{ priority: "high" }, { priority: 1 }, { deadline: -1 }, { deadline: NaN }, { deadline: "soon" }, { signal: new AbortController() }]) {
     await assert.rejects(socket.send("x", options), code("option"));
     assert.throws(() => socket.trySend("x", options), code("option"));
   }

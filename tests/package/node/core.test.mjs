@@ -143,6 +143,43 @@ for (const priority of ["normal", "urgent"]) {
   });
 }
 
+test("b38_what_others_throw_inside_the_wasm_is_reported_and_the_connection_goes_on", async () => {
+  const { socket, raw } = await stuffed();
+  const listeners = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  const reported = new Promise((resolve) => process.once("uncaughtException", resolve));
+  const failure = new Error("not now");
+  const signal = Object.assign(new EventTarget(), {
+    removeEventListener() {
+      throw failure;
+    },
+  });
+  try {
+    const first = await socket.send("first", { signal });
+    assert.equal(first.cancel(), true);
+    assert.equal(await reported, failure);
+  } finally {
+    for (const listener of listeners) process.on("uncaughtException", listener);
+  }
+  // The same of the socket itself.
+  const second = await socket.send("second");
+  let isBroken = true;
+  const amount = () => {
+    if (isBroken) throw failure;
+    return 0;
+  };
+  const set = () => {};
+  Object.defineProperties(raw, { bufferedAmount: { get: amount }, readyState: { get: () => 1 + amount(), set } });
+  socket.acknowledged(0);
+  assert.equal(await second.outcome, "unsent", "it was looked at, and offered");
+  isBroken = false;
+  socket.acknowledged(600_000);
+  const last = await socket.send("last");
+  assert.equal(await last.outcome, "handedOver");
+  raw.finish(1000);
+  assert.equal((await socket.closed).code, 1000);
+});
+
 test("b36_the_first_close_counts_with_code_and_reason", async () => {
   const { socket, raw } = await open();
   const read = deferred();
