@@ -430,14 +430,19 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
 
   /**
    * Gives `message` to the wasm: its ticket, `undefined` if there is no room; throws if closed. `leave` is called
-   * once there is room, since the wasm may call back.
+   * once there is room, since the wasm may call back; `came` says which call of `send` or `trySend` it was.
    */
-  #offer(message: Parcel, way: Way, leave?: () => void): Ticket | undefined {
+  #offer(message: Parcel, way: Way, came = ++this.#calls, leave?: () => void): Ticket | undefined {
     if (this.#stopped) throw refused(message.data);
     const { bytes } = message;
     const { priority, latest, due, signal } = way;
     const counts = this.#counts[priority]!;
     const old = latest === undefined ? 0 : (this.#newest.get(latest) ?? 0);
+    if (this.#queue.get(old)?.came! > came) {
+      // It has waited for room, in another line than the newer value.
+      add(counts.superseded, bytes);
+      return new Ticket("superseded");
+    }
     if (!this.#admits(bytes, way, old)) return undefined;
     leave?.();
     const flow = way.flow === undefined ? undefined : this.#flow(way.flow);
@@ -454,7 +459,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       const cancel = (): void => this.#core?.cancel(number);
       const ticket = new Ticket(undefined, cancel);
       const mark = this.#marks.next;
-      this.#queue.set(number, { ticket, way, flow, bytes, since: performance.now(), mark, cancel });
+      this.#queue.set(number, { ticket, way, came, flow, bytes, since: performance.now(), mark, cancel });
       add(counts.queued, bytes);
       if (latest !== undefined) this.#newest.set(latest, number);
       signal?.addEventListener("abort", cancel);
@@ -574,9 +579,9 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   }
 
   /** Whether one who waits does so no more. */
-  #admitted({ message, way, leave, resolve, reject }: Waiting): boolean {
+  #admitted({ message, way, came, leave, resolve, reject }: Waiting): boolean {
     try {
-      const ticket = this.#offer(message, way, leave);
+      const ticket = this.#offer(message, way, came, leave);
       if (!ticket) return false;
       resolve(ticket);
     } catch (error) {

@@ -67,6 +67,8 @@ export interface Flow {
 export interface Queued {
   readonly ticket: Ticket;
   readonly way: Way;
+  /** As of {@link Waiting}. */
+  readonly came: number;
   readonly flow: Flow | undefined;
   readonly bytes: number;
   /** By `performance.now`. */

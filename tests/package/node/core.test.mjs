@@ -90,6 +90,20 @@ test("b28_flows_get_room_in_the_order_in_which_they_asked", async () => {
   raw.finish(1000);
 });
 
+test("b26_a_value_that_waits_for_room_does_not_replace_a_newer_one", async () => {
+  const { socket, raw } = await stuffed({ maxSendMessages: 1 });
+  const full = await socket.send("full", { priority: "bulk" });
+  const older = socket.send("older", { priority: "bulk", latest: "key" });
+  const newer = await socket.send("newer", { latest: "key" });
+  full.cancel();
+  assert.equal(await (await older).outcome, "superseded");
+  raw.bufferedAmount = 0;
+  assert.equal(await newer.outcome, "handedOver");
+  assert.deepEqual(given(raw), ["newer"]);
+  assert.deepEqual(socket.stats().classes.bulk.superseded, { messages: 1, bytes: 5 });
+  raw.finish(1000);
+});
+
 test("b39_a_message_that_a_closing_socket_gives_back_is_not_counted", async () => {
   const { socket, raw } = await open();
   raw.readyState = 2;
