@@ -28,6 +28,9 @@ declare const WebSocketStream: new (url: string, options: { protocols: string[];
 
 const nothing = (): void => {};
 
+/** A budget from here on is none. */
+const NO_BUDGET = 2 ** 40;
+
 /** See the module's page. `bufferedAmount` is the message that is being written. */
 export class SocketOverStream extends EventTarget implements WebSocketLike {
   readonly url: string;
@@ -232,8 +235,9 @@ export function paced(host: Host): Host {
     }
 
     override stat(index: number): number {
-      // There is no budget, and no rate.
-      return index ? 0 : this.#raw.bufferedAmount;
+      if (!index) return this.#raw.bufferedAmount;
+      // Until something is acknowledged there is no budget, of which the wasm makes one of terabytes, and no rate.
+      return super.stat(1) < NO_BUDGET ? super.stat(index) : 0;
     }
 
     override free(): void {
