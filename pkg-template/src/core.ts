@@ -21,6 +21,8 @@ export interface WebSocketLike {
   readonly extensions: string;
   readonly readyState: number;
   readonly bufferedAmount?: number;
+  /** Whether it has a message, which may be empty; only that over `WebSocketStream` says so. @internal */
+  readonly isWriting?: boolean;
   binaryType: string;
   send(data: never): void;
   close(code?: number, reason?: string): void;
@@ -69,8 +71,6 @@ export interface Core {
   end(withinMs: number, closeMs: number): void;
   /** Gives up at once. */
   abort(): void;
-  /** What the socket says: bytes that it was given and has not sent. */
-  readonly bufferedAmount: number;
   /** One of the numbers of the connection: 0 bytes that stand in the socket's buffer, 1 that may, 2 bytes a second. */
   stat(index: number): number;
   /** Gives the wasm side's memory back; no call may follow. */

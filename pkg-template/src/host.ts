@@ -174,10 +174,6 @@ export class WasmBacked implements Core {
     wasm.core_abort(this.#core);
   }
 
-  get bufferedAmount(): number {
-    return this.#raw.bufferedAmount ?? 0;
-  }
-
   stat(index: number): number {
     return wasm.core_stat(this.#core, index);
   }
@@ -219,7 +215,7 @@ export class WasmBacked implements Core {
 
   #amount(): number {
     try {
-      return this.#raw.bufferedAmount ?? 0;
+      return this.#raw.bufferedAmount || +!!this.#raw.isWriting;
     } catch {
       return 0;
     }

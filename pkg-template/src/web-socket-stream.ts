@@ -4,6 +4,7 @@
  */
 
 import type { Core, Host, Options, Sink, SocketEvent, WebSocketLike } from "./core.js";
+import { byteLength } from "./data.js";
 import { Inbox } from "./inbox.js";
 
 interface NativeInfo {
@@ -38,6 +39,7 @@ export class SocketOverStream extends EventTarget implements WebSocketLike {
   extensions = "";
   readyState = 0;
   bufferedAmount = 0;
+  isWriting = false;
   binaryType = "arraybuffer";
   /** Where the messages go; undefined while the wasm is loading, and at the end. */
   inbox: ReadingInbox | undefined;
@@ -76,13 +78,13 @@ export class SocketOverStream extends EventTarget implements WebSocketLike {
     const writer = this.#writer;
     // Null when the stream has failed or is closing, though nobody has been told yet.
     if (!writer?.desiredSize) throw new TypeError("not open");
-    const bytes = data instanceof Blob ? data.size : typeof data === "string" ? data.length : data.byteLength;
-    // An empty one takes the room as well.
-    this.bufferedAmount = bytes || 1;
+    this.bufferedAmount = data instanceof Blob ? data.size : typeof data === "string" ? byteLength(data) : data.byteLength;
+    this.isWriting = true;
     const write = (chunk: unknown): Promise<void> =>
       writer.write(chunk).then(
         () => {
           this.bufferedAmount = 0;
+          this.isWriting = false;
           if (this.inbox) this.#drained();
         },
         (error) => {

@@ -321,6 +321,22 @@ const withTransport = {
     }
   },
 
+  async b41_the_amount_is_one_of_bytes_over_web_socket_stream(t) {
+    if (!here) return;
+    const { connect } = t.environment.streams;
+    const socket = await connect(t.url("/echo"), { transport: "stream" });
+    t.ok(socket.trySend("ü".repeat(10)), "taken");
+    t.equal([socket.bufferedAmount, socket.stats().bufferedAmount], [20, 20]);
+    t.ok(socket.trySend("€"), "queued behind it");
+    t.equal(socket.bufferedAmount, 23);
+    await socket.drained();
+    t.ok(socket.trySend(""), "taken");
+    t.equal(socket.bufferedAmount, 0, "the amount of an empty message");
+    t.ok(socket.trySend("x"), "queued");
+    t.equal([socket.bufferedAmount, socket.stats().classes.normal.queued.messages], [1, 1], "an empty one takes the room");
+    for (const text of ["ü".repeat(10), "€", "", "x"]) t.equal(await socket.recv(), text);
+  },
+
   async b31_a_close_is_confirmed_though_the_peer_waits_over_web_socket_stream(t) {
     if (!here) return;
     const run = crypto.randomUUID();

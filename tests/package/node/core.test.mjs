@@ -28,6 +28,9 @@ async function open(options) {
 async function stuffed(options) {
   const connection = await open(options);
   connection.raw.bufferedAmount = 10_000_000;
+  // As a socket of the network does, this one keeps the process alive while it is open.
+  const alive = setInterval(() => {}, 1000);
+  void connection.socket.closed.then(() => clearInterval(alive));
   await connection.socket.send(new Uint8Array(600_000));
   return connection;
 }
