@@ -378,7 +378,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   }
 
   /**
-   * The `bufferedamountlow` event comes when {@link bufferedAmount} has fallen to this. Default 0.
+   * The `bufferedamountlow` event comes when {@link bufferedAmount} has fallen to this, in a microtask of its own
+   * and not any more when the connection has ended. Default 0.
    *
    * Specification: as `RTCDataChannel.bufferedAmountLowThreshold` of WebRTC.
    */
@@ -388,6 +389,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
 
   set bufferedAmountLowThreshold(bytes: number) {
     this.#low = checkAmount("bufferedAmountLowThreshold", bytes, 0);
+    // It has not fallen by that.
+    this.#isAbove = this.bufferedAmount > this.#low;
     this.#watch();
   }
 
@@ -425,7 +428,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (this.#drains.length || (this.#watches && isAbove)) {
       this.#watcher = setTimeout(() => this.#watch(), LOOK_AGAIN);
     }
-    if (fell) this.dispatchEvent(new Event(LOW));
+    // Not from here, which may be inside the wasm.
+    if (fell) queueMicrotask(() => this.#final || this.dispatchEvent(new Event(LOW)));
   }
 
   /**

@@ -693,6 +693,8 @@ test("buffered_amount_low_comes_when_it_has_fallen_to_the_threshold", async () =
   await socket.send("1234");
   assert.equal(socket.bufferedAmount, 9);
   core.drain(1);
+  assert.deepEqual(events, [], "not from inside");
+  await null;
   assert.deepEqual(events, [["listener", "bufferedamountlow"], ["property", true]]);
   core.drain();
   assert.equal(events.length, 2);
@@ -701,7 +703,17 @@ test("buffered_amount_low_comes_when_it_has_fallen_to_the_threshold", async () =
   await socket.send("1");
   raw.bufferedAmount = 0;
   core.drain();
+  await null;
   assert.deepEqual(events.slice(2), [["listener", "bufferedamountlow"]]);
+  await socket.send("12345");
+  socket.bufferedAmountLowThreshold = 5;
+  await null;
+  assert.equal(events.length, 3, "a threshold that rises is no amount that falls");
+  socket.bufferedAmountLowThreshold = 4;
+  raw.finish(1006, "", false);
+  await socket.closed;
+  await null;
+  assert.equal(events.length, 3, "nor is the end");
   assert.throws(() => (socket.bufferedAmountLowThreshold = -1), code("option"));
 });
 
