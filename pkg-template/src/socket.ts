@@ -30,6 +30,7 @@ import {
 const CLOSE_WITHIN = 10_000;
 
 const LOW = "bufferedamountlow";
+type Listening = Parameters<EventTarget["addEventListener"]>;
 
 /** How often the socket's buffer is looked at for those who wait until it is empty, in milliseconds. */
 const LOOK_AGAIN = 20;
@@ -86,8 +87,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   /** Who waits until the socket has let go of so many bytes. */
   readonly #drains: { readonly given: number; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #low = 0;
-  /** Whether somebody listens to `bufferedamountlow`. */
-  #watches = false;
+  /** Who listens to `bufferedamountlow`, and how: while nobody does, nobody has to look. */
+  readonly #listening = new Map<unknown, Listening[2]>();
   #isAbove = false;
   #onLow: ((event: Event) => unknown) | null = null;
   #watcher: ReturnType<typeof setTimeout> | undefined;
@@ -405,17 +406,37 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (listener) this.addEventListener(LOW, listener);
   }
 
-  override addEventListener(...listening: Parameters<EventTarget["addEventListener"]>): void {
+  override addEventListener(type: "bufferedamountlow", listener: (event: Event) => unknown, options?: Listening[2]): void;
+  override addEventListener(...listening: Listening): void;
+  override addEventListener(...listening: Listening): void {
     super.addEventListener(...listening);
-    this.#watches ||= listening[0] === LOW;
+    const [type, listener, options] = listening;
+    if (type !== LOW || !listener) return;
+    this.#listening.set(listener, options);
     this.#watch();
+  }
+
+  override removeEventListener(...listening: Parameters<EventTarget["removeEventListener"]>): void {
+    super.removeEventListener(...listening);
+    if (listening[0] === LOW) this.#listening.delete(listening[1]);
+  }
+
+  /** Tells those who listen that the amount has fallen. */
+  #tellLow(): void {
+    if (this.#final) return;
+    for (const [listener, options] of this.#listening) if (Object(options).once) this.#listening.delete(listener);
+    this.dispatchEvent(new Event(LOW));
   }
 
   /** Looks at what is buffered, for those who wait for less of it; again after a while if there are any. */
   #watch(): void {
     clearTimeout(this.#watcher);
     this.#watcher = undefined;
-    if (!this.#core || (!this.#drains.length && !this.#watches)) return;
+    for (const [listener, options] of this.#listening) {
+      if (Object(options).signal?.aborted) this.#listening.delete(listener);
+    }
+    const watches = this.#listening.size;
+    if (!this.#core || (!this.#drains.length && !watches)) return;
     const buffered = this.bufferedAmount;
     const left = this.#given - (this.#raw.bufferedAmount ?? 0);
     for (let first; (first = this.#drains[0]) && first.given <= left; ) {
@@ -425,11 +446,11 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     const isAbove = buffered > this.#low;
     const fell = this.#isAbove && !isAbove;
     this.#isAbove = isAbove;
-    if (this.#drains.length || (this.#watches && isAbove)) {
+    if (this.#drains.length || (watches && isAbove)) {
       this.#watcher = setTimeout(() => this.#watch(), LOOK_AGAIN);
     }
     // Not from here, which may be inside the wasm.
-    if (fell) queueMicrotask(() => this.#final || this.dispatchEvent(new Event(LOW)));
+    if (fell) queueMicrotask(() => this.#tellLow());
   }
 
   /**
@@ -467,7 +488,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       add(counts.queued, bytes);
       if (latest !== undefined) this.#newest.set(latest, number);
       signal?.addEventListener("abort", cancel);
-      if (this.#watches) this.#watch();
+      if (this.#listening.size) this.#watch();
       return ticket;
     }
     if (flow) this.#leaveFlow(way.flow!, flow, bytes);
@@ -478,7 +499,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (number) throw refused(message.data);
     addSent(counts, bytes, 0);
     this.#given += bytes;
-    if (this.#watches) this.#watch();
+    if (this.#listening.size) this.#watch();
     return new Ticket("handedOver");
   }
 
@@ -526,7 +547,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     this.#marks.end(mark, outcome);
     Ticket.settle(ticket, outcome);
     this.#admit();
-    if (this.#watches) this.#watch();
+    if (this.#listening.size) this.#watch();
     way.signal?.removeEventListener("abort", cancel);
   }
 

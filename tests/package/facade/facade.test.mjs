@@ -717,6 +717,46 @@ test("buffered_amount_low_comes_when_it_has_fallen_to_the_threshold", async () =
   assert.throws(() => (socket.bufferedAmountLowThreshold = -1), code("option"));
 });
 
+test("nobody_looks_at_the_amount_when_nobody_listens_any_more", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const controller = new AbortController();
+  const listener = () => {};
+  const ways = {
+    removed: [(socket) => socket.addEventListener("bufferedamountlow", listener), (socket) => socket.removeEventListener("bufferedamountlow", listener)],
+    property: [(socket) => (socket.onbufferedamountlow = listener), (socket) => (socket.onbufferedamountlow = null)],
+    signal: [(socket) => socket.addEventListener("bufferedamountlow", listener, { signal: controller.signal }), () => controller.abort()],
+  };
+  for (const [name, [listen, leave]] of Object.entries(ways)) {
+    const { socket, raw } = await opened();
+    let looks = 0;
+    Object.defineProperty(raw, "bufferedAmount", { get: () => (looks++, 1000) });
+    listen(socket);
+    looks = 0;
+    t.mock.timers.tick(20);
+    assert.ok(looks > 0, `${name}: somebody listens`);
+    leave(socket);
+    t.mock.timers.tick(20);
+    looks = 0;
+    t.mock.timers.tick(1000);
+    assert.equal(looks, 0, name);
+  }
+  // And once is once.
+  const { socket, raw } = await opened();
+  let looks = 0;
+  let amount = 1000;
+  Object.defineProperty(raw, "bufferedAmount", { get: () => (looks++, amount) });
+  let heard = 0;
+  socket.addEventListener("bufferedamountlow", () => heard++, { once: true });
+  amount = 0;
+  t.mock.timers.tick(20);
+  await null;
+  amount = 1000;
+  await socket.send("1");
+  looks = 0;
+  t.mock.timers.tick(1000);
+  assert.deepEqual([heard, looks], [1, 0]);
+});
+
 test("stats_count_what_became_of_messages", async () => {
   const { socket, raw, core } = await opened();
   await socket.send("four", { priority: "urgent" });

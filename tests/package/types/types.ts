@@ -29,6 +29,9 @@ async function plain(): Promise<void> {
   socket.dropped satisfies Amount;
   closed.dropped satisfies Amount;
 
+  socket.addEventListener("bufferedamountlow", (event) => event.type satisfies string);
+  socket.addEventListener("bufferedamountlow", { handleEvent() {} }, { once: true });
+
   // @ts-expect-error an object needs a codec
   await socket.send({ kind: "hello" });
   // @ts-expect-error the code is a number
