@@ -132,17 +132,18 @@ export interface Connect {
  * are kept and handed over with the socket, so that connecting takes the longer of the two.
  */
 export function connectOn(host: Host): Connect {
-  return <In, Out>(url: string | URL, options?: ConnectOptions<In, Out>) => open(host, url, options);
+  return <In, Out>(url: string | URL, options?: ConnectOptions<In, Out>) => open(host, url, options ?? {});
 }
 
 function open<In, Out>(
   host: Host,
   url: string | URL,
-  options: ConnectOptions<In, Out> = {},
+  options: ConnectOptions<In, Out>,
 ): Promise<Socket<In, Out>> {
   // What is thrown in here rejects the promise.
   return new Promise((resolve, reject) => {
-    const { signal, codec, binaryType = "arraybuffer", receivePolicy = "close" } = options;
+    const { signal, codec } = options;
+    const binaryType = options.binaryType ?? "arraybuffer";
     const address = resolveAddress(url);
     const protocols = checkProtocols(options.protocols);
     const within = checkMilliseconds("within", options.within, 75_000);
@@ -150,7 +151,7 @@ function open<In, Out>(
       checkAmount(name, options[name as keyof typeof BOUNDS], fallback),
     );
     const overflowCode = checkCloseCode(options.overflowCode ?? 4009);
-    const overflow = checkChoice("receivePolicy", receivePolicy, ["close", "dropOldest", "dropNewest"]);
+    const overflow = checkChoice("receivePolicy", options.receivePolicy ?? "close", ["close", "dropOldest", "dropNewest"]);
     const pacing = [
       checkShare(options.guaranteedShare),
       checkAmount("budgetBytes", options.budgetBytes, 65_536),
@@ -161,7 +162,7 @@ function open<In, Out>(
     checkSignal(signal);
     if (signal?.aborted) throw aborted(signal);
 
-    const loading = host.load(options.wasm);
+    const loading = host.load(options.wasm ?? undefined);
     // Whether it fails or not is looked at below; until then nobody may report it as unhandled.
     loading?.catch(() => {});
     /** What `ws` says about a failure; browsers say nothing. */

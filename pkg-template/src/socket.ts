@@ -280,13 +280,13 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * Rejects with a {@link TidegateError}, and leaves the connection open: `closeCode`,
    * `closeReason`, `option`. A peer that does not answer is no error: `cause` is then `unconfirmed`.
    */
-  async close(code?: number, reason = "", { within, flush = true }: CloseOptions = {}): Promise<Closed> {
-    const number = code === undefined ? (reason && 1000) || 0 : checkCloseCode(code);
-    checkCloseReason(reason);
-    const ms = checkMilliseconds("within", within, CLOSE_WITHIN);
+  async close(code?: number, reason?: string, options?: CloseOptions): Promise<Closed> {
+    const why = checkCloseReason(reason ?? "");
+    const number = code == undefined ? (why && 1000) || 0 : checkCloseCode(code);
+    const ms = checkMilliseconds("within", options?.within, CLOSE_WITHIN);
     this.#closing = true;
     this.#stop();
-    this.#core?.close(number, reason, ms, flush);
+    this.#core?.close(number, why, ms, options?.flush ?? true);
     return this.closed;
   }
 
@@ -296,8 +296,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    *
    * Rejects with a {@link TidegateError} `option`, and then changes nothing.
    */
-  async end({ within }: EndOptions = {}): Promise<Closed> {
-    const ms = checkMilliseconds("within", within, CLOSE_WITHIN);
+  async end(options?: EndOptions): Promise<Closed> {
+    const ms = checkMilliseconds("within", options?.within, CLOSE_WITHIN);
     this.#closing = true;
     this.#stop();
     this.#core?.end(ms, CLOSE_WITHIN);

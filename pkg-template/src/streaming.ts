@@ -76,7 +76,8 @@ export interface ConnectStreams {
 export function connectStreamsOn(host: Host): ConnectStreams {
   const plain = connectOn(host);
   const stream = connectOn(paced(host));
-  return async <In, Out>(url: string | URL, options: StreamsOptions<In, Out> = {}) => {
+  return async <In, Out>(url: string | URL, given?: StreamsOptions<In, Out>) => {
+    const options = given ?? {};
     type Connect = (url: string | URL, options: ConnectOptions<In, Out>) => Promise<Socket<In, Out>>;
     let connection;
     if (checkChoice("transport", options.transport ?? "socket", ["socket", "stream"])) {

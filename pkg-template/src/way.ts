@@ -1,6 +1,6 @@
 /** How a message is sent, and what is kept of those who wait. */
 
-import { checkSignal } from "./address.js";
+import { checkChoice, checkSignal } from "./address.js";
 import type { Parcel } from "./data.js";
 import { TidegateError } from "./errors.js";
 import { PRIORITIES, type Count, type Priority } from "./stats.js";
@@ -104,20 +104,30 @@ export function lane({ priority, flow }: Way): number | string {
   return flow === undefined ? priority : priority + flow;
 }
 
+/** A name that is given, or not. */
+function named(what: string, name: unknown): string | undefined {
+  if (typeof (name ?? "") === "string") return (name as string | null) ?? undefined;
+  throw new TidegateError("option", `${what} is ${String(name)}; give a string`);
+}
+
 /**
- * The options of a message, checked.
+ * The options of a message, checked. What is null is not given.
  *
  * @throws {@link TidegateError} with the code `option`.
  */
-export function chosen({ priority = "normal", flow, latest, deadline = Infinity, signal }: SendOptions): Way {
-  const index = PRIORITIES.indexOf(priority);
-  if (index < 0) {
-    throw new TidegateError("option", `priority is ${String(priority)}; give ${PRIORITIES.join(", ")}`);
+export function chosen({ priority, flow, latest, deadline, signal }: SendOptions): Way {
+  const within = deadline ?? Infinity;
+  if (!(typeof within === "number" && within >= 0)) {
+    throw new TidegateError("option", `deadline is ${String(deadline)}; give milliseconds`);
   }
   checkSignal(signal);
-  if (!(deadline >= 0)) throw new TidegateError("option", `deadline is ${String(deadline)}; give milliseconds`);
-  const due = deadline < Infinity ? performance.now() + deadline : undefined;
-  return { priority: index, flow, latest, due, signal };
+  return {
+    priority: checkChoice("priority", priority ?? "normal", PRIORITIES),
+    flow: named("flow", flow),
+    latest: named("latest", latest),
+    due: within < Infinity ? performance.now() + within : undefined,
+    signal: signal ?? undefined,
+  };
 }
 
 /** For those who wait for what was never sent. */

@@ -875,11 +875,35 @@ test("b26_a_deadline_that_has_passed_is_an_outcome", async () => {
 
 test("b28_wrong_options_of_a_send_are_typed_errors_and_nothing_is_sent", async () => {
   const { socket, raw } = await opened();
-  for (const options of [{ priority: "high" }, { priority: 1 }, { deadline: -1 }, { deadline: NaN }, { deadline: "soon" }, { signal: new AbortController() }]) {
+  for (const options of [{ priority: "high" }, { priority: 1 }, { deadline: -1 }, { deadline: NaN }, { deadline: "soon" }, { deadline: "5" }, { flow: 1 }, { flow: Symbol("x") }, { latest: {} }, { signal: 0 }, { signal: new AbortController() }]) {
     await assert.rejects(socket.send("x", options), code("option"));
     assert.throws(() => socket.trySend("x", options), code("option"));
   }
   assert.deepEqual(raw.sent, []);
+});
+
+test("what_is_null_is_not_given_and_what_is_wrong_is_a_typed_error", async () => {
+  const none = (...names) => Object.fromEntries(names.map((name) => [name, null]));
+  const { socket, raw, core } = await opened(none("protocols", "binaryType", "signal", "within", "codec", "wasm", "maxSendBytes", "guaranteedShare", "budgetBytes", "receivePolicy", "overflowCode"));
+  assert.deepEqual([raw.binaryType, core.bounds.guaranteedShare, core.bounds.budgetBytes], ["arraybuffer", 1 / 16, 65_536]);
+  raw.gated = true;
+  const options = none("priority", "flow", "latest", "deadline", "transfer", "signal");
+  const tickets = [socket.trySend("1", options), await socket.send("2", options), socket.trySend("3", null)];
+  assert.deepEqual(core.way, { priority: 1, flow: 0, deadlineMs: -1, replaces: 0 });
+  core.drain();
+  assert.deepEqual(await Promise.all(tickets.map((ticket) => ticket.outcome)), Array(3).fill("handedOver"));
+  const wrong = [[5], [Symbol("x")], [null, 5], [1000, Symbol("x")], [Symbol("x"), "why"]];
+  for (const how of wrong) await assert.rejects(socket.close(...how), TidegateError);
+  void socket.end(null);
+  assert.equal(core.endArgs.withinMs, 10_000);
+  void socket.close(null, null, null);
+  raw.finish(1000);
+
+  const connect = connectOn({ Core: FakeCore, load: () => undefined });
+  for (const url of [Symbol("x"), null, undefined, {}]) await assert.rejects(connect(url, { WebSocket: FakeSocket }), code("url"));
+  for (const protocols of [5, [5], Symbol("x"), [null], {}]) await assert.rejects(connect(URL_, { WebSocket: FakeSocket, protocols }), code("protocols"));
+  await assert.rejects(connect(URL_, { WebSocket: FakeSocket, overflowCode: Symbol("x") }), code("closeCode"));
+  await assert.rejects(connect(URL_, { WebSocket: FakeSocket, guaranteedShare: "0.1" }), code("option"));
 });
 
 test("a_constructor_that_throws_or_is_missing_is_a_typed_error", async () => {
