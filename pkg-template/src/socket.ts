@@ -185,8 +185,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * goes first. The peer sees the bytes as they are now, whatever happens to the buffer later.
    *
    * Rejects only if the message was not queued, with a {@link TidegateError}: `closed` (after
-   * `close`, `end` or the end), `aborted` (by `signal`, while waiting), `unsupported`, `detached`,
-   * `encode`.
+   * `close`, `end` or the end), `aborted` (by `signal`, while waiting), `option`, `unsupported`,
+   * `detached`, `encode`.
    */
   send(data: Out, options?: SendOptions): Promise<Ticket> {
     try {
@@ -337,18 +337,19 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    *
    * Rejects with a {@link TidegateError} `closed` if the connection ends first.
    */
-  flushed(): Promise<void> {
-    if (!this.#queue.size && this.#final?.unsent.messages) return Promise.reject(notSent());
-    return this.#marks.set(this.#queue.size);
+  async flushed(): Promise<void> {
+    const isLost = this.#final ? this.#final.unsent.messages : await this.#marks.set(this.#queue.size);
+    if (isLost) throw notSent(await this.closed);
   }
 
   /**
    * As {@link flushed}, and then until the socket's own buffer has let go of it as well, which is what
-   * `bufferedAmount` counts there. Nobody but the peer can say whether it has arrived.
+   * `bufferedAmount` counts there. Nobody but the peer can say whether it has arrived. Once the connection has ended
+   * it rejects in any case: nobody can say then whether the socket had sent everything.
    */
   async drained(): Promise<void> {
     await this.flushed();
-    if (!this.#core) throw notSent();
+    if (this.#final) throw notSent(this.#final);
     await new Promise<void>((resolve, reject) => {
       this.#drains.push({ given: this.#given, resolve, reject });
       this.#watch();
@@ -648,7 +649,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     const core = this.#core!;
     this.#core = undefined;
     this.#watch();
-    for (const { reject } of this.#drains.splice(0)) reject(notSent());
+    for (const { reject } of this.#drains.splice(0)) reject(notSent(this.#final!));
     core.free();
   }
 }

@@ -4,7 +4,7 @@ import { checkChoice, checkSignal } from "./address.js";
 import type { Parcel } from "./data.js";
 import { TidegateError } from "./errors.js";
 import { PRIORITIES, type Count, type Priority } from "./stats.js";
-import type { Ticket } from "./ticket.js";
+import type { Closed, Ticket } from "./ticket.js";
 
 /** Options of `Socket.trySend`. */
 export interface TrySendOptions {
@@ -130,9 +130,12 @@ export function chosen({ priority, flow, latest, deadline, signal }: SendOptions
   };
 }
 
-/** For those who wait for what was never sent. */
-export function notSent(): TidegateError {
-  return new TidegateError("closed", "the connection ended before everything that was queued could be sent");
+/** For those who wait for what was never sent, or may not have been. */
+export function notSent(closed: Closed): TidegateError {
+  const why = closed.unsent.messages
+    ? "the connection ended before everything that was queued could be sent"
+    : "the connection ended, and whether the socket had sent everything by then is not known";
+  return new TidegateError("closed", `${why}; see \`closed\``, { closed });
 }
 
 /** For a message that was not taken. */

@@ -659,9 +659,10 @@ test("flushed_waits_for_what_was_queued_before_it_and_for_nothing_else", async (
   const lost = socket.flushed();
   const drained = socket.drained();
   raw.finish(1006, "", false);
-  await assert.rejects(lost, code("closed"));
-  await assert.rejects(drained, code("closed"));
-  await assert.rejects(socket.flushed(), code("closed"));
+  const closed = await socket.closed;
+  for (const late of [lost, drained, socket.flushed(), socket.drained()]) {
+    await assert.rejects(late, (error) => code("closed")(error) && error.closed === closed && /before everything/.test(error.message));
+  }
 });
 
 test("drained_waits_until_the_socket_has_sent_it", async () => {
@@ -674,6 +675,29 @@ test("drained_waits_until_the_socket_has_sent_it", async () => {
   assert.equal(done, false);
   raw.bufferedAmount = 0;
   await drained;
+});
+
+test("after_an_end_with_all_sent_only_what_the_socket_held_is_not_known", async () => {
+  const { socket, raw } = await opened();
+  await socket.send("1");
+  raw.bufferedAmount = 1;
+  const waiting = socket.drained();
+  raw.finish(1000);
+  const closed = await socket.closed;
+  await socket.flushed();
+  for (const drained of [waiting, socket.drained()]) {
+    await assert.rejects(drained, (error) => code("closed")(error) && error.closed === closed && /not known/.test(error.message));
+  }
+});
+
+test("waits_of_more_than_an_hour_are_in_the_last_class", async (t) => {
+  const { socket, raw, core } = await opened();
+  raw.gated = true;
+  const now = t.mock.method(performance, "now", () => 0);
+  await socket.send("1");
+  now.mock.mockImplementation(() => 80 * 60_000);
+  core.drain();
+  assert.equal(socket.stats().classes.normal.waits[31], 1);
 });
 
 test("buffered_amount_low_comes_when_it_has_fallen_to_the_threshold", async () => {
