@@ -203,8 +203,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   }
 
   /**
-   * Queues `data` if there is room, else does nothing and gives `undefined`: also while a `send`
-   * is waiting, which is not overtaken. With `transfer` the buffer is detached only if the message
+   * Queues `data` if there is room, else does nothing and gives `undefined`: also while a `send` of the same
+   * priority and flow is waiting, which is not overtaken; those of others may be. With `transfer` the buffer is detached only if the message
    * was taken, at the price of one copy if it had to be queued.
    *
    * @throws {@link TidegateError} with the codes of {@link send}, but for `aborted`.

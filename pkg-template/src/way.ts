@@ -27,7 +27,8 @@ export interface TrySendOptions {
   latest?: string | undefined;
   /**
    * Milliseconds that the message is worth sending: if it has not left the queue by then, it never does
-   * (`expired`). 0 has passed at once. Default none.
+   * (`expired`). 0 has passed at once. It does not end the wait of a `send` for room, after which the message may
+   * have expired. Default none.
    */
   deadline?: number | undefined;
   /**

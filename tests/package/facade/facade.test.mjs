@@ -890,6 +890,18 @@ test("b28_a_full_priority_keeps_no_other_waiting", async () => {
   assert.deepEqual(raw.sent, ["1", "5", "6", "2", "3"]);
 });
 
+test("b28_try_send_overtakes_nobody_of_its_priority_and_flow", async () => {
+  const { socket, raw, core } = await opened({ maxSendBytes: 10 });
+  raw.gated = true;
+  await socket.send("12345678");
+  const waiting = socket.send("waits");
+  assert.equal(socket.trySend("x"), undefined, "there is room for it, and a line");
+  assert.ok(socket.trySend("y", { flow: "other" }));
+  core.drain();
+  await waiting;
+  assert.ok(socket.trySend("z"));
+});
+
 test("b26_a_deadline_that_has_passed_is_an_outcome", async () => {
   const { socket, core } = await opened();
   core.send = () => -4;
