@@ -79,7 +79,7 @@ export interface Core {
 
 /**
  * What is left of the connect deadline in milliseconds, 0 for none, guaranteedShare, budgetBytes, maxBytesPerSecond.
- * Without end the budget is none: the socket then has room for one message, when its `bufferedAmount` is 0, and the
+ * An infinite budgetBytes means none: the socket then has room for one message, when its `bufferedAmount` is 0, and the
  * wasm is to be called when it is again.
  */
 export type Options = readonly number[];
@@ -102,8 +102,11 @@ export interface Host {
   load(source: WasmSource | undefined): Promise<unknown> | undefined;
 }
 
-/** A compiled `WebAssembly.Module`, which not every host's types have a name for. */
-export interface WasmModule {}
+/** A compiled `WebAssembly.Module`, which not every host's types have a name for, and which has no properties. */
+export interface WasmModule {
+  /** Nor is it a promise of one. */
+  readonly then?: never;
+}
 
 /** Where the wasm comes from: its address, a response, its bytes, or a compiled module. */
 export type WasmSource = string | URL | Request | Response | ArrayBufferLike | ArrayBufferView | WasmModule;
