@@ -55,9 +55,9 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
    */
   guaranteedShare?: number | undefined;
   /**
-   * How many bytes may stand in the browser's own buffer on a slow link, besides one urgent message, or one that is
-   * larger than that. Default 65,536. Eight times as much may at the beginning, until something stands there; on
-   * fast links it grows by itself, up to 16 MiB.
+   * How many bytes may stand in the browser's own buffer on a slow link; one urgent message, or one that is larger
+   * than this, may come on top. Default 65,536. At the beginning it is eight times as much, until something stands
+   * there; on fast links it grows by itself, up to 16 MiB.
    *
    * What the browser has been given nothing overtakes, so that this and what it hides (about a megabyte at
    * 2 MB/s) are what an urgent message waits behind. Less makes little difference; it slows fast links down.
@@ -102,7 +102,7 @@ const BOUNDS = {
   maxReceiveMessages: 65_536,
 };
 
-/** The function `connect`, as both entries of the package export it. */
+/** The function `connect`, as the entry of the package exports it. */
 export interface Connect {
   /**
    * Opens a connection to `url` and gives its handle once it is open. Relative and `http(s):`

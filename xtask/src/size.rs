@@ -43,7 +43,7 @@ impl Add for Weight {
 /// What is weighed.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// What the codecs for JSON add to a page in Rust, in the stead of the npm package
+    /// What the codecs for JSON add to a page in Rust, instead of the npm package
     #[arg(long)]
     codecs: bool,
     /// Also write the table as JSON to this file
