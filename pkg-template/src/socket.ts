@@ -5,16 +5,16 @@ import { checkAmount, checkCloseCode, checkCloseReason, checkMilliseconds } from
 import type { Codec } from "./codec.js";
 import type { Opening } from "./connect.js";
 import type { Core, WebSocketLike } from "./core.js";
-import { parcel, snapshot, transfer, type Message, type Parcel, type Sendable } from "./data.js";
+import { parcel, transfer, type Message, type Parcel, type Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
 import type { Inbox } from "./inbox.js";
+import { Lines } from "./lines.js";
 import { Marks } from "./marks.js";
 import { add, addSent, hasRoom, newCounts, readStats, type Count, type Stats } from "./stats.js";
 import { CAUSES, OUTCOMES, Ticket, type Amount, type CloseOptions, type Closed, type EndOptions, type Outcome } from "./ticket.js";
 import {
   PLAIN,
   chosen,
-  lane,
   notSent,
   refused,
   type Flow,
@@ -22,7 +22,6 @@ import {
   type Reader,
   type SendOptions,
   type TrySendOptions,
-  type Waiting,
   type Way,
 } from "./way.js";
 
@@ -72,12 +71,9 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   #given = 0;
   /** maxSendBytes, maxSendMessages, maxFlowBytes, maxFlowMessages; 0 for none. */
   readonly #bounds: readonly number[];
-  /** A line for each priority and flow, so that an upload that waits keeps nobody else waiting. */
-  readonly #lines = new Map<number | string, Set<Waiting>>();
   /** How often something was to be sent. */
   #calls = 0;
-  /** Whether those who wait are to be offered, or are being. */
-  #isAdmitting = false;
+  readonly #lines = new Lines((...offered) => this.#offer(...offered));
   /** Numbers for the names of flows that have something queued; 0 is the flow without a name. */
   readonly #flows = new Map<string, Flow>();
   readonly #freeFlows: number[] = [];
@@ -195,8 +191,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       if (way.signal?.aborted) throw aborted(way.signal, { data: message.data });
       // A closed connection leaves the caller's buffer alone.
       if (options?.transfer && !this.#stopped) transfer(message);
-      const ticket = this.#mustWait(way) ? undefined : this.#offer(message, way);
-      return ticket ? Promise.resolve(ticket) : this.#wait(message, way);
+      const ticket = this.#lines.hasSome(way) ? undefined : this.#offer(message, way);
+      return ticket ? Promise.resolve(ticket) : this.#lines.join(message, way, ++this.#calls);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -212,7 +208,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   trySend(data: Out, options?: TrySendOptions): Ticket | undefined {
     const message = this.#encode(data);
     const way = options ? chosen(options) : PLAIN;
-    const ticket = this.#mustWait(way) ? undefined : this.#offer(message, way);
+    const ticket = this.#lines.hasSome(way) ? undefined : this.#offer(message, way);
     if (ticket && options?.transfer) {
       try {
         transfer(message);
@@ -422,22 +418,11 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (listening[0] === LOW) this.#listening.delete(listening[1]);
   }
 
-  /** Tells those who listen that the amount has fallen. */
-  #tellLow(): void {
-    if (this.#final) return;
-    for (const [listener, options] of this.#listening) if (Object(options).once) this.#listening.delete(listener);
-    this.dispatchEvent(new Event(LOW));
-  }
-
   /** Looks at what is buffered, for those who wait for less of it; again after a while if there are any. */
   #watch(): void {
     clearTimeout(this.#watcher);
     this.#watcher = undefined;
-    for (const [listener, options] of this.#listening) {
-      if (Object(options).signal?.aborted) this.#listening.delete(listener);
-    }
-    const watches = this.#listening.size;
-    if (!this.#core || (!this.#drains.length && !watches)) return;
+    if (!this.#core || (!this.#drains.length && !this.#listening.size)) return;
     const buffered = this.bufferedAmount;
     const left = this.#given - (this.#raw.bufferedAmount ?? 0);
     for (let first; (first = this.#drains[0]) && first.given <= left; ) {
@@ -447,11 +432,15 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     const isAbove = buffered > this.#low;
     const fell = this.#isAbove && !isAbove;
     this.#isAbove = isAbove;
-    if (this.#drains.length || (watches && isAbove)) {
+    for (const [listener, options] of this.#listening) {
+      const { once, signal } = Object(options);
+      if (signal?.aborted || (fell && once)) this.#listening.delete(listener);
+    }
+    if (this.#drains.length || (this.#listening.size && isAbove)) {
       this.#watcher = setTimeout(() => this.#watch(), LOOK_AGAIN);
     }
     // Not from here, which may be inside the wasm.
-    if (fell) queueMicrotask(() => this.#tellLow());
+    if (fell) queueMicrotask(() => this.#final || this.dispatchEvent(new Event(LOW)));
   }
 
   /**
@@ -547,81 +536,15 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (flow) this.#leaveFlow(way.flow!, flow, bytes);
     this.#marks.end(mark, outcome);
     Ticket.settle(ticket, outcome);
-    this.#admit();
+    this.#lines.admit();
     if (this.#listening.size) this.#watch();
     way.signal?.removeEventListener("abort", cancel);
-  }
-
-  /** Whether others wait for the same room already. */
-  #mustWait(way: Way): boolean {
-    return this.#lines.size > 0 && this.#lines.has(lane(way));
-  }
-
-  #wait(message: Parcel, way: Way): Promise<Ticket> {
-    snapshot(message);
-    const { signal } = way;
-    const key = lane(way);
-    return new Promise((resolve, reject) => {
-      const line = this.#lines.get(key) ?? new Set<Waiting>();
-      const leave = (): void => {
-        line.delete(waiting);
-        if (!line.size) this.#lines.delete(key);
-        signal?.removeEventListener("abort", onAbort);
-      };
-      const waiting: Waiting = {
-        message,
-        way,
-        came: ++this.#calls,
-        leave,
-        resolve: (ticket) => (leave(), resolve(ticket)),
-        reject: (error) => (leave(), reject(error)),
-      };
-      const onAbort = (): void => {
-        waiting.reject(aborted(signal, { data: message.data }));
-        // Whoever is next may fit.
-        this.#admit();
-      };
-      signal?.addEventListener("abort", onAbort);
-      this.#lines.set(key, line.add(waiting));
-    });
-  }
-
-  /**
-   * Has those who wait offered until there is no room for them. Not from here, which may be inside the wasm, or in the
-   * midst of another offer.
-   */
-  #admit(): void {
-    if (this.#isAdmitting || !this.#lines.size) return;
-    this.#isAdmitting = true;
-    queueMicrotask(() => {
-      while (this.#firsts().some((first) => this.#admitted(first)));
-      this.#isAdmitting = false;
-    });
-  }
-
-  /** The first of each line. Who waits longest goes first, whichever the line. */
-  #firsts(): Waiting[] {
-    return Array.from(this.#lines.values(), (line) => line.values().next().value!).sort((a, b) => a.came - b.came);
-  }
-
-  /** Whether one who waits does so no more. */
-  #admitted({ message, way, came, leave, resolve, reject }: Waiting): boolean {
-    try {
-      const ticket = this.#offer(message, way, came, leave);
-      if (!ticket) return false;
-      resolve(ticket);
-    } catch (error) {
-      reject(error);
-    }
-    return true;
   }
 
   /** Takes no more messages; those that wait for room were never queued. */
   #stop(): void {
     this.#stopped = true;
-    for (const line of this.#lines.values()) {
-      for (const { message, reject } of line) reject(refused(message.data));
-    }
+    this.#lines.refuse();
   }
 
   #read<T>(item: (value: In) => T, end: T, owner?: object): Promise<T> {

@@ -1,7 +1,6 @@
 /** How a message is sent, and what is kept of those who wait. */
 
 import { checkChoice, checkSignal } from "./address.js";
-import type { Parcel } from "./data.js";
 import { TidegateError } from "./errors.js";
 import { PRIORITIES, type Count, type Priority } from "./stats.js";
 import type { Closed, Ticket } from "./ticket.js";
@@ -68,7 +67,7 @@ export interface Flow {
 export interface Queued {
   readonly ticket: Ticket;
   readonly way: Way;
-  /** As of {@link Waiting}. */
+  /** Which of the calls of `send` and `trySend` it came by. */
   readonly came: number;
   readonly flow: Flow | undefined;
   readonly bytes: number;
@@ -79,18 +78,6 @@ export interface Queued {
   readonly cancel: () => void;
 }
 
-/** A `send` that waits for room. */
-export interface Waiting {
-  readonly message: Parcel;
-  readonly way: Way;
-  /** Which of the calls of `send` and `trySend` it is. */
-  readonly came: number;
-  /** Takes it out of its line. */
-  leave(): void;
-  readonly resolve: (ticket: Ticket) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 /** A read that waits for a message. */
 export interface Reader {
   /** Tries again to settle it. */
@@ -98,11 +85,6 @@ export interface Reader {
   /** Settles it as at the end, for an iterator that is left. */
   leave(): void;
   readonly owner: object | undefined;
-}
-
-/** Which line a message waits in. */
-export function lane({ priority, flow }: Way): number | string {
-  return flow === undefined ? priority : priority + flow;
 }
 
 /** A name that is given, or not. */
