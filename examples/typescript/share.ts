@@ -18,6 +18,7 @@ export async function share(
     for await (const message of socket) show(message);
   })();
   const timer = setInterval(() => {
+    if (socket.readyState !== 1) return; // the server is closing: the upload will find that out
     // Of the positions that have to wait only the newest is worth sending, and only for 200 ms.
     socket.trySend(pointer(), { priority: "urgent", latest: "pointer", deadline: 200 });
   }, 50);

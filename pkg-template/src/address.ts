@@ -31,7 +31,7 @@ export function resolveAddress(url: string | URL, base = hostBase()): string {
   } catch (cause) {
     throw new TidegateError(
       "url",
-      `"${url}" is not a WebSocket address; give a full ws:// or wss:// address` +
+      `"${String(url)}" is not a WebSocket address; give a full ws:// or wss:// address` +
         // A `blob:` base is opaque: nothing is relative to it. Firefox would take the page's instead.
         (/^\w+:/.test(String(url)) || (base && !base.startsWith("blob:")) ? "" : ", since there is no page to resolve it against"),
       { cause },
@@ -58,12 +58,13 @@ export function resolveAddress(url: string | URL, base = hostBase()): string {
  * Specification: RFC 6455 section 4.1, item 10.
  */
 export function checkProtocols(protocols: string | readonly string[] | null | undefined): string[] {
-  const names = typeof protocols === "string" ? [protocols] : [...(protocols ?? [])];
+  const given = protocols ?? [];
+  const names: string[] = Array.isArray(given) ? [...given] : [given as string];
   names.forEach((name, index) => {
-    if (!TOKEN.test(name) || names.indexOf(name) !== index) {
+    if (typeof name !== "string" || !TOKEN.test(name) || names.indexOf(name) !== index) {
       throw new TidegateError(
         "protocols",
-        `subprotocol "${name}" is repeated or not a name; use letters, digits and !#$%&'*+-.^_\`|~`,
+        `subprotocol "${String(name)}" is repeated or not a name; use letters, digits and !#$%&'*+-.^_\`|~`,
       );
     }
   });
@@ -79,7 +80,7 @@ export function checkProtocols(protocols: string | readonly string[] | null | un
  */
 export function checkCloseCode(code: number): number {
   if (code !== 1000 && !(Number.isInteger(code) && code >= 3000 && code <= 4999)) {
-    throw new TidegateError("closeCode", `close code ${code} may not be sent; use 1000 or 3000 to 4999`);
+    throw new TidegateError("closeCode", `close code ${String(code)} may not be sent; use 1000 or 3000 to 4999`);
   }
   return code;
 }
@@ -87,11 +88,12 @@ export function checkCloseCode(code: number): number {
 /**
  * A close reason that fits into its frame, of which the code takes 2 of 125 bytes.
  *
- * @throws {@link TidegateError} with the code `closeReason`: longer than 123 bytes of UTF-8.
+ * @throws {@link TidegateError} with the code `closeReason`: longer than 123 bytes of UTF-8, or no string.
  *
  * Specification: RFC 6455 section 5.5.
  */
 export function checkCloseReason(reason: string): string {
+  if (typeof reason !== "string") throw new TidegateError("closeReason", "the close reason is no string; give one");
   const bytes = byteLength(reason);
   if (bytes > 123) {
     throw new TidegateError("closeReason", `the close reason has ${bytes} bytes of UTF-8; shorten it to 123`);
@@ -118,7 +120,7 @@ export function checkAmount(name: string, value: number | undefined, fallback: n
  *
  * @throws {@link TidegateError} with the code `option`: none of them.
  */
-export function checkChoice(name: string, value: string, choices: string[]): number {
+export function checkChoice(name: string, value: string, choices: readonly string[]): number {
   const index = choices.indexOf(value);
   if (index < 0) throw new TidegateError("option", `${name} is ${String(value)}; give ${choices.join(" or ")}`);
   return index;
@@ -133,12 +135,22 @@ export function checkMilliseconds(name: string, value: number | undefined, fallb
 }
 
 /**
+ * A signal, of whichever realm or library.
+ *
+ * @throws {@link TidegateError} with the code `option`: anything else, such as a controller.
+ */
+export function checkSignal(signal: AbortSignal | null | undefined): void {
+  if (signal != undefined && !signal.addEventListener) throw new TidegateError("option", "signal is none; give an AbortSignal");
+}
+
+/**
  * A share of 0 to 1/4; default 1/16.
  *
  * @throws {@link TidegateError} with the code `option`: another number, or none.
  */
-export function checkShare(share = 1 / 16): number {
-  if (!(share >= 0 && share <= 1 / 4)) {
+export function checkShare(given: number | null | undefined): number {
+  const share = given ?? 1 / 16;
+  if (!(typeof share === "number" && share >= 0 && share <= 1 / 4)) {
     throw new TidegateError("option", `guaranteedShare is ${String(share)}; give 0 to 1/4`);
   }
   return share;

@@ -1,4 +1,4 @@
-/** What both entries export beside `connect`. */
+/** What all entries export beside `connect`. */
 
 export { json, type Codec } from "./codec.js";
 export type { Connect, ConnectOptions } from "./connect.js";

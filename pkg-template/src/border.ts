@@ -21,7 +21,7 @@ export interface WasmImports extends WebAssembly.ModuleImports {
   read(host: number, id: number, slot: number, start: number, end: number): void;
   /** Forgets the value of a slot. */
   release(host: number, slot: number): void;
-  /** The socket's `bufferedAmount`, 0 where it has none. */
+  /** The socket's `bufferedAmount`, 0 where it has none; 1 for an empty message that it is writing. */
   amount(host: number): number;
   /** Calls `core_timer` after that time, with 0 in the next task; below 0: never. */
   setTimer(host: number, milliseconds: number): void;

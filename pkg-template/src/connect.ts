@@ -7,6 +7,7 @@ import {
   checkMilliseconds,
   checkProtocols,
   checkShare,
+  checkSignal,
   resolveAddress,
 } from "./address.js";
 import type { Codec } from "./codec.js";
@@ -54,9 +55,9 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
    */
   guaranteedShare?: number | undefined;
   /**
-   * How many bytes may stand in the browser's own buffer on a slow link, besides one urgent message, or one that is
-   * larger than that. Default 65,536. Eight times as much may at the beginning, until something stands there; on
-   * fast links it grows by itself, up to 16 MiB.
+   * How many bytes may stand in the browser's own buffer on a slow link; one urgent message, or one that is larger
+   * than this, may come on top. Default 65,536. At the beginning it is eight times as much, until something stands
+   * there; on fast links it grows by itself, up to 16 MiB.
    *
    * What the browser has been given nothing overtakes, so that this and what it hides (about a megabyte at
    * 2 MB/s) are what an urgent message waits behind. Less makes little difference; it slows fast links down.
@@ -101,7 +102,7 @@ const BOUNDS = {
   maxReceiveMessages: 65_536,
 };
 
-/** The function `connect`, as both entries of the package export it. */
+/** The function `connect`, as the entry of the package exports it. */
 export interface Connect {
   /**
    * Opens a connection to `url` and gives its handle once it is open. Relative and `http(s):`
@@ -131,17 +132,18 @@ export interface Connect {
  * are kept and handed over with the socket, so that connecting takes the longer of the two.
  */
 export function connectOn(host: Host): Connect {
-  return <In, Out>(url: string | URL, options?: ConnectOptions<In, Out>) => open(host, url, options);
+  return <In, Out>(url: string | URL, options?: ConnectOptions<In, Out>) => open(host, url, options ?? {});
 }
 
 function open<In, Out>(
   host: Host,
   url: string | URL,
-  options: ConnectOptions<In, Out> = {},
+  options: ConnectOptions<In, Out>,
 ): Promise<Socket<In, Out>> {
   // What is thrown in here rejects the promise.
   return new Promise((resolve, reject) => {
-    const { signal, codec, binaryType = "arraybuffer", receivePolicy = "close" } = options;
+    const { signal, codec } = options;
+    const binaryType = options.binaryType ?? "arraybuffer";
     const address = resolveAddress(url);
     const protocols = checkProtocols(options.protocols);
     const within = checkMilliseconds("within", options.within, 75_000);
@@ -149,7 +151,7 @@ function open<In, Out>(
       checkAmount(name, options[name as keyof typeof BOUNDS], fallback),
     );
     const overflowCode = checkCloseCode(options.overflowCode ?? 4009);
-    const overflow = checkChoice("receivePolicy", receivePolicy, ["close", "dropOldest", "dropNewest"]);
+    const overflow = checkChoice("receivePolicy", options.receivePolicy ?? "close", ["close", "dropOldest", "dropNewest"]);
     const pacing = [
       checkShare(options.guaranteedShare),
       checkAmount("budgetBytes", options.budgetBytes, 65_536),
@@ -157,9 +159,10 @@ function open<In, Out>(
     ];
     const forms = ["arraybuffer", "blob"];
     checkChoice("binaryType", binaryType, forms);
+    checkSignal(signal);
     if (signal?.aborted) throw aborted(signal);
 
-    const loading = host.load(options.wasm);
+    const loading = host.load(options.wasm ?? undefined);
     // Whether it fails or not is looked at below; until then nobody may report it as unhandled.
     loading?.catch(() => {});
     /** What `ws` says about a failure; browsers say nothing. */

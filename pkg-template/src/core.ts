@@ -21,6 +21,8 @@ export interface WebSocketLike {
   readonly extensions: string;
   readonly readyState: number;
   readonly bufferedAmount?: number;
+  /** Whether it has a message, which may be empty; only that over `WebSocketStream` says so. @internal */
+  readonly isWriting?: boolean;
   binaryType: string;
   send(data: never): void;
   close(code?: number, reason?: string): void;
@@ -69,8 +71,6 @@ export interface Core {
   end(withinMs: number, closeMs: number): void;
   /** Gives up at once. */
   abort(): void;
-  /** What the socket says: bytes that it was given and has not sent. */
-  readonly bufferedAmount: number;
   /** One of the numbers of the connection: 0 bytes that stand in the socket's buffer, 1 that may, 2 bytes a second. */
   stat(index: number): number;
   /** Gives the wasm side's memory back; no call may follow. */
@@ -79,7 +79,7 @@ export interface Core {
 
 /**
  * What is left of the connect deadline in milliseconds, 0 for none, guaranteedShare, budgetBytes, maxBytesPerSecond.
- * Without end the budget is none: the socket then has room for one message, when its `bufferedAmount` is 0, and the
+ * An infinite budgetBytes means none: the socket then has room for one message, when its `bufferedAmount` is 0, and the
  * wasm is to be called when it is again.
  */
 export type Options = readonly number[];
@@ -102,8 +102,11 @@ export interface Host {
   load(source: WasmSource | undefined): Promise<unknown> | undefined;
 }
 
-/** A compiled `WebAssembly.Module`, which not every host's types have a name for. */
-export interface WasmModule {}
+/** A compiled `WebAssembly.Module`, which not every host's types have a name for, and which has no properties. */
+export interface WasmModule {
+  /** Nor is it a promise of one. */
+  readonly then?: never;
+}
 
 /** Where the wasm comes from: its address, a response, its bytes, or a compiled module. */
 export type WasmSource = string | URL | Request | Response | ArrayBufferLike | ArrayBufferView | WasmModule;

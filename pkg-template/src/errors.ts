@@ -6,15 +6,17 @@ import type { Closed } from "./ticket.js";
  * What went wrong, in a word that never changes between releases. Program against this, not
  * against the message.
  *
- * - `url`, `protocols`, `option`: an argument of {@link connect} that cannot work; no socket was made.
+ * - `url`, `protocols`: an argument of {@link connect} that cannot work; no socket was made.
+ * - `option`: an option or an argument that cannot work, of {@link connect} or of a method of its socket; nothing was
+ *   done.
  * - `environment`: there is no `WebSocket` here, or its constructor refused.
  * - `noWebSocketStream`: that transport was chosen, and there is no such class here; nothing was tried.
  * - `wasm`: tidegate's own wasm could not be loaded.
  * - `connect`: the connection did not come about; `closed` has the close event, and `cause` what `ws` says.
  * - `timeout`: it did not come about within the connect deadline.
  * - `aborted`: by the caller's signal, whose reason is the `cause`.
- * - `closed`: the connection takes no more messages; `data` has the message. Of a stream: the connection has ended,
- *   and `closed` tells how.
+ * - `closed`: the connection takes no more messages; `data` has the message. Of a stream, `flushed` and `drained`: the
+ *   connection has ended, and `closed` tells how.
  * - `unsupported`: a value that is neither text, bytes nor a Blob, given or received.
  * - `unreadable`: a Blob that was written to a stream, and whose content could not be read.
  * - `detached`: a buffer that has no bytes any more, or cannot be transferred.
@@ -56,7 +58,10 @@ export interface ErrorDetails {
 export class TidegateError extends Error {
   /** What went wrong; stable. */
   readonly code: ErrorCode;
-  /** How the connection ended: with the codes `connect`, `timeout`, while connecting `aborted`, and `closed` of a stream. */
+  /**
+   * How the connection ended: with the codes `connect`, `timeout`, while connecting `aborted`, and `closed` of a
+   * stream, `flushed` and `drained`.
+   */
   readonly closed: Closed | undefined;
   /**
    * With the code `closed`, and `aborted` of a `send`: the message that was not taken. After `transfer`

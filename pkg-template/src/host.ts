@@ -21,11 +21,22 @@ export interface Unsupported {
 
 /** Takes `listener` off the socket and closes it, whatever it throws. */
 export function letGo(raw: WebSocketLike, listener: (event: SocketEvent) => void): void {
-  for (const type of EVENTS) raw.removeEventListener(type, listener);
   try {
+    for (const type of EVENTS) raw.removeEventListener(type, listener);
     if (raw.readyState < 2) raw.close();
   } catch {
     // A foreign socket; there is nothing more to be done about it.
+  }
+}
+
+/** Runs `step`, called by the wasm, and reports what it throws as an event handler's is. */
+function guard(step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }
 
@@ -98,7 +109,6 @@ export class WasmBacked implements Core {
   readonly #listener = (event: SocketEvent): void => this.#hear(event);
 
   static {
-    const raw = (host: number): WebSocketLike => hosts.get(host).#raw;
     const sink = (host: number): Sink => hosts.get(host).#sink;
     imports = {
       now: () => performance.now(),
@@ -107,12 +117,12 @@ export class WasmBacked implements Core {
       detach: (host) => hosts.get(host).#detach(),
       read: (host, id, slot, start, end) => hosts.get(host).#read(id, slot, start, end),
       release: (host, slot) => void hosts.get(host).#slots.take(slot),
-      amount: (host) => raw(host).bufferedAmount ?? 0,
+      amount: (host) => hosts.get(host).#amount(),
       setTimer: (host, milliseconds) => hosts.get(host).#timer.set(milliseconds),
-      opened: (host) => hosts.get(host).#opened(),
-      outcome: (host, ticket, outcome) => sink(host).outcome(ticket, outcome),
+      opened: (host) => guard(() => hosts.get(host).#opened()),
+      outcome: (host, ticket, outcome) => guard(() => sink(host).outcome(ticket, outcome)),
       ended: (host, code, wasClean, ...rest) =>
-        sink(host).closed(code, hosts.get(host).#received, !!wasClean, ...rest),
+        guard(() => sink(host).closed(code, hosts.get(host).#received, !!wasClean, ...rest)),
     };
   }
 
@@ -164,10 +174,6 @@ export class WasmBacked implements Core {
     wasm.core_abort(this.#core);
   }
 
-  get bufferedAmount(): number {
-    return this.#raw.bufferedAmount ?? 0;
-  }
-
   stat(index: number): number {
     return wasm.core_stat(this.#core, index);
   }
@@ -197,13 +203,21 @@ export class WasmBacked implements Core {
   }
 
   #transmit(slot: number): boolean {
-    // While it closes, a browser takes everything and sends nothing.
-    if (this.#raw.readyState > 1) return false;
     try {
+      // While it closes, a browser takes everything and sends nothing.
+      if (this.#raw.readyState > 1) return false;
       this.#raw.send(this.#slots.get(slot) as never);
       return true;
     } catch {
       return false;
+    }
+  }
+
+  #amount(): number {
+    try {
+      return this.#raw.bufferedAmount || +!!this.#raw.isWriting;
+    } catch {
+      return 0;
     }
   }
 

@@ -1,13 +1,11 @@
 /** Marks in the order of queueing, for those who wait until all that was queued before has ended. */
 
 import type { Outcome } from "./ticket.js";
-import { notSent } from "./way.js";
 
 interface Mark {
   /** How many messages before it, and behind the mark before it, have not ended. */
   open: number;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
+  readonly resolve: (isLost: boolean) => void;
 }
 
 /** Marks that are not passed yet. They are known by how many were set. */
@@ -24,11 +22,14 @@ export class Marks {
     return this.#passed + this.#ahead.length;
   }
 
-  /** Sets a mark when `queued` messages have not ended; settled when it is passed. */
-  set(queued: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (!queued) return resolve();
-      this.#ahead.push({ open: queued - this.#open, resolve, reject });
+  /**
+   * Sets a mark when `queued` messages have not ended. When it is passed, tells whether one was lost with the
+   * connection.
+   */
+  set(queued: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      if (!queued) return resolve(false);
+      this.#ahead.push({ open: queued - this.#open, resolve });
       this.#open = queued;
       this.#pass();
     });
@@ -46,10 +47,8 @@ export class Marks {
 
   #pass(): void {
     while (this.#ahead[0]?.open === 0) {
-      const { resolve, reject } = this.#ahead.shift()!;
       this.#passed++;
-      if (this.#lost) reject(notSent());
-      else resolve();
+      this.#ahead.shift()!.resolve(this.#lost);
     }
   }
 }

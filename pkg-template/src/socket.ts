@@ -5,16 +5,16 @@ import { checkAmount, checkCloseCode, checkCloseReason, checkMilliseconds } from
 import type { Codec } from "./codec.js";
 import type { Opening } from "./connect.js";
 import type { Core, WebSocketLike } from "./core.js";
-import { parcel, snapshot, transfer, type Message, type Parcel, type Sendable } from "./data.js";
+import { parcel, transfer, type Message, type Parcel, type Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
 import type { Inbox } from "./inbox.js";
+import { Lines } from "./lines.js";
 import { Marks } from "./marks.js";
 import { add, addSent, hasRoom, newCounts, readStats, type Count, type Stats } from "./stats.js";
 import { CAUSES, OUTCOMES, Ticket, type Amount, type CloseOptions, type Closed, type EndOptions, type Outcome } from "./ticket.js";
 import {
   PLAIN,
   chosen,
-  lane,
   notSent,
   refused,
   type Flow,
@@ -22,7 +22,6 @@ import {
   type Reader,
   type SendOptions,
   type TrySendOptions,
-  type Waiting,
   type Way,
 } from "./way.js";
 
@@ -30,6 +29,7 @@ import {
 const CLOSE_WITHIN = 10_000;
 
 const LOW = "bufferedamountlow";
+type Listening = Parameters<EventTarget["addEventListener"]>;
 
 /** How often the socket's buffer is looked at for those who wait until it is empty, in milliseconds. */
 const LOOK_AGAIN = 20;
@@ -71,8 +71,9 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   #given = 0;
   /** maxSendBytes, maxSendMessages, maxFlowBytes, maxFlowMessages; 0 for none. */
   readonly #bounds: readonly number[];
-  /** A line for each priority and flow, so that an upload that waits keeps nobody else waiting. */
-  readonly #lines = new Map<number | string, Set<Waiting>>();
+  /** How often something was to be sent. */
+  #calls = 0;
+  readonly #lines = new Lines((...offered) => this.#offer(...offered));
   /** Numbers for the names of flows that have something queued; 0 is the flow without a name. */
   readonly #flows = new Map<string, Flow>();
   readonly #freeFlows: number[] = [];
@@ -82,8 +83,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   /** Who waits until the socket has let go of so many bytes. */
   readonly #drains: { readonly given: number; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #low = 0;
-  /** Whether somebody listens to `bufferedamountlow`. */
-  #watches = false;
+  /** Who listens to `bufferedamountlow`, and how: while nobody does, nobody has to look. */
+  readonly #listening = new Map<unknown, Listening[2]>();
   #isAbove = false;
   #onLow: ((event: Event) => unknown) | null = null;
   #watcher: ReturnType<typeof setTimeout> | undefined;
@@ -180,8 +181,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * goes first. The peer sees the bytes as they are now, whatever happens to the buffer later.
    *
    * Rejects only if the message was not queued, with a {@link TidegateError}: `closed` (after
-   * `close`, `end` or the end), `aborted` (by `signal`, while waiting), `unsupported`, `detached`,
-   * `encode`.
+   * `close`, `end` or the end), `aborted` (by `signal`, while waiting), `option`, `unsupported`,
+   * `detached`, `encode`.
    */
   send(data: Out, options?: SendOptions): Promise<Ticket> {
     try {
@@ -190,16 +191,16 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       if (way.signal?.aborted) throw aborted(way.signal, { data: message.data });
       // A closed connection leaves the caller's buffer alone.
       if (options?.transfer && !this.#stopped) transfer(message);
-      const ticket = this.#mustWait(way) ? undefined : this.#offer(message, way);
-      return ticket ? Promise.resolve(ticket) : this.#wait(message, way);
+      const ticket = this.#lines.hasSome(way) ? undefined : this.#offer(message, way);
+      return ticket ? Promise.resolve(ticket) : this.#lines.join(message, way, ++this.#calls);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /**
-   * Queues `data` if there is room, else does nothing and gives `undefined`: also while a `send`
-   * is waiting, which is not overtaken. With `transfer` the buffer is detached only if the message
+   * Queues `data` if there is room, else does nothing and gives `undefined`: also while a `send` of the same
+   * priority and flow is waiting, which is not overtaken; those of others may be. With `transfer` the buffer is detached only if the message
    * was taken, at the price of one copy if it had to be queued.
    *
    * @throws {@link TidegateError} with the codes of {@link send}, but for `aborted`.
@@ -207,7 +208,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   trySend(data: Out, options?: TrySendOptions): Ticket | undefined {
     const message = this.#encode(data);
     const way = options ? chosen(options) : PLAIN;
-    const ticket = this.#mustWait(way) ? undefined : this.#offer(message, way);
+    const ticket = this.#lines.hasSome(way) ? undefined : this.#offer(message, way);
     if (ticket && options?.transfer) {
       try {
         transfer(message);
@@ -275,13 +276,13 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * Rejects with a {@link TidegateError}, and leaves the connection open: `closeCode`,
    * `closeReason`, `option`. A peer that does not answer is no error: `cause` is then `unconfirmed`.
    */
-  async close(code?: number, reason = "", { within, flush = true }: CloseOptions = {}): Promise<Closed> {
-    const number = code === undefined ? (reason && 1000) || 0 : checkCloseCode(code);
-    checkCloseReason(reason);
-    const ms = checkMilliseconds("within", within, CLOSE_WITHIN);
+  async close(code?: number, reason?: string, options?: CloseOptions): Promise<Closed> {
+    const why = checkCloseReason(reason ?? "");
+    const number = code == undefined ? (why && 1000) || 0 : checkCloseCode(code);
+    const ms = checkMilliseconds("within", options?.within, CLOSE_WITHIN);
     this.#closing = true;
     this.#stop();
-    this.#core?.close(number, reason, ms, flush);
+    this.#core?.close(number, why, ms, options?.flush ?? true);
     return this.closed;
   }
 
@@ -291,8 +292,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    *
    * Rejects with a {@link TidegateError} `option`, and then changes nothing.
    */
-  async end({ within }: EndOptions = {}): Promise<Closed> {
-    const ms = checkMilliseconds("within", within, CLOSE_WITHIN);
+  async end(options?: EndOptions): Promise<Closed> {
+    const ms = checkMilliseconds("within", options?.within, CLOSE_WITHIN);
     this.#closing = true;
     this.#stop();
     this.#core?.end(ms, CLOSE_WITHIN);
@@ -332,18 +333,19 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    *
    * Rejects with a {@link TidegateError} `closed` if the connection ends first.
    */
-  flushed(): Promise<void> {
-    if (!this.#queue.size && this.#final?.unsent.messages) return Promise.reject(notSent());
-    return this.#marks.set(this.#queue.size);
+  async flushed(): Promise<void> {
+    const isLost = this.#final ? this.#final.unsent.messages : await this.#marks.set(this.#queue.size);
+    if (isLost) throw notSent(await this.closed);
   }
 
   /**
    * As {@link flushed}, and then until the socket's own buffer has let go of it as well, which is what
-   * `bufferedAmount` counts there. Nobody but the peer can say whether it has arrived.
+   * `bufferedAmount` counts there. Nobody but the peer can say whether it has arrived. Once the connection has ended
+   * it rejects in any case: nobody can say then whether the socket had sent everything.
    */
   async drained(): Promise<void> {
     await this.flushed();
-    if (!this.#core) throw notSent();
+    if (this.#final) throw notSent(this.#final);
     await new Promise<void>((resolve, reject) => {
       this.#drains.push({ given: this.#given, resolve, reject });
       this.#watch();
@@ -374,7 +376,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   }
 
   /**
-   * The `bufferedamountlow` event comes when {@link bufferedAmount} has fallen to this. Default 0.
+   * The `bufferedamountlow` event comes when {@link bufferedAmount} has fallen to this, in a microtask of its own
+   * and not any more when the connection has ended. Default 0.
    *
    * Specification: as `RTCDataChannel.bufferedAmountLowThreshold` of WebRTC.
    */
@@ -384,6 +387,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
 
   set bufferedAmountLowThreshold(bytes: number) {
     this.#low = checkAmount("bufferedAmountLowThreshold", bytes, 0);
+    // It has not fallen by that.
+    this.#isAbove = this.bufferedAmount > this.#low;
     this.#watch();
   }
 
@@ -398,17 +403,26 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (listener) this.addEventListener(LOW, listener);
   }
 
-  override addEventListener(...listening: Parameters<EventTarget["addEventListener"]>): void {
+  override addEventListener(type: "bufferedamountlow", listener: (event: Event) => unknown, options?: Listening[2]): void;
+  override addEventListener(...listening: Listening): void;
+  override addEventListener(...listening: Listening): void {
     super.addEventListener(...listening);
-    this.#watches ||= listening[0] === LOW;
+    const [type, listener, options] = listening;
+    if (type !== LOW || !listener) return;
+    this.#listening.set(listener, options);
     this.#watch();
+  }
+
+  override removeEventListener(...listening: Parameters<EventTarget["removeEventListener"]>): void {
+    super.removeEventListener(...listening);
+    if (listening[0] === LOW) this.#listening.delete(listening[1]);
   }
 
   /** Looks at what is buffered, for those who wait for less of it; again after a while if there are any. */
   #watch(): void {
     clearTimeout(this.#watcher);
     this.#watcher = undefined;
-    if (!this.#core || (!this.#drains.length && !this.#watches)) return;
+    if (!this.#core || (!this.#drains.length && !this.#listening.size)) return;
     const buffered = this.bufferedAmount;
     const left = this.#given - (this.#raw.bufferedAmount ?? 0);
     for (let first; (first = this.#drains[0]) && first.given <= left; ) {
@@ -418,20 +432,34 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     const isAbove = buffered > this.#low;
     const fell = this.#isAbove && !isAbove;
     this.#isAbove = isAbove;
-    if (this.#drains.length || (this.#watches && isAbove)) {
+    for (const [listener, options] of this.#listening) {
+      const { once, signal } = Object(options);
+      if (signal?.aborted || (fell && once)) this.#listening.delete(listener);
+    }
+    if (this.#drains.length || (this.#listening.size && isAbove)) {
       this.#watcher = setTimeout(() => this.#watch(), LOOK_AGAIN);
     }
-    if (fell) this.dispatchEvent(new Event(LOW));
+    // Not from here, which may be inside the wasm.
+    if (fell) queueMicrotask(() => this.#final || this.dispatchEvent(new Event(LOW)));
   }
 
-  /** Gives `message` to the wasm: its ticket, `undefined` if there is no room; throws if closed. */
-  #offer(message: Parcel, way: Way): Ticket | undefined {
+  /**
+   * Gives `message` to the wasm: its ticket, `undefined` if there is no room; throws if closed. `leave` is called
+   * once there is room, since the wasm may call back; `came` says which call of `send` or `trySend` it was.
+   */
+  #offer(message: Parcel, way: Way, came = ++this.#calls, leave?: () => void): Ticket | undefined {
     if (this.#stopped) throw refused(message.data);
     const { bytes } = message;
     const { priority, latest, due, signal } = way;
     const counts = this.#counts[priority]!;
     const old = latest === undefined ? 0 : (this.#newest.get(latest) ?? 0);
+    if (this.#queue.get(old)?.came! > came) {
+      // It has waited for room, in another line than the newer value.
+      add(counts.superseded, bytes);
+      return new Ticket("superseded");
+    }
     if (!this.#admits(bytes, way, old)) return undefined;
+    leave?.();
     const flow = way.flow === undefined ? undefined : this.#flow(way.flow);
     // Before the call: the last message before this one may end within it, and would take the flow with it.
     if (flow) add(flow.queued, bytes);
@@ -446,11 +474,11 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       const cancel = (): void => this.#core?.cancel(number);
       const ticket = new Ticket(undefined, cancel);
       const mark = this.#marks.next;
-      this.#queue.set(number, { ticket, way, flow, bytes, since: performance.now(), mark, cancel });
+      this.#queue.set(number, { ticket, way, came, flow, bytes, since: performance.now(), mark, cancel });
       add(counts.queued, bytes);
       if (latest !== undefined) this.#newest.set(latest, number);
       signal?.addEventListener("abort", cancel);
-      if (this.#watches) this.#watch();
+      if (this.#listening.size) this.#watch();
       return ticket;
     }
     if (flow) this.#leaveFlow(way.flow!, flow, bytes);
@@ -461,7 +489,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (number) throw refused(message.data);
     addSent(counts, bytes, 0);
     this.#given += bytes;
-    if (this.#watches) this.#watch();
+    if (this.#listening.size) this.#watch();
     return new Ticket("handedOver");
   }
 
@@ -504,68 +532,19 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     } else if (outcome in counts) {
       add(counts[outcome as "expired"], bytes);
     }
-    way.signal?.removeEventListener("abort", cancel);
     if (way.latest !== undefined && this.#newest.get(way.latest) === number) this.#newest.delete(way.latest);
     if (flow) this.#leaveFlow(way.flow!, flow, bytes);
     this.#marks.end(mark, outcome);
     Ticket.settle(ticket, outcome);
-    if (this.#lines.size) this.#admit();
-    if (this.#watches) this.#watch();
-  }
-
-  /** Whether others wait for the same room already. */
-  #mustWait(way: Way): boolean {
-    return this.#lines.size > 0 && this.#lines.has(lane(way));
-  }
-
-  #wait(message: Parcel, way: Way): Promise<Ticket> {
-    snapshot(message);
-    const { signal } = way;
-    const key = lane(way);
-    return new Promise((resolve, reject) => {
-      const line = this.#lines.get(key) ?? new Set<Waiting>();
-      const leave = (): void => {
-        line.delete(waiting);
-        if (!line.size) this.#lines.delete(key);
-        signal?.removeEventListener("abort", onAbort);
-      };
-      const waiting: Waiting = {
-        message,
-        way,
-        resolve: (ticket) => (leave(), resolve(ticket)),
-        reject: (error) => (leave(), reject(error)),
-      };
-      const onAbort = (): void => {
-        waiting.reject(aborted(signal, { data: message.data }));
-        // Whoever is next may fit.
-        this.#admit();
-      };
-      signal?.addEventListener("abort", onAbort);
-      this.#lines.set(key, line.add(waiting));
-    });
-  }
-
-  /** Offers what waits, each line in its order, until there is no room for it; the wasm then calls again. */
-  #admit(): void {
-    for (const line of this.#lines.values()) {
-      for (const { message, way, resolve, reject } of line) {
-        try {
-          const ticket = this.#offer(message, way);
-          if (!ticket) break;
-          resolve(ticket);
-        } catch (error) {
-          reject(error);
-        }
-      }
-    }
+    this.#lines.admit();
+    if (this.#listening.size) this.#watch();
+    way.signal?.removeEventListener("abort", cancel);
   }
 
   /** Takes no more messages; those that wait for room were never queued. */
   #stop(): void {
     this.#stopped = true;
-    for (const line of this.#lines.values()) {
-      for (const { message, reject } of line) reject(refused(message.data));
-    }
+    this.#lines.refuse();
   }
 
   #read<T>(item: (value: In) => T, end: T, owner?: object): Promise<T> {
@@ -593,7 +572,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     const core = this.#core!;
     this.#core = undefined;
     this.#watch();
-    for (const { reject } of this.#drains.splice(0)) reject(notSent());
+    for (const { reject } of this.#drains.splice(0)) reject(notSent(this.#final!));
     core.free();
   }
 }

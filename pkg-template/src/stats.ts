@@ -94,7 +94,7 @@ export function hasRoom({ messages, bytes: sum }: Count, bytes: number, maxBytes
 /** Counts a message that was given to the socket after so many milliseconds in the queue. */
 export function addSent({ handedOver, waits }: ClassCounts, bytes: number, milliseconds: number): void {
   add(handedOver, bytes);
-  waits[Math.min(31, 32 - Math.clz32(milliseconds * 1000))]!++;
+  waits[Math.min(31, 32 - Math.clz32(Math.min(milliseconds * 1000, 2 ** 31)))]!++;
 }
 
 /**

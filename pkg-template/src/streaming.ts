@@ -8,6 +8,7 @@ import type { Message, Sendable } from "./data.js";
 import { TidegateError } from "./errors.js";
 import type { Socket } from "./socket.js";
 import type { Closed } from "./ticket.js";
+import { chosen, type SendOptions } from "./way.js";
 import { SocketOverStream, paced } from "./web-socket-stream.js";
 
 /** Options of `connect` of `tidegate/streams`. */
@@ -18,7 +19,7 @@ export interface StreamsOptions<In = Message, Out = Sendable> extends ConnectOpt
    * - `"socket"`: `WebSocket`.
    * - `"stream"`: `WebSocketStream`, which Chromium and its relatives have; not a standard yet. A receive queue that is
    *   half full then makes the peer wait, and `receivePolicy` has no use; the browser is given the next message when it
-   *   has let go of the one before, in the stead of `budgetBytes` and `maxBytesPerSecond`.
+   *   has let go of the one before, instead of `budgetBytes` and `maxBytesPerSecond`.
    *
    *   For those who receive more than they can take in, from a server that can wait. It is never chosen by itself:
    *   when a peer reset the connection while a message was being written, the whole tab crashed in tests with Chromium
@@ -27,6 +28,12 @@ export interface StreamsOptions<In = Message, Out = Sendable> extends ConnectOpt
    *   happened.
    */
   transport?: "socket" | "stream" | undefined;
+  /**
+   * How the chunks of {@link StreamSocket.writable} are sent. Default: as a plain `send`, `"normal"` and without a flow. An
+   * upload is better `{ priority: "bulk", flow: "…" }`, which leaves the link to what else is sent. A chunk whose deadline
+   * passes is dropped, and the stream goes on.
+   */
+  sendOptions?: Pick<SendOptions, "priority" | "flow" | "deadline"> | undefined;
 }
 
 /**
@@ -76,8 +83,11 @@ export interface ConnectStreams {
 export function connectStreamsOn(host: Host): ConnectStreams {
   const plain = connectOn(host);
   const stream = connectOn(paced(host));
-  return async <In, Out>(url: string | URL, options: StreamsOptions<In, Out> = {}) => {
+  return async <In, Out>(url: string | URL, given?: StreamsOptions<In, Out>) => {
+    const options = given ?? {};
     type Connect = (url: string | URL, options: ConnectOptions<In, Out>) => Promise<Socket<In, Out>>;
+    const { sendOptions } = options;
+    if (sendOptions) chosen(sendOptions);
     let connection;
     if (checkChoice("transport", options.transport ?? "socket", ["socket", "stream"])) {
       if (options.WebSocket) throw new TidegateError("option", 'give `WebSocket` or `transport: "stream"`, not both');
@@ -88,16 +98,16 @@ export function connectStreamsOn(host: Host): ConnectStreams {
     } else {
       connection = (plain as Connect)(url, options);
     }
-    return withStreams(await connection);
+    return withStreams(await connection, sendOptions);
   };
 }
 
-function withStreams<In, Out>(socket: Socket<In, Out>): StreamSocket<In, Out> {
+function withStreams<In, Out>(socket: Socket<In, Out>, options: StreamsOptions["sendOptions"]): StreamSocket<In, Out> {
   let readable: ReadableStream<In> | undefined;
   let writable: WritableStream<Out> | undefined;
   return Object.defineProperties(socket, {
     readable: { get: () => (readable ??= readableOf(socket)) },
-    writable: { get: () => (writable ??= writableOf(socket)) },
+    writable: { get: () => (writable ??= writableOf(socket, options)) },
   }) as StreamSocket<In, Out>;
 }
 
@@ -116,14 +126,14 @@ function readableOf<In, Out>(socket: Socket<In, Out>): ReadableStream<In> {
   );
 }
 
-function writableOf<In, Out>(socket: Socket<In, Out>): WritableStream<Out> {
+function writableOf<In, Out>(socket: Socket<In, Out>, options: StreamsOptions["sendOptions"]): WritableStream<Out> {
   return new WritableStream<Out>({
     start(controller) {
       // Without effect once it is closed, or has failed otherwise.
       void socket.closed.then((closed) => controller.error(ended(closed)));
     },
     async write(chunk, { signal }) {
-      const ticket = await socket.send(chunk, { signal });
+      const ticket = await socket.send(chunk, { ...options, signal });
       const outcome = await ticket.outcome;
       if (outcome === "unreadable") {
         throw new TidegateError("unreadable", "a Blob could not be read; nothing of it was sent", { data: chunk });

@@ -1,9 +1,9 @@
 /** How a message is sent, and what is kept of those who wait. */
 
-import type { Parcel } from "./data.js";
+import { checkChoice, checkSignal } from "./address.js";
 import { TidegateError } from "./errors.js";
 import { PRIORITIES, type Count, type Priority } from "./stats.js";
-import type { Ticket } from "./ticket.js";
+import type { Closed, Ticket } from "./ticket.js";
 
 /** Options of `Socket.trySend`. */
 export interface TrySendOptions {
@@ -26,7 +26,8 @@ export interface TrySendOptions {
   latest?: string | undefined;
   /**
    * Milliseconds that the message is worth sending: if it has not left the queue by then, it never does
-   * (`expired`). 0 has passed at once. Default none.
+   * (`expired`). 0 has passed at once. It does not end the wait of a `send` for room, after which the message may
+   * have expired. Default none.
    */
   deadline?: number | undefined;
   /**
@@ -66,6 +67,8 @@ export interface Flow {
 export interface Queued {
   readonly ticket: Ticket;
   readonly way: Way;
+  /** Which of the calls of `send` and `trySend` it came by. */
+  readonly came: number;
   readonly flow: Flow | undefined;
   readonly bytes: number;
   /** By `performance.now`. */
@@ -73,14 +76,6 @@ export interface Queued {
   /** The number of the mark that is set behind it next. */
   readonly mark: number;
   readonly cancel: () => void;
-}
-
-/** A `send` that waits for room. */
-export interface Waiting {
-  readonly message: Parcel;
-  readonly way: Way;
-  readonly resolve: (ticket: Ticket) => void;
-  readonly reject: (error: unknown) => void;
 }
 
 /** A read that waits for a message. */
@@ -92,29 +87,38 @@ export interface Reader {
   readonly owner: object | undefined;
 }
 
-/** Which line a message waits in. */
-export function lane({ priority, flow }: Way): number | string {
-  return flow === undefined ? priority : priority + flow;
+/** A name that is given, or not. */
+function named(what: string, name: unknown): string | undefined {
+  if (typeof (name ?? "") === "string") return (name as string | null) ?? undefined;
+  throw new TidegateError("option", `${what} is ${String(name)}; give a string`);
 }
 
 /**
- * The options of a message, checked.
+ * The options of a message, checked. What is null is not given.
  *
  * @throws {@link TidegateError} with the code `option`.
  */
-export function chosen({ priority = "normal", flow, latest, deadline = Infinity, signal }: SendOptions): Way {
-  const index = PRIORITIES.indexOf(priority);
-  if (index < 0) {
-    throw new TidegateError("option", `priority is ${String(priority)}; give ${PRIORITIES.join(", ")}`);
+export function chosen({ priority, flow, latest, deadline, signal }: SendOptions): Way {
+  const within = deadline ?? Infinity;
+  if (!(typeof within === "number" && within >= 0)) {
+    throw new TidegateError("option", `deadline is ${String(deadline)}; give milliseconds`);
   }
-  if (!(deadline >= 0)) throw new TidegateError("option", `deadline is ${String(deadline)}; give milliseconds`);
-  const due = deadline < Infinity ? performance.now() + deadline : undefined;
-  return { priority: index, flow, latest, due, signal };
+  checkSignal(signal);
+  return {
+    priority: checkChoice("priority", priority ?? "normal", PRIORITIES),
+    flow: named("flow", flow),
+    latest: named("latest", latest),
+    due: within < Infinity ? performance.now() + within : undefined,
+    signal: signal ?? undefined,
+  };
 }
 
-/** For those who wait for what was never sent. */
-export function notSent(): TidegateError {
-  return new TidegateError("closed", "the connection ended before everything that was queued could be sent");
+/** For those who wait for what was never sent, or may not have been. */
+export function notSent(closed: Closed): TidegateError {
+  const why = closed.unsent.messages
+    ? "the connection ended before everything that was queued could be sent"
+    : "the connection ended, and whether the socket had sent everything by then is not known";
+  return new TidegateError("closed", `${why}; see \`closed\``, { closed });
 }
 
 /** For a message that was not taken. */

@@ -4,6 +4,7 @@
  */
 
 import type { Core, Host, Options, Sink, SocketEvent, WebSocketLike } from "./core.js";
+import { byteLength } from "./data.js";
 import { Inbox } from "./inbox.js";
 
 interface NativeInfo {
@@ -28,6 +29,9 @@ declare const WebSocketStream: new (url: string, options: { protocols: string[];
 
 const nothing = (): void => {};
 
+/** A budget from here on is none. */
+const NO_BUDGET = 2 ** 40;
+
 /** See the module's page. `bufferedAmount` is the message that is being written. */
 export class SocketOverStream extends EventTarget implements WebSocketLike {
   readonly url: string;
@@ -35,6 +39,7 @@ export class SocketOverStream extends EventTarget implements WebSocketLike {
   extensions = "";
   readyState = 0;
   bufferedAmount = 0;
+  isWriting = false;
   binaryType = "arraybuffer";
   /** Where the messages go; undefined while the wasm is loading, and at the end. */
   inbox: ReadingInbox | undefined;
@@ -73,13 +78,13 @@ export class SocketOverStream extends EventTarget implements WebSocketLike {
     const writer = this.#writer;
     // Null when the stream has failed or is closing, though nobody has been told yet.
     if (!writer?.desiredSize) throw new TypeError("not open");
-    const bytes = data instanceof Blob ? data.size : typeof data === "string" ? data.length : data.byteLength;
-    // An empty one takes the room as well.
-    this.bufferedAmount = bytes || 1;
+    this.bufferedAmount = data instanceof Blob ? data.size : typeof data === "string" ? byteLength(data) : data.byteLength;
+    this.isWriting = true;
     const write = (chunk: unknown): Promise<void> =>
       writer.write(chunk).then(
         () => {
           this.bufferedAmount = 0;
+          this.isWriting = false;
           if (this.inbox) this.#drained();
         },
         (error) => {
@@ -232,8 +237,9 @@ export function paced(host: Host): Host {
     }
 
     override stat(index: number): number {
-      // There is no budget, and no rate.
-      return index ? 0 : this.#raw.bufferedAmount;
+      if (!index) return this.#raw.bufferedAmount;
+      // Until something is acknowledged there is no budget, of which the wasm makes one of terabytes, and no rate.
+      return super.stat(1) < NO_BUDGET ? super.stat(index) : 0;
     }
 
     override free(): void {

@@ -70,7 +70,7 @@ impl Sender {
     /// # Errors
     ///
     /// As [`send`](Self::send). A deadline that has passed is none: the ticket then says
-    /// [`Outcome::Expired`].
+    /// [`Outcome::Expired`]. It does not end the wait for room.
     ///
     /// # Cancel safety
     ///
@@ -83,7 +83,8 @@ impl Sender {
         Sending { hub: &self.hub, outgoing, error, key: None }
     }
 
-    /// Queues a message if there is room for it now, though others may be waiting for room.
+    /// Queues a message if there is room for it now. A [`send`](Self::send) of the same priority and flow that waits
+    /// for room is not overtaken; those of others may be.
     ///
     /// # Errors
     ///

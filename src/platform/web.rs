@@ -81,7 +81,7 @@ mod application {
         id: RefCell<Option<JsValue>>,
         due: Rc<Cell<Option<Timestamp>>>,
         hop: RefCell<Option<Hop>>,
-        /// Who waits in the stead of `setTimeout`, if that was asked for.
+        /// Who waits instead of `setTimeout`, if that was asked for.
         waiter: Option<&'static Waiter>,
     }
 

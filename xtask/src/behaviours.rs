@@ -116,7 +116,7 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
     write_json(json, &rows)
 }
 
-/// Records what ran in one part of the tests, in the stead of what was recorded in the same places before:
+/// Records what ran in one part of the tests, instead of what was recorded in the same places before:
 /// those for which `is_replaced` says so.
 ///
 /// # Errors

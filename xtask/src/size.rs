@@ -20,8 +20,9 @@ use crate::steps::{Steps, print_table, write_json};
 use crate::{hash, process, tools};
 
 /// For wasm and facade together, in bytes of brotli: what they weigh. 16,384 are aimed at, and were met before
-/// `acknowledged`, which weighs 1.2 kB.
-const BOUND: usize = 17_650;
+/// `acknowledged`, which weighs 1.2 kB, and before what JavaScript may get wrong was refused throughout, which weighs
+/// 0.4 kB.
+const BOUND: usize = 18_300;
 
 /// What a part of the package weighs, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -43,7 +44,7 @@ impl Add for Weight {
 /// What is weighed.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// What the codecs for JSON add to a page in Rust, in the stead of the npm package
+    /// What the codecs for JSON add to a page in Rust, instead of the npm package
     #[arg(long)]
     codecs: bool,
     /// Also write the table as JSON to this file

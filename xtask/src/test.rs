@@ -173,7 +173,7 @@ impl Session {
         }
     }
 
-    /// Does one part, and records its tests in the stead of those that ran in the same places before.
+    /// Does one part, and records its tests instead of those that ran in the same places before.
     fn part(
         &mut self,
         name: &str,

@@ -29,7 +29,14 @@ impl Hub {
     pub(crate) fn try_send(&self, outgoing: Outgoing) -> Result<TicketId, (NoRoom, Payload)> {
         let (ticket, driver) = {
             let mut state = self.lock();
-            match state.admit(&outgoing.options, outgoing.payload.bytes()) {
+            // Whoever waits for the same room goes before.
+            let admitted = if state.stage >= Stage::Closing || state.outbox.is_first(&outgoing.options, None)
+            {
+                state.admit(&outgoing.options, outgoing.payload.bytes())
+            } else {
+                Err(NoRoom::Full)
+            };
+            match admitted {
                 Ok(()) => (state.queue(outgoing), state.driver_to_wake()),
                 Err(why) => return Err((why, outgoing.payload)),
             }

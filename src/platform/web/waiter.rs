@@ -39,7 +39,7 @@ const HELD_UP: f64 = 1000.0;
 
 type Step = Rc<dyn Fn()>;
 
-/// Who waits in the stead of `setTimeout`. Functions behind a reference, so that a program that never names
+/// Who waits instead of `setTimeout`. Functions behind a reference, so that a program that never names
 /// [`WORKER`] does not link it.
 #[derive(Debug)]
 pub(crate) struct Waiter {

@@ -278,6 +278,7 @@ macro_rules! for_transports_with_a_task {
             b26_what_has_expired_is_never_sent,
             b28_a_full_priority_keeps_no_other_out,
             b28_a_full_flow_keeps_no_other_out,
+            b28_try_send_overtakes_nobody_of_its_priority_and_flow,
             b28_ten_thousand_senders_each_get_their_turn,
             flushed_waits_for_what_was_queued_before_it_and_for_nothing_else,
             flushed_and_drained_say_that_the_connection_ended_first,

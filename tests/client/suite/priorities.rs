@@ -135,6 +135,20 @@ pub(crate) async fn b28_a_full_flow_keeps_no_other_out(net: &impl Net) {
     assert_eq!(report(&client).await.messages, 5);
 }
 
+pub(crate) async fn b28_try_send_overtakes_nobody_of_its_priority_and_flow(net: &impl Net) {
+    let limits = SendLimits { max_queued_bytes: 10, ..SendLimits::default() };
+    let client = bounded(net, "/sink", limits).await;
+    queue(&client, "12345678", SendOptions::new());
+    {
+        let mut waiting = pin!(client.send("waits"));
+        assert!(poll_once(waiting.as_mut()).await.is_pending());
+        assert!(matches!(client.try_send("x"), Err(SendError::Full(_))), "there is room for it, and a line");
+        queue(&client, "y", SendOptions::new().flow("other"));
+    }
+    queue(&client, "z", SendOptions::new());
+    assert_eq!(report(&client).await.messages, 3);
+}
+
 pub(crate) async fn b28_ten_thousand_senders_each_get_their_turn(net: &impl Net) {
     let limits = SendLimits { max_queued_messages: 10, ..SendLimits::default() };
     let client = bounded(net, "/sink", limits).await;

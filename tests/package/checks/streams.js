@@ -74,13 +74,14 @@ async function all(readable) {
   return { chunks };
 }
 
-/** A source of that many pieces, which counts how many were pulled. */
-function pieces(messages) {
+/** A source of that many pieces, which counts how many were pulled, and tells that before it gives the next. */
+function pieces(messages, tell = () => {}) {
   let pulled = 0;
   const readable = new ReadableStream(
     {
       pull(controller) {
         if (pulled === messages) return controller.close();
+        tell(pulled);
         controller.enqueue(new Uint8Array(PIECE).fill(pulled++));
       },
     },
@@ -150,15 +151,21 @@ const streamed = {
   },
 
   async b24_an_urgent_message_passes_what_is_piped(t) {
-    const socket = await t.connect("/sink");
-    const { readable } = pieces(100);
-    const piping = readable.pipeTo(socket.writable, { preventClose: true });
-    const ticket = await socket.send("urgent", { priority: "urgent" });
-    t.equal(await ticket.outcome, "handedOver");
-    await piping;
+    const socket = await t.connect("/upload");
+    const { readable } = pieces(100, (pulled) => pulled === 10 && t.ok(socket.trySend("urgent", { priority: "urgent" }), "taken"));
+    await readable.pipeTo(socket.writable, { preventClose: true });
     await socket.send("report");
-    const { messages, bytes } = JSON.parse(await socket.recv());
-    t.equal([messages, bytes], [101, 100 * PIECE + 6]);
+    const [urgent, report] = [JSON.parse(await socket.recv()), JSON.parse(await socket.recv())];
+    t.ok(urgent.text === "urgent" && urgent.messages <= 10, `${urgent.messages} had arrived before it`);
+    t.equal([report.messages, report.bytes], [100, 100 * PIECE]);
+  },
+
+  async b24_what_is_piped_goes_as_the_options_say(t) {
+    await t.fails(t.connect("/sink", { sendOptions: { priority: "low" } }), "option");
+    const socket = await t.connect("/sink", { sendOptions: { priority: "bulk", flow: "file" } });
+    await pieces(20).readable.pipeTo(socket.writable, { preventClose: true });
+    const { bulk, normal } = socket.stats().classes;
+    t.equal([bulk.handedOver, normal.handedOver.messages], [{ messages: 20, bytes: 20 * PIECE }, 0]);
   },
 
   async b11_the_readable_closes_behind_everything_when_the_end_is_clean(t) {
@@ -231,10 +238,14 @@ const streamed = {
     let written = 0;
     for (let i = 0; i < 1000; i++) void writer.write(new Uint8Array(PIECE)).then(() => written++, () => {});
     await standing(() => written);
+    const { queued } = socket.stats().classes.normal;
+    const aborting = writer.abort();
+    t.equal([queued, socket.stats().classes.normal.cancelled], [{ messages: 1, bytes: PIECE }, { messages: 1, bytes: PIECE }]);
+    // Aborting closes as well, with the longer deadline.
     void socket.close(undefined, "", { within: 100, flush: false });
-    await writer.abort();
+    await aborting;
     const { cause, unsent } = await socket.closed;
-    t.equal([cause, unsent.messages <= 1], ["unconfirmed", true]);
+    t.equal([cause, unsent.messages], ["unconfirmed", 0]);
   },
 
   async b19_the_writable_fails_when_the_peer_has_closed(t) {
@@ -319,6 +330,22 @@ const withTransport = {
       const { cause, wasClean, dropped } = await socket.close();
       t.equal([cause, wasClean, dropped.messages], ["local", true, 0]);
     }
+  },
+
+  async b41_the_amount_is_one_of_bytes_over_web_socket_stream(t) {
+    if (!here) return;
+    const { connect } = t.environment.streams;
+    const socket = await connect(t.url("/echo"), { transport: "stream" });
+    t.ok(socket.trySend("ü".repeat(10)), "taken");
+    t.equal([socket.bufferedAmount, socket.stats().bufferedAmount], [20, 20]);
+    t.ok(socket.trySend("€"), "queued behind it");
+    t.equal(socket.bufferedAmount, 23);
+    await socket.drained();
+    t.ok(socket.trySend(""), "taken");
+    t.equal(socket.bufferedAmount, 0, "the amount of an empty message");
+    t.ok(socket.trySend("x"), "queued");
+    t.equal([socket.bufferedAmount, socket.stats().classes.normal.queued.messages], [1, 1], "an empty one takes the room");
+    for (const text of ["ü".repeat(10), "€", "", "x"]) t.equal(await socket.recv(), text);
   },
 
   async b31_a_close_is_confirmed_though_the_peer_waits_over_web_socket_stream(t) {

@@ -549,7 +549,7 @@ test("b41_amounts_do_not_wrap_and_a_missing_one_is_zero", async () => {
 test("options_are_checked_before_a_socket_is_made", async () => {
   const connect = connectOn({ Core: FakeCore, load: () => undefined });
   const before = FakeSocket.sockets.length;
-  for (const options of [{ within: -1 }, { within: "1" }, { maxSendBytes: NaN }, { maxReceiveMessages: -5 }, { guaranteedShare: 0.3 }, { budgetBytes: -1 }, { maxBytesPerSecond: "fast" }, { binaryType: "nodebuffer" }, { receivePolicy: "drop" }]) {
+  for (const options of [{ within: -1 }, { within: "1" }, { maxSendBytes: NaN }, { maxReceiveMessages: -5 }, { guaranteedShare: 0.3 }, { budgetBytes: -1 }, { maxBytesPerSecond: "fast" }, { binaryType: "nodebuffer" }, { receivePolicy: "drop" }, { signal: new AbortController() }]) {
     await assert.rejects(connect(URL_, { WebSocket: FakeSocket, ...options }), code("option"));
   }
   await assert.rejects(connect(URL_, { WebSocket: FakeSocket, overflowCode: 1009 }), code("closeCode"));
@@ -659,9 +659,10 @@ test("flushed_waits_for_what_was_queued_before_it_and_for_nothing_else", async (
   const lost = socket.flushed();
   const drained = socket.drained();
   raw.finish(1006, "", false);
-  await assert.rejects(lost, code("closed"));
-  await assert.rejects(drained, code("closed"));
-  await assert.rejects(socket.flushed(), code("closed"));
+  const closed = await socket.closed;
+  for (const late of [lost, drained, socket.flushed(), socket.drained()]) {
+    await assert.rejects(late, (error) => code("closed")(error) && error.closed === closed && /before everything/.test(error.message));
+  }
 });
 
 test("drained_waits_until_the_socket_has_sent_it", async () => {
@@ -674,6 +675,29 @@ test("drained_waits_until_the_socket_has_sent_it", async () => {
   assert.equal(done, false);
   raw.bufferedAmount = 0;
   await drained;
+});
+
+test("after_an_end_with_all_sent_only_what_the_socket_held_is_not_known", async () => {
+  const { socket, raw } = await opened();
+  await socket.send("1");
+  raw.bufferedAmount = 1;
+  const waiting = socket.drained();
+  raw.finish(1000);
+  const closed = await socket.closed;
+  await socket.flushed();
+  for (const drained of [waiting, socket.drained()]) {
+    await assert.rejects(drained, (error) => code("closed")(error) && error.closed === closed && /not known/.test(error.message));
+  }
+});
+
+test("waits_of_more_than_an_hour_are_in_the_last_class", async (t) => {
+  const { socket, raw, core } = await opened();
+  raw.gated = true;
+  const now = t.mock.method(performance, "now", () => 0);
+  await socket.send("1");
+  now.mock.mockImplementation(() => 80 * 60_000);
+  core.drain();
+  assert.equal(socket.stats().classes.normal.waits[31], 1);
 });
 
 test("buffered_amount_low_comes_when_it_has_fallen_to_the_threshold", async () => {
@@ -693,6 +717,8 @@ test("buffered_amount_low_comes_when_it_has_fallen_to_the_threshold", async () =
   await socket.send("1234");
   assert.equal(socket.bufferedAmount, 9);
   core.drain(1);
+  assert.deepEqual(events, [], "not from inside");
+  await null;
   assert.deepEqual(events, [["listener", "bufferedamountlow"], ["property", true]]);
   core.drain();
   assert.equal(events.length, 2);
@@ -701,8 +727,58 @@ test("buffered_amount_low_comes_when_it_has_fallen_to_the_threshold", async () =
   await socket.send("1");
   raw.bufferedAmount = 0;
   core.drain();
+  await null;
   assert.deepEqual(events.slice(2), [["listener", "bufferedamountlow"]]);
+  await socket.send("12345");
+  socket.bufferedAmountLowThreshold = 5;
+  await null;
+  assert.equal(events.length, 3, "a threshold that rises is no amount that falls");
+  socket.bufferedAmountLowThreshold = 4;
+  raw.finish(1006, "", false);
+  await socket.closed;
+  await null;
+  assert.equal(events.length, 3, "nor is the end");
   assert.throws(() => (socket.bufferedAmountLowThreshold = -1), code("option"));
+});
+
+test("nobody_looks_at_the_amount_when_nobody_listens_any_more", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const controller = new AbortController();
+  const listener = () => {};
+  const ways = {
+    removed: [(socket) => socket.addEventListener("bufferedamountlow", listener), (socket) => socket.removeEventListener("bufferedamountlow", listener)],
+    property: [(socket) => (socket.onbufferedamountlow = listener), (socket) => (socket.onbufferedamountlow = null)],
+    signal: [(socket) => socket.addEventListener("bufferedamountlow", listener, { signal: controller.signal }), () => controller.abort()],
+  };
+  for (const [name, [listen, leave]] of Object.entries(ways)) {
+    const { socket, raw } = await opened();
+    let looks = 0;
+    Object.defineProperty(raw, "bufferedAmount", { get: () => (looks++, 1000) });
+    listen(socket);
+    looks = 0;
+    t.mock.timers.tick(20);
+    assert.ok(looks > 0, `${name}: somebody listens`);
+    leave(socket);
+    t.mock.timers.tick(20);
+    looks = 0;
+    t.mock.timers.tick(1000);
+    assert.equal(looks, 0, name);
+  }
+  // And once is once.
+  const { socket, raw } = await opened();
+  let looks = 0;
+  let amount = 1000;
+  Object.defineProperty(raw, "bufferedAmount", { get: () => (looks++, amount) });
+  let heard = 0;
+  socket.addEventListener("bufferedamountlow", () => heard++, { once: true });
+  amount = 0;
+  t.mock.timers.tick(20);
+  await null;
+  amount = 1000;
+  await socket.send("1");
+  looks = 0;
+  t.mock.timers.tick(1000);
+  assert.deepEqual([heard, looks], [1, 0]);
 });
 
 test("stats_count_what_became_of_messages", async () => {
@@ -814,6 +890,18 @@ test("b28_a_full_priority_keeps_no_other_waiting", async () => {
   assert.deepEqual(raw.sent, ["1", "5", "6", "2", "3"]);
 });
 
+test("b28_try_send_overtakes_nobody_of_its_priority_and_flow", async () => {
+  const { socket, raw, core } = await opened({ maxSendBytes: 10 });
+  raw.gated = true;
+  await socket.send("12345678");
+  const waiting = socket.send("waits");
+  assert.equal(socket.trySend("x"), undefined, "there is room for it, and a line");
+  assert.ok(socket.trySend("y", { flow: "other" }));
+  core.drain();
+  await waiting;
+  assert.ok(socket.trySend("z"));
+});
+
 test("b26_a_deadline_that_has_passed_is_an_outcome", async () => {
   const { socket, core } = await opened();
   core.send = () => -4;
@@ -823,11 +911,35 @@ test("b26_a_deadline_that_has_passed_is_an_outcome", async () => {
 
 test("b28_wrong_options_of_a_send_are_typed_errors_and_nothing_is_sent", async () => {
   const { socket, raw } = await opened();
-  for (const options of [{ priority: "high" }, { priority: 1 }, { deadline: -1 }, { deadline: NaN }, { deadline: "soon" }]) {
+  for (const options of [{ priority: "high" }, { priority: 1 }, { deadline: -1 }, { deadline: NaN }, { deadline: "soon" }, { deadline: "5" }, { flow: 1 }, { flow: Symbol("x") }, { latest: {} }, { signal: 0 }, { signal: new AbortController() }]) {
     await assert.rejects(socket.send("x", options), code("option"));
     assert.throws(() => socket.trySend("x", options), code("option"));
   }
   assert.deepEqual(raw.sent, []);
+});
+
+test("what_is_null_is_not_given_and_what_is_wrong_is_a_typed_error", async () => {
+  const none = (...names) => Object.fromEntries(names.map((name) => [name, null]));
+  const { socket, raw, core } = await opened(none("protocols", "binaryType", "signal", "within", "codec", "wasm", "maxSendBytes", "guaranteedShare", "budgetBytes", "receivePolicy", "overflowCode"));
+  assert.deepEqual([raw.binaryType, core.bounds.guaranteedShare, core.bounds.budgetBytes], ["arraybuffer", 1 / 16, 65_536]);
+  raw.gated = true;
+  const options = none("priority", "flow", "latest", "deadline", "transfer", "signal");
+  const tickets = [socket.trySend("1", options), await socket.send("2", options), socket.trySend("3", null)];
+  assert.deepEqual(core.way, { priority: 1, flow: 0, deadlineMs: -1, replaces: 0 });
+  core.drain();
+  assert.deepEqual(await Promise.all(tickets.map((ticket) => ticket.outcome)), Array(3).fill("handedOver"));
+  const wrong = [[5], [Symbol("x")], [null, 5], [1000, Symbol("x")], [Symbol("x"), "why"]];
+  for (const how of wrong) await assert.rejects(socket.close(...how), TidegateError);
+  void socket.end(null);
+  assert.equal(core.endArgs.withinMs, 10_000);
+  void socket.close(null, null, null);
+  raw.finish(1000);
+
+  const connect = connectOn({ Core: FakeCore, load: () => undefined });
+  for (const url of [Symbol("x"), null, undefined, {}]) await assert.rejects(connect(url, { WebSocket: FakeSocket }), code("url"));
+  for (const protocols of [5, [5], Symbol("x"), [null], {}]) await assert.rejects(connect(URL_, { WebSocket: FakeSocket, protocols }), code("protocols"));
+  await assert.rejects(connect(URL_, { WebSocket: FakeSocket, overflowCode: Symbol("x") }), code("closeCode"));
+  await assert.rejects(connect(URL_, { WebSocket: FakeSocket, guaranteedShare: "0.1" }), code("option"));
 });
 
 test("a_constructor_that_throws_or_is_missing_is_a_typed_error", async () => {

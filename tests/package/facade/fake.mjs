@@ -146,9 +146,6 @@ export class FakeCore {
     this.socket.close();
     this.finish(1006, "", false, 1);
   }
-  get bufferedAmount() {
-    return this.socket.bufferedAmount;
-  }
   stat(index) {
     return [7, 65_536, 1000][index];
   }

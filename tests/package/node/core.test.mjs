@@ -24,6 +24,20 @@ async function open(options) {
   return { socket, raw };
 }
 
+/** The same, whose socket lets go of nothing until `raw.bufferedAmount` is set: what is sent next is queued. */
+async function stuffed(options) {
+  const connection = await open(options);
+  connection.raw.bufferedAmount = 10_000_000;
+  // As a socket of the network does, this one keeps the process alive while it is open.
+  const alive = setInterval(() => {}, 1000);
+  void connection.socket.closed.then(() => clearInterval(alive));
+  await connection.socket.send(new Uint8Array(600_000));
+  return connection;
+}
+
+/** What the socket was given, but for the first message; of bytes, how many. */
+const given = (raw) => raw.sent.slice(1).map((data) => data.byteLength ?? data);
+
 /** A Blob whose content comes when `read` is resolved: until then nothing overtakes it. */
 async function slow(read) {
   const blob = new Blob(["x"]);
@@ -39,6 +53,58 @@ test("b19_a_send_that_waits_for_room_is_refused_when_the_connection_ends", async
   await assert.rejects(waiting, { code: "closed", data: "waits" });
   assert.equal(await first.outcome, "unsent");
   assert.deepEqual((await socket.closed).unsent, { messages: 1, bytes: 1 });
+});
+
+test("b28_what_gets_room_is_sent_once_though_others_end_meanwhile", async () => {
+  const { socket, raw } = await stuffed({ maxSendBytes: 1000 });
+  const expired = await socket.send(new Uint8Array(300), { deadline: 20 });
+  await socket.send(new Uint8Array(301));
+  const controller = new AbortController();
+  const large = socket.send(new Uint8Array(900), { signal: controller.signal });
+  const small = ["first", "second"].map((text) => socket.send(text));
+  const { now } = performance;
+  try {
+    // The deadline passes, and whatever is done next finds that out: here that the first of the line is offered.
+    performance.now = () => now.call(performance) + 1000;
+    controller.abort();
+    await assert.rejects(large, { code: "aborted" });
+    const tickets = await Promise.all(small);
+    raw.bufferedAmount = 0;
+    await Promise.all(tickets.map((ticket) => ticket.outcome));
+    assert.equal(await expired.outcome, "expired");
+  } finally {
+    performance.now = now;
+  }
+  assert.deepEqual(given(raw), [301, "first", "second"]);
+  const { queued, handedOver } = socket.stats().classes.normal;
+  assert.deepEqual([queued, handedOver.messages], [{ messages: 0, bytes: 0 }, 4]);
+  raw.finish(1000);
+});
+
+test("b28_flows_get_room_in_the_order_in_which_they_asked", async () => {
+  const { socket, raw } = await stuffed({ maxSendMessages: 1 });
+  const full = await socket.send("full");
+  const order = [];
+  const ask = (flow) => socket.send(flow, { flow }).then((ticket) => (order.push(flow), ticket));
+  const asked = ["a", "b", "a", "c", "a", "b"].map(ask);
+  // One at a time: each gets the room of the one before.
+  for (let next = full, i = 0; i < asked.length; next = await asked[i++]) next.cancel();
+  assert.deepEqual(order, ["a", "b", "a", "c", "a", "b"]);
+  raw.finish(1000);
+});
+
+test("b26_a_value_that_waits_for_room_does_not_replace_a_newer_one", async () => {
+  const { socket, raw } = await stuffed({ maxSendMessages: 1 });
+  const full = await socket.send("full", { priority: "bulk" });
+  const older = socket.send("older", { priority: "bulk", latest: "key" });
+  const newer = await socket.send("newer", { latest: "key" });
+  full.cancel();
+  assert.equal(await (await older).outcome, "superseded");
+  raw.bufferedAmount = 0;
+  assert.equal(await newer.outcome, "handedOver");
+  assert.deepEqual(given(raw), ["newer"]);
+  assert.deepEqual(socket.stats().classes.bulk.superseded, { messages: 1, bytes: 5 });
+  raw.finish(1000);
 });
 
 test("b39_a_message_that_a_closing_socket_gives_back_is_not_counted", async () => {
@@ -93,6 +159,43 @@ for (const priority of ["normal", "urgent"]) {
     assert.deepEqual([unsent, unknown], [{ messages: 1, bytes: 7 }, { messages: 0, bytes: 0 }]);
   });
 }
+
+test("b38_what_others_throw_inside_the_wasm_is_reported_and_the_connection_goes_on", async () => {
+  const { socket, raw } = await stuffed();
+  const listeners = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  const reported = new Promise((resolve) => process.once("uncaughtException", resolve));
+  const failure = new Error("not now");
+  const signal = Object.assign(new EventTarget(), {
+    removeEventListener() {
+      throw failure;
+    },
+  });
+  try {
+    const first = await socket.send("first", { signal });
+    assert.equal(first.cancel(), true);
+    assert.equal(await reported, failure);
+  } finally {
+    for (const listener of listeners) process.on("uncaughtException", listener);
+  }
+  // The same of the socket itself.
+  const second = await socket.send("second");
+  let isBroken = true;
+  const amount = () => {
+    if (isBroken) throw failure;
+    return 0;
+  };
+  const set = () => {};
+  Object.defineProperties(raw, { bufferedAmount: { get: amount }, readyState: { get: () => 1 + amount(), set } });
+  socket.acknowledged(0);
+  assert.equal(await second.outcome, "unsent", "it was looked at, and offered");
+  isBroken = false;
+  socket.acknowledged(600_000);
+  const last = await socket.send("last");
+  assert.equal(await last.outcome, "handedOver");
+  raw.finish(1000);
+  assert.equal((await socket.closed).code, 1000);
+});
 
 test("b36_the_first_close_counts_with_code_and_reason", async () => {
   const { socket, raw } = await open();

@@ -1,15 +1,19 @@
 /**
- * The README's TypeScript, run as it stands there, against a small server. TIDEGATE_README names the
- * file; the class that makes sockets leads the README's address to this server.
+ * The first TypeScript of each README, run as it stands there, against a small server. TIDEGATE_READMES names the
+ * files; the class that makes sockets leads the README's address to this server. The other blocks take an application
+ * for granted, and are compiled only (types/tsconfig.readme.json).
  */
 
 import assert from "node:assert/strict";
 import { readFile, writeFile, rm } from "node:fs/promises";
+import { delimiter } from "node:path";
 import { test } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
 
-test("the_readmes_typescript_runs", async () => {
-  const readme = await readFile(process.env.TIDEGATE_README, "utf8");
+const readmes = process.env.TIDEGATE_READMES.split(delimiter);
+
+for (const [number, path] of readmes.entries()) test(`the_readmes_typescript_runs_${number}`, async () => {
+  const readme = await readFile(path, "utf8");
   const block = readme.match(/```ts\n([^]*?)```/)[1];
 
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1", handleProtocols: () => "chat.v2" });
@@ -33,10 +37,10 @@ test("the_readmes_typescript_runs", async () => {
   const { log } = console;
   console.log = (...values) => void shown.push(...values);
   // Beside this file, so that `tidegate` is found. The block has no types in it, and so is JavaScript.
-  const file = new URL("readme-block.mjs", import.meta.url);
+  const file = new URL(`readme-block-${number}.mjs`, import.meta.url);
   try {
-    await writeFile(file, `${block}\nexport { code, cause, unsent, unknown };\n`);
-    const { code, cause, unsent, unknown } = await import(file.href);
+    await writeFile(file, `${block}\nexport const ended = await socket.closed;\n`);
+    const { code, cause, unsent, unknown } = (await import(file.href)).ended;
     assert.deepEqual(shown, ["handedOver", "hello"]);
     assert.deepEqual([code, cause, unsent.messages, unknown.messages], [1000, "peer", 0, 1]);
   } finally {

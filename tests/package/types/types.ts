@@ -29,6 +29,9 @@ async function plain(): Promise<void> {
   socket.dropped satisfies Amount;
   closed.dropped satisfies Amount;
 
+  socket.addEventListener("bufferedamountlow", (event) => event.type satisfies string);
+  socket.addEventListener("bufferedamountlow", { handleEvent() {} }, { once: true });
+
   // @ts-expect-error an object needs a codec
   await socket.send({ kind: "hello" });
   // @ts-expect-error the code is a number
@@ -37,6 +40,14 @@ async function plain(): Promise<void> {
   await connect("/live", { binaryType: "nodebuffer" });
   // @ts-expect-error no such policy
   await connect("/live", { receivePolicy: "drop" });
+  await connect("/live", { wasm: new URL("ws://example.com/core.wasm") });
+  await connect("/live", { wasm: new Uint8Array(1).buffer });
+  // @ts-expect-error no source of a module
+  await connect("/live", { wasm: 42 });
+  // @ts-expect-error nor is an object of one's own
+  await connect("/live", { wasm: { path: "core.wasm" } });
+  // @ts-expect-error nor a promise
+  await connect("/live", { wasm: Promise.resolve(new Uint8Array(1)) });
   // @ts-expect-error not an option
   await connect("/live", { reconnect: true });
   // @ts-expect-error made by connect only

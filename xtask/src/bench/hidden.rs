@@ -29,8 +29,11 @@ const PIECE_BYTES: u32 = 64 << 10;
 /// A timer of 10 ms that takes longer than this, in milliseconds, was held up.
 const HELD_UP: f64 = 500.0;
 
-/// How much longer than by the link's rate an upload may take before it is given up.
+/// How long a hidden upload may take before it is given up.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// The most seconds that one upload may take by the link's rate: WebDriver waits for no script longer than 90.
+const LONGEST: u64 = 75;
 
 /// Who uploads: with the worker that waits in hidden pages.
 const CONTENDER: &str = "tidegate";
@@ -90,6 +93,10 @@ struct Measured {
 ///
 /// If something cannot be built, a browser is missing, a page fails, or it was not hidden.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let Options { mebibytes, rate, .. } = options;
+    if (u64::from(*mebibytes) << 20) / u64::from(rate.get()) > LONGEST {
+        bail!("{mebibytes} MiB take more than {LONGEST} s at {rate} bytes a second");
+    }
     let mut steps = Steps::default();
     let browsers = super::browsers(options.browser);
     for browser in &browsers {

@@ -24,6 +24,9 @@ use crate::{hash, webdriver};
 const PAGE_LIMIT: Duration = Duration::from_secs(300);
 const FULL_PAGE_LIMIT: Duration = Duration::from_secs(1_800);
 
+/// Whose TypeScript is compiled, and run where it can be; below what name.
+const READMES: [(&str, &str); 2] = [("repository", "README.md"), ("package", "pkg-template/README.md")];
+
 /// What the checks leave behind.
 #[derive(Deserialize)]
 struct Outcome {
@@ -101,10 +104,11 @@ fn compile_example(project: &Project) -> Result<()> {
 }
 
 /// The declarations, as strict projects see them: under both ways of module resolution, and without the
-/// DOM.
+/// DOM; and the TypeScript in the READMEs.
 fn types(project: &Project, tally: &mut Tally) -> Result<()> {
+    readme_blocks(project)?;
     let mut failed = 0;
-    for resolution in ["nodenext", "bundler", "node"] {
+    for resolution in ["nodenext", "bundler", "node", "readme"] {
         let mut tsc = project.npm.command("typescript", "tsc")?;
         tsc.current_dir(&project.directory).arg("-p").arg(format!("types/tsconfig.{resolution}.json"));
         let done = process::capture(&mut tsc)?;
@@ -119,6 +123,27 @@ fn types(project: &Project, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
+/// Writes every TypeScript block of the READMEs as a module below `types/readme`.
+fn readme_blocks(project: &Project) -> Result<()> {
+    let directory = project.directory.join("types/readme");
+    std::fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
+    for (name, readme) in READMES {
+        let path = tools::root().join(readme);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let blocks: Vec<_> =
+            text.split("```ts\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        if blocks.is_empty() {
+            bail!("there is no TypeScript in {readme}");
+        }
+        for (number, block) in blocks.into_iter().enumerate() {
+            let file = directory.join(format!("{name}-{number}.ts"));
+            std::fs::write(&file, format!("{block}export {{}};\n"))
+                .with_context(|| format!("writing {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// `**/*.test.mjs`, by Node's own test runner.
 fn units(project: &Project, tally: &mut Tally) -> Result<()> {
     let all = hash::files_below(&project.directory)?;
@@ -129,8 +154,9 @@ fn units(project: &Project, tally: &mut Tally) -> Result<()> {
         bail!("there are no tests below tests/package");
     }
     let mut node = project.npm.node();
+    let readmes = READMES.map(|(_, readme)| tools::root().join(readme));
     node.current_dir(&project.directory)
-        .env("TIDEGATE_README", tools::root().join("README.md"))
+        .env("TIDEGATE_READMES", std::env::join_paths(readmes)?)
         .arg("--test");
     node.arg("--test-reporter").arg(tools::root().join("xtask/npm/reporter.mjs")).args(files);
     let end = process::tee(&mut node, Wait::Forever, |line| {
