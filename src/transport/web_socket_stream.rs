@@ -14,7 +14,6 @@
 //! Not here: any protocol decision, any queue, another way where there is no such class.
 
 use core::cell::{Cell, RefCell};
-use core::ops::Range;
 use std::rc::Rc;
 
 use js_sys::{Array, ArrayBuffer, JsString, Object, Reflect, Uint8Array};
@@ -23,8 +22,8 @@ use wasm_bindgen::prelude::*;
 use web_sys::{BinaryType, Blob};
 
 use super::web::{WebTransport, WebValues, read, size_of};
-use super::{FetchToken, Incoming, Opened, Transport, TransportEvent};
-use crate::proto::payload::{HostedKind, Payload, Reason, Slot, Transmit};
+use super::{Incoming, Opened, TransportEvent};
+use crate::proto::payload::{HostedKind, Payload, Reason, Transmit};
 
 #[wasm_bindgen]
 extern "C" {
@@ -436,11 +435,9 @@ impl WebTransport for WebSocketStreamTransport {
     fn values(&self) -> &WebValues {
         &self.shared.values
     }
-}
 
-impl Transport for WebSocketStreamTransport {
-    fn takes_values(&self) -> bool {
-        true
+    fn takes_all(&self) -> bool {
+        false
     }
 
     fn buffered_amount(&self) -> u64 {
@@ -485,18 +482,6 @@ impl Transport for WebSocketStreamTransport {
 
     fn abort(&self) {
         self.shared.let_go();
-    }
-
-    fn fetch(&self, slot: Slot, range: Range<u64>, token: FetchToken) {
-        self.shared.values.fetch(slot, range, token);
-    }
-
-    fn release(&self, slot: Slot) {
-        self.shared.values.release(slot);
-    }
-
-    fn take_bytes(&self, content: Payload) -> Option<Vec<u8>> {
-        self.shared.values.take_bytes(&content)
     }
 
     fn opened(&self) -> Opened {
