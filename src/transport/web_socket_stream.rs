@@ -176,6 +176,10 @@ struct Shared {
     has_gap: Cell<bool>,
     /// The size of the message that the browser was given and has not let go.
     writing: Cell<Option<u64>>,
+    /// That message is a Blob, which is being read: a close has to wait for it.
+    is_reading_blob: Cell<bool>,
+    /// The close that waits.
+    waiting_close: RefCell<Option<(Option<u16>, Reason)>>,
     /// How it has ended, once that is known; reported behind the last message.
     end: RefCell<Option<(u16, String, bool)>>,
     /// It was closed from here.
@@ -234,6 +238,8 @@ impl WebSocketStreamTransport {
             opened: RefCell::default(),
             reading: Cell::new(Reading::Idle),
             writing: Cell::default(),
+            is_reading_blob: Cell::default(),
+            waiting_close: RefCell::default(),
             end: RefCell::default(),
             is_emptied: Cell::default(),
             has_gap: Cell::default(),
@@ -260,13 +266,9 @@ impl WebSocketStreamTransport {
     fn write_blob(&self, blob: &Blob) -> bool {
         let Some(promise) = read(blob, 0..size_of(blob)) else { return false };
         self.shared.writing.set(Some(size_of(blob)));
+        self.shared.is_reading_blob.set(true);
         let shared = self.shared.clone();
-        self.shared.values.when_read(&promise, move |buffer| match (buffer, shared.ends()) {
-            (Some(buffer), Some(ends)) => shared.wait_for(About::Written, &ends.writer.write(&buffer)),
-            // It was readable when its first byte was. As with a `WebSocket` that cannot read it, that
-            // ends the connection: it was reported as handed over.
-            _ => shared.fail(),
-        });
+        self.shared.values.when_read(&promise, move |buffer| shared.blob_was_read(buffer));
         true
     }
 }
@@ -319,6 +321,31 @@ impl Shared {
         }
         self.report_end();
         self.values.notify();
+    }
+
+    /// The Blob that is to be written was read, or could not be.
+    fn blob_was_read(&self, buffer: Option<ArrayBuffer>) {
+        self.is_reading_blob.set(false);
+        let (Some(buffer), Some(ends)) = (buffer, self.ends()) else {
+            // It was readable when its first byte was. As with a `WebSocket` that cannot read it, that
+            // ends the connection: it was reported as handed over.
+            self.fail();
+            return;
+        };
+        self.wait_for(About::Written, &ends.writer.write(&buffer));
+        if let Some((code, reason)) = self.waiting_close.take() {
+            self.close(code, &reason);
+        }
+    }
+
+    /// Closes it behind what was written.
+    fn close(&self, code: Option<u16>, reason: &str) {
+        let info = Object::new();
+        let set = |name: &str, value: JsValue| Reflect::set(&info, &name.into(), &value);
+        // Code and reason were checked, and the object is ours, so that nothing of this can throw; if it
+        // did, the close deadline would end it.
+        let _ = code.map(|code| set("closeCode", code.into()).and_then(|_| set("reason", reason.into())));
+        let _ = self.stream.close(&info);
     }
 
     fn open(&self, info: &Info) {
@@ -472,12 +499,11 @@ impl WebTransport for WebSocketStreamTransport {
 
     fn close(&self, code: Option<u16>, reason: Reason) {
         self.shared.is_closing.set(true);
-        let info = Object::new();
-        let set = |name: &str, value: JsValue| Reflect::set(&info, &name.into(), &value);
-        // Code and reason were checked, and the object is ours, so that nothing of this can throw; if it
-        // did, the close deadline would end it.
-        let _ = code.map(|code| set("closeCode", code.into()).and_then(|_| set("reason", reason.into())));
-        let _ = self.shared.stream.close(&info);
+        if self.shared.is_reading_blob.get() {
+            self.shared.waiting_close.replace(Some((code, reason)));
+        } else {
+            self.shared.close(code, &reason);
+        }
     }
 
     fn abort(&self) {

@@ -1,6 +1,7 @@
 //! The transport over `WebSocketStream`: the suite that every transport passes, and what only this one can
 //! show. Where the browser has no such class, each of these tests asserts the typed error instead.
 
+mod large_blobs;
 mod spy;
 mod waiting;
 
