@@ -326,6 +326,10 @@ impl Shared {
     /// The Blob that is to be written was read, or could not be.
     fn blob_was_read(&self, buffer: Option<ArrayBuffer>) {
         self.is_reading_blob.set(false);
+        if self.is_over.get() {
+            // Nobody would answer a promise any more.
+            return;
+        }
         let (Some(buffer), Some(ends)) = (buffer, self.ends()) else {
             // It was readable when its first byte was. As with a `WebSocket` that cannot read it, that
             // ends the connection: it was reported as handed over.

@@ -56,6 +56,34 @@ fn held() -> wasm_bindgen::JsValue {
 }
 
 #[wasm_bindgen_test]
+async fn b38_a_blob_that_is_read_after_the_end_of_the_connection_is_nobodys() {
+    if !is_there().await {
+        return;
+    }
+    let spy = StreamSpy::new();
+    for is_readable in [true, false] {
+        let client =
+            StreamNet.connect("/sink", |builder| builder.close_within(SHORT)).await.expect("it opens");
+        let local = client.local().expect("its own thread");
+        let blob = held();
+        let ticket = local.try_send(&blob).expect("room");
+        assert_eq!(ticket.await, Outcome::HandedOver);
+        assert!(js("return a.is_asked;", &[&blob]).is_truthy());
+        let closed = client.close(4001, "").await.expect("may be sent");
+        assert_eq!((closed.cause, closed.unknown.bytes), (CloseCause::Unconfirmed, BYTES));
+        drop(local);
+        drop(client);
+        spy.ended().await;
+        turn().await;
+        js("a.read(b);", &[&blob, &is_readable.into()]);
+        for _ in 0..20 {
+            turn().await;
+        }
+    }
+    assert_eq!(spy.errors(), "[]");
+}
+
+#[wasm_bindgen_test]
 async fn b32_a_close_that_waits_for_a_blob_ends_with_it_when_it_cannot_be_read() {
     if !is_there().await {
         return;
