@@ -286,6 +286,10 @@ impl Shared {
     fn settled(&self, about: About, outcome: Result<JsValue, JsValue>) {
         self.pending.set(self.pending.get() - 1);
         if self.is_over.get() {
+            if let (About::Opened, Ok(info)) = (about, outcome) {
+                // It was open before it could be told of the abort.
+                self.cut(&info.unchecked_ref::<Info>().readable().reader());
+            }
             self.forget_callbacks();
             return;
         }
@@ -439,13 +443,16 @@ impl Shared {
         }
         match self.ends() {
             None => self.controller.abort(),
-            Some(ends) => {
-                let _ = self.stream.close(&JsValue::UNDEFINED);
-                // What still comes is not kept for anybody; otherwise the peer's close would wait behind it.
-                self.wait_for(About::Cancelled, &ends.reader.cancel());
-            }
+            Some(ends) => self.cut(&ends.reader),
         }
         self.forget_callbacks();
+    }
+
+    /// Closes an open stream of which nobody wants anything any more.
+    fn cut(&self, reader: &Reader) {
+        let _ = self.stream.close(&JsValue::UNDEFINED);
+        // What still comes is not kept for anybody; otherwise the peer's close would wait behind it.
+        self.wait_for(About::Cancelled, &reader.cancel());
     }
 
     /// Once nobody listens and no promise can call.

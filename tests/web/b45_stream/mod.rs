@@ -185,6 +185,42 @@ async fn b06_a_dropped_connect_aborts_the_handshake() {
 }
 
 #[wasm_bindgen_test]
+async fn b06_a_stream_that_opens_while_it_is_given_up_is_closed() {
+    if !is_there().await {
+        return;
+    }
+    let spy = StreamSpy::new();
+    // The browser has opened it, and says so only when it is asked to.
+    js(
+        "const Watched = globalThis.WebSocketStream;
+        globalThis.WebSocketStream = class extends Watched {
+            get opened() {
+                return super.opened.then(async (info) => {
+                    await new Promise((resolve) => { this.tell = resolve; });
+                    return info;
+                });
+            }
+        };",
+        &[],
+    );
+    {
+        let connecting = pin!(StreamNet.connect("/echo", |builder| builder));
+        assert!(poll_once(connecting).await.is_pending());
+        while spy.ask("return !!a.tell;") == "false" {
+            turn().await;
+        }
+    }
+    assert_eq!(spy.ask("return a.closes;"), "[]");
+    js("a.tell();", &[&spy.last()]);
+    while spy.ask("return a.closes.length;") == "0" {
+        turn().await;
+    }
+    assert_eq!(spy.ended().await, "[\"clean\",1005]");
+    turn().await;
+    assert_eq!(spy.errors(), "[]");
+}
+
+#[wasm_bindgen_test]
 async fn b11_what_the_server_breaks_ends_the_connection_behind_what_came_before() {
     if !is_there().await {
         return;
