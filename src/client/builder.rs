@@ -208,7 +208,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Has a worker wait in a hidden page, so that an upload goes on there at full speed. Default off.
+    /// Has a worker wait in a hidden page, so that an upload goes on there at full speed, and deadlines are kept.
+    /// Default off.
     ///
     /// Browsers let the timers of a hidden page come once a second, and after some minutes once a minute; those of a
     /// worker are on time. With this option one small worker is made for each thread, out of a Blob, as soon as the

@@ -34,9 +34,6 @@ extern "C" {
 const SCRIPT: &str =
     "onmessage = ({ data: [id, milliseconds] }) => setTimeout(postMessage, milliseconds, id);";
 
-/// Timers of a hidden page that are longer need no worker.
-const HELD_UP: f64 = 1000.0;
-
 type Step = Rc<dyn Fn()>;
 
 /// By what a waiter knows a step: a whole number, which JavaScript gives back.
@@ -78,7 +75,8 @@ struct State {
 }
 
 fn wait(milliseconds: f64, step: Step) -> Option<Number> {
-    if milliseconds >= HELD_UP || !is_hidden() {
+    // However long: after five minutes ordinary timers are up to a minute late.
+    if !is_hidden() {
         return None;
     }
     STATE.with_borrow_mut(|state| {
