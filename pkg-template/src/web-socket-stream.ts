@@ -59,6 +59,9 @@ export class SocketOverStream extends EventTarget implements WebSocketLike {
   #hasGap = false;
   /** It was closed from here. */
   #isClosing = false;
+  /** A Blob is being read; and the close that waits for it. */
+  #isReadingBlob = false;
+  #waitingClose: NativeEnd | undefined;
   /** How it has ended, reported behind the last message. */
   #end: { readonly code: number; readonly reason: string; readonly wasClean: boolean } | undefined;
 
@@ -92,9 +95,17 @@ export class SocketOverStream extends EventTarget implements WebSocketLike {
           if (!(error instanceof DOMException)) this.#fail();
         },
       );
+    if (!(data instanceof Blob)) return void write(data);
     // The stream would take a Blob for something to make a text of.
-    if (data instanceof Blob) data.arrayBuffer().then(write, () => this.#fail());
-    else void write(data);
+    this.#isReadingBlob = true;
+    data.arrayBuffer().then(
+      (buffer) => {
+        this.#isReadingBlob = false;
+        void write(buffer);
+        if (this.#waitingClose) this.#stream.close(this.#waitingClose);
+      },
+      () => this.#fail(),
+    );
   }
 
   close(code?: number, reason?: string): void {
@@ -103,7 +114,9 @@ export class SocketOverStream extends EventTarget implements WebSocketLike {
     this.readyState = 2;
     this.#isClosing = true;
     if (!isOpen) return this.#controller.abort();
-    this.#stream.close(code === undefined ? {} : { closeCode: code, reason: reason ?? "" });
+    const end = code === undefined ? {} : { closeCode: code, reason: reason ?? "" };
+    if (this.#isReadingBlob) this.#waitingClose = end;
+    else this.#stream.close(end);
     // The peer's close stands behind what nobody takes any more.
     this.#pull(1);
   }

@@ -52,12 +52,12 @@ pub enum Transport {
     /// forgets up to 128 KiB of them. [`Closed::was_clean`](crate::Closed::was_clean) is false if that may have
     /// happened.
     ///
-    /// Nothing overtakes the message that is being written; besides, browser and kernel hide about as much as they do below
-    /// `bufferedAmount`. A Blob is read into the browser's memory, whole, before it is written.
+    /// Nothing overtakes the message that is being written; besides, browser and kernel hide about as much as they
+    /// do below `bufferedAmount`. A Blob is read into the browser's memory, whole, before it is written.
     ///
     /// Where there is no such class [`connect`](ClientBuilder::connect) fails with
-    /// [`NoWebSocketStream`](ConnectError::NoWebSocketStream), before anything was tried. Who wants the other one then asks for
-    /// it:
+    /// [`NoWebSocketStream`](ConnectError::NoWebSocketStream), before anything was tried. Who wants the other one
+    /// then asks for it:
     ///
     /// ```no_run
     /// # async fn example() -> Result<tidegate::Client, tidegate::ConnectError> {
@@ -208,7 +208,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Has a worker wait in a hidden page, so that an upload goes on there at full speed. Default off.
+    /// Has a worker wait in a hidden page, so that an upload goes on there at full speed, and deadlines are kept.
+    /// Default off.
     ///
     /// Browsers let the timers of a hidden page come once a second, and after some minutes once a minute; those of a
     /// worker are on time. With this option one small worker is made for each thread, out of a Blob, as soon as the
@@ -230,8 +231,8 @@ impl ClientBuilder {
     }
 
     /// Bounds of the receive queue, and what becomes of messages that do not fit. Default 64 MiB and 65,536
-    /// messages; in browsers the connection then closes with 4009; on the host, and over [`Transport::Stream`], the peer
-    /// has to wait instead.
+    /// messages; in browsers the connection then closes with 4009; on the host, and over [`Transport::Stream`], the
+    /// peer has to wait instead.
     pub fn recv_limits(mut self, limits: RecvLimits) -> Self {
         self.receive = limits;
         self

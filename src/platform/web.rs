@@ -39,7 +39,7 @@ mod application {
     use wasm_bindgen::prelude::*;
 
     use super::WebClock;
-    use super::waiter::Waiter;
+    use super::waiter::{Number, Waiter};
     use crate::time::{Clock, Timestamp};
 
     #[wasm_bindgen]
@@ -76,13 +76,39 @@ mod application {
 
     /// One timer that can be set again and again. What it needs of the host is made when it is first needed.
     pub(crate) struct Timer {
-        fire: Rc<dyn Fn()>,
+        shared: Rc<Shared>,
         closure: RefCell<Option<Closure<dyn Fn()>>>,
-        id: RefCell<Option<JsValue>>,
-        due: Rc<Cell<Option<Timestamp>>>,
         hop: RefCell<Option<Hop>>,
+    }
+
+    struct Shared {
+        fire: Rc<dyn Fn()>,
+        due: Cell<Option<Timestamp>>,
+        /// Of `setTimeout`.
+        id: Cell<Option<JsValue>>,
         /// Who waits instead of `setTimeout`, if that was asked for.
         waiter: Option<&'static Waiter>,
+        /// What it waits for.
+        number: Cell<Option<Number>>,
+    }
+
+    impl Shared {
+        /// The moment has come, or a waiter has given up. Whoever else waits for it is taken back.
+        fn come(&self) {
+            self.due.set(None);
+            self.clear();
+            (self.fire)();
+        }
+
+        /// Nobody waits any more, but for a hop, which finds that out.
+        fn clear(&self) {
+            if let Some(id) = self.id.take() {
+                clear_timeout(&id);
+            }
+            if let (Some(waiter), Some(number)) = (self.waiter, self.number.take()) {
+                (waiter.forget)(number);
+            }
+        }
     }
 
     /// A way into the next task that is no timer: those have a floor of 4 ms when one sets the next, and of a
@@ -96,25 +122,19 @@ mod application {
     impl Timer {
         /// A timer that is not set; `fire` is called when it is due.
         pub(crate) fn new(fire: Rc<dyn Fn()>, waiter: Option<&'static Waiter>) -> Self {
-            Self {
-                fire,
-                closure: RefCell::new(None),
-                id: RefCell::new(None),
-                due: Rc::default(),
-                hop: RefCell::new(None),
-                waiter,
-            }
+            let shared =
+                Shared { fire, due: Cell::new(None), id: Cell::new(None), waiter, number: Cell::new(None) };
+            Self { shared: Rc::new(shared), closure: RefCell::new(None), hop: RefCell::new(None) }
         }
 
         /// Sets it to `due`, or clears it. A moment that has come fires in a task of its own. A delay beyond
         /// what the platform takes fires early, after which it is set again.
         pub(crate) fn set(&self, due: Option<Timestamp>) {
-            if self.due.replace(due) == due {
+            let shared = &self.shared;
+            if shared.due.replace(due) == due {
                 return;
             }
-            if let Some(id) = self.id.take() {
-                clear_timeout(&id);
-            }
+            shared.clear();
             let Some(due) = due else { return };
             let delay = due.saturating_since(WebClock.now());
             if delay.is_zero() {
@@ -124,46 +144,35 @@ mod application {
             // Rounded up: a timer that fires a moment early would only be set again.
             #[allow(clippy::cast_precision_loss, reason = "clamped to 2^31 below")]
             let milliseconds = (delay.as_micros().div_ceil(1000) as f64).min(LONGEST_DELAY);
-            if self.waiter.is_some_and(|waiter| (waiter.wait)(milliseconds, self.step(due))) {
-                return;
+            if let Some(waiter) = shared.waiter {
+                let step = shared.clone();
+                let number = (waiter.wait)(milliseconds, Rc::new(move || step.come()));
+                shared.number.set(number);
+                if number.is_some() {
+                    return;
+                }
             }
             let mut closure = self.closure.borrow_mut();
             let closure = closure.get_or_insert_with(|| {
-                let (fire, due) = (self.fire.clone(), self.due.clone());
-                Closure::new(move || {
-                    due.set(None);
-                    fire();
-                })
+                let shared = shared.clone();
+                Closure::new(move || shared.come())
             });
-            let id = set_timeout(closure.as_ref(), milliseconds);
-            self.id.replace(Some(id));
+            shared.id.set(Some(set_timeout(closure.as_ref(), milliseconds)));
         }
 
         /// Sets it to the same moment once more: another may have to wait for it now.
         pub(crate) fn set_anew(&self) {
-            let due = self.due.get();
+            let due = self.shared.due.get();
             self.set(None);
             self.set(due);
         }
 
-        /// What a waiter calls, who cannot be told that the timer was set to another moment meanwhile.
-        fn step(&self, moment: Timestamp) -> Rc<dyn Fn()> {
-            let (fire, due) = (self.fire.clone(), self.due.clone());
-            Rc::new(move || {
-                if due.get() == Some(moment) {
-                    due.set(None);
-                    fire();
-                }
-            })
-        }
-
         fn new_hop(&self) -> Hop {
-            let (fire, due) = (self.fire.clone(), self.due.clone());
+            let shared = self.shared.clone();
             let closure: Closure<dyn Fn()> = Closure::new(move || {
                 // A hop cannot be taken back; meanwhile the timer may have been set to another moment.
-                if due.get().is_some_and(|due| due <= WebClock.now()) {
-                    due.set(None);
-                    fire();
+                if shared.due.get().is_some_and(|due| due <= WebClock.now()) {
+                    shared.come();
                 }
             });
             let channel = MessageChannel::new();

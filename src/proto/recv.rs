@@ -35,9 +35,9 @@ impl Default for RecvPolicy {
 
 /// How much may wait for the application, and what becomes of what does not fit.
 ///
-/// On the host, and over a browser's `WebSocketStream`, the connection waits for its reader instead: nothing more is read
-/// from the stream while half of a bound is taken, so that the peer has to wait as well, and no policy comes into play.
-/// Its close waits with it, and on the host so do its pings.
+/// On the host, and over a browser's `WebSocketStream`, the connection waits for its reader instead: nothing more is
+/// read from the stream while half of a bound is taken, so that the peer has to wait as well, and no policy comes into
+/// play. Its close waits with it, and on the host so do its pings.
 ///
 /// # Examples
 ///

@@ -375,10 +375,10 @@ impl Session {
         })
     }
 
-    /// Bytes that are queued here, the message being read included.
+    /// Bytes that are queued here, the message being read included; as [`SendQueue::bytes`] modulo 2^64.
     #[must_use]
     pub fn queued_bytes(&self) -> u64 {
-        self.queue.bytes() + self.head.message().map_or(0, |(message, _)| message.bytes)
+        self.queue.bytes().wrapping_add(self.head.message().map_or(0, |(message, _)| message.bytes))
     }
 
     /// What to do next. `room` says whether the transport takes a message now.

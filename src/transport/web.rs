@@ -25,19 +25,28 @@ extern "C" {
     type Slice;
 }
 
-/// A transport of a browser, whichever was chosen: so that what nobody chooses is not linked.
-pub(crate) trait WebTransport: Transport {
+/// What the transports of a browser do each in its own way. Behind a pointer, so that what nobody chooses is not
+/// linked. What has no description is as in [`Transport`].
+pub(crate) trait WebTransport {
     /// Whether it reads no more than it is asked for, so that its peer waits with the reader.
     fn makes_peer_wait(&self) -> bool {
         false
     }
     /// The values that it keeps.
     fn values(&self) -> &WebValues;
+    fn takes_all(&self) -> bool;
+    fn buffered_amount(&self) -> u64;
+    fn has_room(&self) -> bool;
+    fn send(&self, part: Transmit) -> bool;
+    fn close(&self, code: Option<u16>, reason: Reason);
+    fn abort(&self);
+    fn opened(&self) -> Opened;
+    fn next_event(&self, reads: bool) -> Option<TransportEvent>;
 }
 
 impl Transport for Box<dyn WebTransport> {
     fn takes_values(&self) -> bool {
-        (**self).takes_values()
+        true
     }
 
     fn takes_all(&self) -> bool {

@@ -7,7 +7,6 @@
 //! Not here: any protocol decision, any queue.
 
 use core::cell::RefCell;
-use core::ops::Range;
 use std::rc::Rc;
 
 use js_sys::{Array, ArrayBuffer, Uint8Array};
@@ -16,8 +15,8 @@ use wasm_bindgen::prelude::*;
 use web_sys::{BinaryType, Blob, CloseEvent, MessageEvent, WebSocket};
 
 use super::web::{WebTransport, WebValues, size_of};
-use super::{FetchToken, Incoming, Opened, Transport, TransportEvent};
-use crate::proto::payload::{HostedKind, Payload, Slot, Transmit};
+use super::{Incoming, Opened, TransportEvent};
+use crate::proto::payload::{HostedKind, Payload, Transmit};
 
 #[wasm_bindgen]
 extern "C" {
@@ -144,12 +143,6 @@ impl WebTransport for WebSocketTransport {
     fn values(&self) -> &WebValues {
         &self.values
     }
-}
-
-impl Transport for WebSocketTransport {
-    fn takes_values(&self) -> bool {
-        true
-    }
 
     fn takes_all(&self) -> bool {
         true
@@ -204,18 +197,6 @@ impl Transport for WebSocketTransport {
         if self.detach() {
             let _ = self.socket.close();
         }
-    }
-
-    fn fetch(&self, slot: Slot, range: Range<u64>, token: FetchToken) {
-        self.values.fetch(slot, range, token);
-    }
-
-    fn release(&self, slot: Slot) {
-        self.values.release(slot);
-    }
-
-    fn take_bytes(&self, content: Payload) -> Option<Vec<u8>> {
-        self.values.take_bytes(&content)
     }
 
     fn opened(&self) -> Opened {

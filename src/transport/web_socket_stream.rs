@@ -14,7 +14,6 @@
 //! Not here: any protocol decision, any queue, another way where there is no such class.
 
 use core::cell::{Cell, RefCell};
-use core::ops::Range;
 use std::rc::Rc;
 
 use js_sys::{Array, ArrayBuffer, JsString, Object, Reflect, Uint8Array};
@@ -23,8 +22,8 @@ use wasm_bindgen::prelude::*;
 use web_sys::{BinaryType, Blob};
 
 use super::web::{WebTransport, WebValues, read, size_of};
-use super::{FetchToken, Incoming, Opened, Transport, TransportEvent};
-use crate::proto::payload::{HostedKind, Payload, Reason, Slot, Transmit};
+use super::{Incoming, Opened, TransportEvent};
+use crate::proto::payload::{HostedKind, Payload, Reason, Transmit};
 
 #[wasm_bindgen]
 extern "C" {
@@ -177,6 +176,10 @@ struct Shared {
     has_gap: Cell<bool>,
     /// The size of the message that the browser was given and has not let go.
     writing: Cell<Option<u64>>,
+    /// That message is a Blob, which is being read: a close has to wait for it.
+    is_reading_blob: Cell<bool>,
+    /// The close that waits.
+    waiting_close: RefCell<Option<(Option<u16>, Reason)>>,
     /// How it has ended, once that is known; reported behind the last message.
     end: RefCell<Option<(u16, String, bool)>>,
     /// It was closed from here.
@@ -235,6 +238,8 @@ impl WebSocketStreamTransport {
             opened: RefCell::default(),
             reading: Cell::new(Reading::Idle),
             writing: Cell::default(),
+            is_reading_blob: Cell::default(),
+            waiting_close: RefCell::default(),
             end: RefCell::default(),
             is_emptied: Cell::default(),
             has_gap: Cell::default(),
@@ -261,13 +266,9 @@ impl WebSocketStreamTransport {
     fn write_blob(&self, blob: &Blob) -> bool {
         let Some(promise) = read(blob, 0..size_of(blob)) else { return false };
         self.shared.writing.set(Some(size_of(blob)));
+        self.shared.is_reading_blob.set(true);
         let shared = self.shared.clone();
-        self.shared.values.when_read(&promise, move |buffer| match (buffer, shared.ends()) {
-            (Some(buffer), Some(ends)) => shared.wait_for(About::Written, &ends.writer.write(&buffer)),
-            // It was readable when its first byte was. As with a `WebSocket` that cannot read it, that
-            // ends the connection: it was reported as handed over.
-            _ => shared.fail(),
-        });
+        self.shared.values.when_read(&promise, move |buffer| shared.blob_was_read(buffer));
         true
     }
 }
@@ -285,6 +286,10 @@ impl Shared {
     fn settled(&self, about: About, outcome: Result<JsValue, JsValue>) {
         self.pending.set(self.pending.get() - 1);
         if self.is_over.get() {
+            if let (About::Opened, Ok(info)) = (about, outcome) {
+                // It was open before it could be told of the abort.
+                self.cut(&info.unchecked_ref::<Info>().readable().reader());
+            }
             self.forget_callbacks();
             return;
         }
@@ -320,6 +325,35 @@ impl Shared {
         }
         self.report_end();
         self.values.notify();
+    }
+
+    /// The Blob that is to be written was read, or could not be.
+    fn blob_was_read(&self, buffer: Option<ArrayBuffer>) {
+        self.is_reading_blob.set(false);
+        if self.is_over.get() {
+            // Nobody would answer a promise any more.
+            return;
+        }
+        let (Some(buffer), Some(ends)) = (buffer, self.ends()) else {
+            // It was readable when its first byte was. As with a `WebSocket` that cannot read it, that
+            // ends the connection: it was reported as handed over.
+            self.fail();
+            return;
+        };
+        self.wait_for(About::Written, &ends.writer.write(&buffer));
+        if let Some((code, reason)) = self.waiting_close.take() {
+            self.close(code, &reason);
+        }
+    }
+
+    /// Closes it behind what was written.
+    fn close(&self, code: Option<u16>, reason: &str) {
+        let info = Object::new();
+        let set = |name: &str, value: JsValue| Reflect::set(&info, &name.into(), &value);
+        // Code and reason were checked, and the object is ours, so that nothing of this can throw; if it
+        // did, the close deadline would end it.
+        let _ = code.map(|code| set("closeCode", code.into()).and_then(|_| set("reason", reason.into())));
+        let _ = self.stream.close(&info);
     }
 
     fn open(&self, info: &Info) {
@@ -409,13 +443,16 @@ impl Shared {
         }
         match self.ends() {
             None => self.controller.abort(),
-            Some(ends) => {
-                let _ = self.stream.close(&JsValue::UNDEFINED);
-                // What still comes is not kept for anybody; otherwise the peer's close would wait behind it.
-                self.wait_for(About::Cancelled, &ends.reader.cancel());
-            }
+            Some(ends) => self.cut(&ends.reader),
         }
         self.forget_callbacks();
+    }
+
+    /// Closes an open stream of which nobody wants anything any more.
+    fn cut(&self, reader: &Reader) {
+        let _ = self.stream.close(&JsValue::UNDEFINED);
+        // What still comes is not kept for anybody; otherwise the peer's close would wait behind it.
+        self.wait_for(About::Cancelled, &reader.cancel());
     }
 
     /// Once nobody listens and no promise can call.
@@ -436,11 +473,9 @@ impl WebTransport for WebSocketStreamTransport {
     fn values(&self) -> &WebValues {
         &self.shared.values
     }
-}
 
-impl Transport for WebSocketStreamTransport {
-    fn takes_values(&self) -> bool {
-        true
+    fn takes_all(&self) -> bool {
+        false
     }
 
     fn buffered_amount(&self) -> u64 {
@@ -475,28 +510,15 @@ impl Transport for WebSocketStreamTransport {
 
     fn close(&self, code: Option<u16>, reason: Reason) {
         self.shared.is_closing.set(true);
-        let info = Object::new();
-        let set = |name: &str, value: JsValue| Reflect::set(&info, &name.into(), &value);
-        // Code and reason were checked, and the object is ours, so that nothing of this can throw; if it
-        // did, the close deadline would end it.
-        let _ = code.map(|code| set("closeCode", code.into()).and_then(|_| set("reason", reason.into())));
-        let _ = self.shared.stream.close(&info);
+        if self.shared.is_reading_blob.get() {
+            self.shared.waiting_close.replace(Some((code, reason)));
+        } else {
+            self.shared.close(code, &reason);
+        }
     }
 
     fn abort(&self) {
         self.shared.let_go();
-    }
-
-    fn fetch(&self, slot: Slot, range: Range<u64>, token: FetchToken) {
-        self.shared.values.fetch(slot, range, token);
-    }
-
-    fn release(&self, slot: Slot) {
-        self.shared.values.release(slot);
-    }
-
-    fn take_bytes(&self, content: Payload) -> Option<Vec<u8>> {
-        self.shared.values.take_bytes(&content)
     }
 
     fn opened(&self) -> Opened {

@@ -104,6 +104,7 @@ macro_rules! for_every_transport_of_a_browser {
             b29_detached_buffers_and_other_values_are_typed_errors,
             b30_the_peer_sees_the_bytes_as_they_were_at_the_call,
             b41_sizes_above_4_gib_do_not_wrap,
+            b41_sizes_that_no_memory_holds_do_no_harm,
             b30_owned_bytes_are_the_callers_no_more,
             b40_a_local_client_keeps_the_connection_open,
         }

@@ -147,6 +147,20 @@ pub(crate) async fn b41_sizes_above_4_gib_do_not_wrap(net: &impl Net) {
     assert_eq!((closed.unsent.messages, closed.unsent.bytes), (3, 11_000_000_005));
 }
 
+pub(crate) async fn b41_sizes_that_no_memory_holds_do_no_harm(net: &impl Net) {
+    let limits = SendLimits { max_queued_bytes: u64::MAX, ..SendLimits::default() };
+    let client = net.connect("/sink", |builder| builder.send_limits(limits)).await.expect("it opens");
+    let local = client.local().expect("its own thread");
+    for _ in 0..3 {
+        let blob = js("return Object.defineProperty(new Blob(['x']), 'size', { value: Infinity });", &[]);
+        local.try_send(&blob).expect("room");
+    }
+    assert_eq!(local.buffered_amount(), u64::MAX);
+    assert_eq!(report(&client).await, Report::of(["x", "x", "x"]));
+    assert_eq!(local.queued_messages(), 0);
+    assert_eq!(client.close(4001, "").await.expect("may be sent").code, 4001);
+}
+
 pub(crate) async fn b30_owned_bytes_are_the_callers_no_more(net: &impl Net) {
     let client = open(net, "/sink").await;
     let mut bytes = vec![1_u8; 1000];

@@ -34,23 +34,25 @@ extern "C" {
 const SCRIPT: &str =
     "onmessage = ({ data: [id, milliseconds] }) => setTimeout(postMessage, milliseconds, id);";
 
-/// Timers of a hidden page that are longer need no worker.
-const HELD_UP: f64 = 1000.0;
-
 type Step = Rc<dyn Fn()>;
+
+/// By what a waiter knows a step: a whole number, which JavaScript gives back.
+pub(crate) type Number = f64;
 
 /// Who waits instead of `setTimeout`. Functions behind a reference, so that a program that never names
 /// [`WORKER`] does not link it.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    /// Calls the step after so many milliseconds. `false` if it will not.
-    pub(crate) wait: fn(f64, Step) -> bool,
+    /// Calls the step after so many milliseconds, or earlier if it cannot wait any more. `None` if it will not.
+    pub(crate) wait: fn(f64, Step) -> Option<Number>,
+    /// Does not call it any more.
+    pub(crate) forget: fn(Number),
     /// Calls the function whenever `wait` may decide otherwise than before, in this thread from now on.
     pub(crate) watch: fn(fn()),
 }
 
 /// A worker, if the page is hidden and may have one.
-pub(crate) static WORKER: Waiter = Waiter { wait, watch };
+pub(crate) static WORKER: Waiter = Waiter { wait, forget, watch };
 
 thread_local! {
     static STATE: RefCell<State> =
@@ -66,26 +68,45 @@ enum Made {
 
 struct State {
     worker: Made,
-    /// By number; as many as there are connections, and those whose timers were set again.
-    waiting: Vec<(f64, Step)>,
+    /// As many as there are connections, at most.
+    waiting: Vec<(Number, Step)>,
     last: u32,
     is_watching: bool,
 }
 
-fn wait(milliseconds: f64, step: Step) -> bool {
-    if milliseconds >= HELD_UP || !is_hidden() {
-        return false;
+fn wait(milliseconds: f64, step: Step) -> Option<Number> {
+    // However long: after five minutes ordinary timers are up to a minute late.
+    if !is_hidden() {
+        return None;
     }
     STATE.with_borrow_mut(|state| {
         if let Made::NotYet = state.worker {
             state.worker = start().map_or(Made::Never, Made::Worker);
         }
-        let Made::Worker(worker) = &state.worker else { return false };
+        let Made::Worker(worker) = &state.worker else { return None };
         state.last = state.last.wrapping_add(1);
-        state.waiting.push((state.last.into(), step));
-        worker.post(&js_sys::Array::of2(&state.last.into(), &milliseconds.into()));
-        true
+        let number = state.last.into();
+        state.waiting.push((number, step));
+        worker.post(&js_sys::Array::of2(&number.into(), &milliseconds.into()));
+        Some(number)
     })
+}
+
+/// The worker goes on waiting, and answers to nobody.
+fn forget(number: Number) {
+    drop(take(Some(number)));
+}
+
+fn take(number: Option<Number>) -> Option<Step> {
+    // `try_with`: a timer may be dropped while the thread's locals are.
+    STATE
+        .try_with(|state| {
+            let waiting = &mut state.borrow_mut().waiting;
+            let at = waiting.iter().position(|entry| Some(entry.0) == number)?;
+            Some(waiting.swap_remove(at).1)
+        })
+        .ok()
+        .flatten()
 }
 
 fn is_hidden() -> bool {
@@ -114,13 +135,8 @@ fn start() -> Option<Worker> {
     let worker = Worker::new(&url).ok()?;
     let answered = Closure::<dyn Fn(JsValue)>::new(|event: JsValue| {
         let data = js_sys::Reflect::get(&event, &"data".into()).ok();
-        let number = data.and_then(|data| data.as_f64());
-        let step = STATE.with_borrow_mut(|state| {
-            let at = state.waiting.iter().position(|entry| Some(entry.0) == number)?;
-            Some(state.waiting.swap_remove(at).1)
-        });
-        // After the borrow: it may wait again.
-        if let Some(step) = step {
+        // Called after the borrow: it may wait again.
+        if let Some(step) = take(data.and_then(|data| data.as_f64())) {
             step();
         }
     });

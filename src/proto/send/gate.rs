@@ -262,7 +262,7 @@ impl Gate {
         }
         if goes >= FAST {
             // A little more, or where one message goes between two looks it would be a byte short of two.
-            self.budget = self.budget.max(doubled(goes + goes / 8));
+            self.budget = self.budget.max(doubled(goes.saturating_add(goes / 8)));
         }
         if amount == 0 && late >= LATE {
             // All has gone, though nobody knows when.

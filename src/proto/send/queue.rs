@@ -213,7 +213,7 @@ impl SendQueue {
         let NewMessage { priority, flow, payload, deadline, replaces, ticket } = new;
         let lane = flow.0 * CLASSES as u32 + priority as u32;
         self.messages += 1;
-        self.bytes += payload.bytes();
+        self.bytes = self.bytes.wrapping_add(payload.bytes());
         let place = replaces.and_then(|id| self.store.find(id));
         let (at, old) = match place {
             Some(at) if self.store.node(at).lane == lane => {
@@ -340,7 +340,7 @@ impl SendQueue {
         let bytes = content.bytes();
         let Some(payload) = &mut node.payload else { return content };
         let old = core::mem::replace(payload, content);
-        self.bytes = self.bytes - old.bytes() + bytes;
+        self.bytes = self.bytes.wrapping_sub(old.bytes()).wrapping_add(bytes);
         self.set_ready(lane);
         old
     }
@@ -363,7 +363,8 @@ impl SendQueue {
         self.messages
     }
 
-    /// The sum of their sizes in bytes.
+    /// The sum of their sizes in bytes, modulo 2^64: a size is a claim of the host, and two that no memory holds may be
+    /// among them.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -489,7 +490,7 @@ impl SendQueue {
 
     fn left(&mut self, item: &Queued) {
         self.messages -= 1;
-        self.bytes -= item.payload.bytes();
+        self.bytes = self.bytes.wrapping_sub(item.payload.bytes());
     }
 
     /// A lane that was set aside has its turn again, if there is something in it.

@@ -362,6 +362,36 @@ const withTransport = {
     t.ok(left <= 3, `${left} were left`);
   },
 
+  async b32_a_close_goes_behind_a_blob_that_is_being_read_over_web_socket_stream(t) {
+    if (!here) return;
+    const run = crypto.randomUUID();
+    const watch = await t.connect(`/watch?run=${run}`);
+    const { connect } = t.environment.streams;
+    const socket = await connect(t.url(`/arrivals?run=${run}`), { transport: "stream" });
+    // Above 1 MiB it is read when it is handed over.
+    const ticket = await socket.send(new Blob([new Uint8Array(3 << 20)]));
+    const { code, cause, wasClean, unknown } = await socket.close(4001, "enough");
+    t.equal([code, cause, wasClean, unknown.bytes, await ticket.outcome], [4001, "local", true, 0, "handedOver"]);
+    // The server had read everything before it confirmed.
+    await watch.send("wait 0 0");
+    t.equal(JSON.parse(await watch.recv()).bulk.bytes, 3 << 20);
+  },
+
+  async b32_a_close_that_waits_for_a_blob_ends_with_it_when_it_cannot_be_read_over_web_socket_stream(t) {
+    if (!here) return;
+    const { connect } = t.environment.streams;
+    const socket = await connect(t.url("/sink"), { transport: "stream" });
+    const blob = new Blob([new Uint8Array(3 << 20)]);
+    let fail;
+    blob.arrayBuffer = () => new Promise((_, reject) => (fail = reject));
+    const ticket = await socket.send(blob);
+    t.equal(await ticket.outcome, "handedOver");
+    const closing = socket.close(4001, "enough");
+    fail(new DOMException("gone", "NotFoundError"));
+    const { code, cause, wasClean, unknown } = await closing;
+    t.equal([code, cause, wasClean, unknown.bytes], [1006, "unconfirmed", false, 3 << 20]);
+  },
+
   async b16_a_peer_that_closes_while_it_should_wait_is_no_clean_end_over_web_socket_stream(t) {
     if (!here) return;
     const { connect } = t.environment.streams;

@@ -1,6 +1,7 @@
 //! The transport over `WebSocketStream`: the suite that every transport passes, and what only this one can
 //! show. Where the browser has no such class, each of these tests asserts the typed error instead.
 
+mod large_blobs;
 mod spy;
 mod waiting;
 
@@ -179,6 +180,42 @@ async fn b06_a_dropped_connect_aborts_the_handshake() {
     assert!(matches!(timed_out, Err(ConnectError::TimedOut { .. })));
     assert_eq!(spy.ask("return a.options.signal.aborted;"), "true");
     spy.ended().await;
+    turn().await;
+    assert_eq!(spy.errors(), "[]");
+}
+
+#[wasm_bindgen_test]
+async fn b06_a_stream_that_opens_while_it_is_given_up_is_closed() {
+    if !is_there().await {
+        return;
+    }
+    let spy = StreamSpy::new();
+    // The browser has opened it, and says so only when it is asked to.
+    js(
+        "const Watched = globalThis.WebSocketStream;
+        globalThis.WebSocketStream = class extends Watched {
+            get opened() {
+                return super.opened.then(async (info) => {
+                    await new Promise((resolve) => { this.tell = resolve; });
+                    return info;
+                });
+            }
+        };",
+        &[],
+    );
+    {
+        let connecting = pin!(StreamNet.connect("/echo", |builder| builder));
+        assert!(poll_once(connecting).await.is_pending());
+        while spy.ask("return !!a.tell;") == "false" {
+            turn().await;
+        }
+    }
+    assert_eq!(spy.ask("return a.closes;"), "[]");
+    js("a.tell();", &[&spy.last()]);
+    while spy.ask("return a.closes.length;") == "0" {
+        turn().await;
+    }
+    assert_eq!(spy.ended().await, "[\"clean\",1005]");
     turn().await;
     assert_eq!(spy.errors(), "[]");
 }

@@ -36,8 +36,12 @@ impl StreamSpy {
 
     /// Runs JavaScript with the last stream as `a`; gives what it returns, as JSON.
     pub(super) fn ask(&self, body: &str) -> String {
-        let stream = js("return a.streams.at(-1);", &[&self.state]);
-        String::from(js_sys::JSON::stringify(&js(body, &[&stream])).expect("plain data"))
+        String::from(js_sys::JSON::stringify(&js(body, &[&self.last()])).expect("plain data"))
+    }
+
+    /// The last stream.
+    pub(super) fn last(&self) -> JsValue {
+        js("return a.streams.at(-1);", &[&self.state])
     }
 
     /// Waits until the browser says that the last stream is over.

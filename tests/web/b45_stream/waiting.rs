@@ -13,14 +13,14 @@ use crate::WebNet;
 use crate::page::{blob, js, turn};
 use crate::suite::{LONG, Net, amount, open};
 
-/// Another connection, over which the server tells how much `/push` has given away.
-struct Watch {
+/// Another connection, over which the server tells how much `/push` has given away, or `/arrivals` has got.
+pub(super) struct Watch {
     client: Client,
     run: String,
 }
 
 impl Watch {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let run = String::from(js("return crypto.randomUUID();", &[]).unchecked_into::<js_sys::JsString>());
         Self { client: open(&WebNet, &format!("/watch?run={run}")).await, run }
     }
@@ -29,8 +29,12 @@ impl Watch {
         format!("/push?run={}&messages={messages}&bytes={bytes}", self.run)
     }
 
-    /// How many bytes have gone out, once it is at least `bytes`.
-    async fn gone(&self, bytes: u64) -> u64 {
+    pub(super) fn arrivals(&self) -> String {
+        format!("/arrivals?run={}", self.run)
+    }
+
+    /// How many bytes have gone out, or arrived, once it is at least `bytes`.
+    pub(super) async fn gone(&self, bytes: u64) -> u64 {
         self.client.send(format!("wait {bytes} 0")).await.expect("open");
         let answer = self.client.recv().await.expect("an answer").into_text().expect("text");
         let seen: serde_json::Value = serde_json::from_str(&answer).expect("JSON");

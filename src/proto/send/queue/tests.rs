@@ -306,6 +306,23 @@ fn b41_sizes_beyond_4_gib_are_exact() {
 }
 
 #[test]
+fn b41_sizes_that_no_memory_holds_do_no_harm() {
+    let mut queue = queue();
+    let hosted = |bytes| Hosted { slot: crate::proto::payload::Slot(0), kind: HostedKind::Blob, bytes };
+    let blob = |bytes| NewMessage::normal(Payload::Hosted(hosted(bytes)), None);
+    let (first, _) = queue.push(at(0), blob(u64::MAX));
+    queue.push(at(0), blob(u64::MAX));
+    queue.push(at(0), new(Priority::Bulk, 0, 5));
+    assert_eq!(queue.bytes(), 3, "modulo 2^64");
+    // What is read in its place may be as large as it says.
+    assert_eq!(queue.set_content(first, Payload::Binary(vec![0; 10])), Payload::Hosted(hosted(u64::MAX)));
+    assert_eq!(queue.bytes(), 14);
+    let sizes: Vec<_> =
+        core::iter::from_fn(|| queue.pop(at(0))).map(|(item, _)| item.payload.bytes()).collect();
+    assert_eq!((&sizes[..], queue.bytes()), (&[10, u64::MAX, 5][..], 0));
+}
+
+#[test]
 fn waiting_is_measured_across_the_wrap_of_its_clock() {
     let mut queue = queue();
     for (from, until) in [(0, 160), (1 << 36, (1 << 36) + 1600), ((1 << 36) - 16, (1 << 36) + 16)] {

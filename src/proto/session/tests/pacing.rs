@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::host::{Host, ticket};
 use crate::proto::outcome::Outcome;
-use crate::proto::payload::Payload;
+use crate::proto::payload::{HostedKind, Payload};
 use crate::proto::send::{Flow, GateConfig, NewMessage, Priority};
 
 const KIB: usize = 1 << 10;
@@ -504,4 +504,24 @@ fn b41_an_amount_above_4_gib_counts_in_full_and_a_missing_one_as_nothing() {
     while host.sent.len() < 100 {
         turn(&mut host, u64::MAX);
     }
+}
+
+#[test]
+fn b41_sizes_that_no_memory_holds_pass_the_gate_and_do_no_harm() {
+    let mut host = fresh();
+    for number in 1..=3 {
+        let payload = host.keep(HostedKind::Buffer, u64::MAX);
+        host.only_send_new(NewMessage::normal(payload, Some(ticket(number))));
+    }
+    assert_eq!(host.session.queued_bytes(), u64::MAX - 2, "modulo 2^64");
+    host.drain();
+    for (gone, number) in [(1, 1), (2, 2)] {
+        // Neither was as large as it said.
+        assert_eq!((host.sent.len(), host.outcome(number)), (gone, Some(Outcome::HandedOver)));
+        host.standing = 1;
+        turn(&mut host, 1);
+    }
+    assert_eq!((host.outcome(3), host.session.queued_bytes()), (Some(Outcome::HandedOver), 0));
+    host.transport_end(1006, false);
+    assert_eq!(host.left(), [(0, 0), (3, u64::MAX)]);
 }
