@@ -15,9 +15,6 @@ function hop(step: () => void): void {
   channel.port2.postMessage(0);
 }
 
-/** In a hidden page timers come once a second, and more seldom later; those that are longer need no worker. */
-const HELD_UP = 1000;
-
 /** Undefined until it is needed, null where it is not allowed. */
 let worker: Worker | null | undefined;
 /** Steps that somebody else than `setTimeout` waits for, by number. */
@@ -81,7 +78,7 @@ export class Timer {
       this.#number = number;
       waiting.set(number, this.#step);
       void scheduler.postTask(() => fire(number), { delay: milliseconds });
-    } else if (milliseconds < HELD_UP && page()?.hidden && waiter()) {
+    } else if (page()?.hidden && waiter()) {
       this.#number = ++last;
       waiting.set(last, this.#step);
       worker!.postMessage([last, milliseconds]);
