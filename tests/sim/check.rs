@@ -364,7 +364,10 @@ fn urgent(trace: &Trace, faults: &mut Vec<String>, latencies: &mut Latencies) {
             _ => LATE,
         };
         let ahead = budget + moment.hidden + largest + record.send.bytes as u64;
-        let most = micros(ahead, rate) + link.delay + link.jitter + late;
+        // What is under way counts until the peer has said that it has it.
+        let told =
+            if plan.acknowledges.is_some() { round_trip + link.delay + link.jitter } else { Duration::ZERO };
+        let most = micros(ahead, rate) + link.delay + link.jitter + late + told;
         latencies.within += 1;
         if *arrived - queued > most {
             let took = *arrived - queued;

@@ -18,8 +18,12 @@ pub(crate) const FIRST_BUDGET: u64 = 512 << 10;
 const COST: u64 = 64;
 const QUANTUM: u64 = 16 << 10;
 
-/// How long a driver may go on hopping while nothing moves, and one hop.
-const SPIN: Duration = Duration::from_micros(220);
+/// How long a driver may go on hopping while nothing moves: 0.2 ms from when it has seen that something has, which may
+/// be several hops and messages later.
+const SPIN: Duration = Duration::from_micros(1_020);
+
+/// How many timers may fire in a second: 100, and in the first quarter of a backlog's first one a clamped one each 4 ms.
+const TIMERS: usize = 140;
 
 /// Looks at one run.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact about the run")]
@@ -174,7 +178,7 @@ impl Watch {
                     self.timers.pop_front();
                 }
                 self.timers.push_back(now);
-                if self.timers.len() > 100 {
+                if self.timers.len() > TIMERS {
                     let count = self.timers.len();
                     self.timers.clear();
                     self.fault(now, &format!("B23: {count} timers in a second"));
