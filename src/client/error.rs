@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::address::{ProxyError, SubprotocolError, UrlError};
-use super::message::Message;
+use super::message::{Message, Outline};
 use crate::proto::Closed;
 use crate::proto::ws::{InvalidRequest, Refusal};
 use crate::transport::TransportError;
@@ -115,8 +115,8 @@ impl core::error::Error for ConnectError {
     }
 }
 
-/// Why a message was not queued. It is given back.
-#[derive(Debug, PartialEq, Eq)]
+/// Why a message was not queued. It is given back; `Debug` shows no more of it than its kind and size.
+#[derive(PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
     /// The send queue is full (only `try_send`).
@@ -139,6 +139,18 @@ impl SendError {
             | Self::ForeignBlob(message)
             | Self::Unsupported(message) => message,
         }
+    }
+}
+
+impl fmt::Debug for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, message) = match self {
+            Self::Full(message) => ("Full", message),
+            Self::Closed(message) => ("Closed", message),
+            Self::ForeignBlob(message) => ("ForeignBlob", message),
+            Self::Unsupported(message) => ("Unsupported", message),
+        };
+        f.debug_tuple(name).field(&Outline(message)).finish()
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::SendError;
-use super::message::Message;
+use super::message::{Message, Outline};
 use super::{Receiver, Sender, Ticket};
 use crate::proto::Closed;
 
@@ -56,8 +56,8 @@ impl core::error::Error for EncodeError {
     }
 }
 
-/// A message is not a value of the wanted type. The connection goes on.
-#[derive(Debug)]
+/// A message is not a value of the wanted type. The connection goes on. `Debug` shows no more of it than its kind and
+/// size, and what the decoder says.
 pub struct DecodeError {
     error: BoxError,
     message: Message,
@@ -77,6 +77,12 @@ impl DecodeError {
     #[must_use]
     pub fn into_message(self) -> Message {
         self.message
+    }
+}
+
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DecodeError").field(&Outline(&self.message)).field(&self.error).finish()
     }
 }
 
