@@ -127,6 +127,8 @@ pub enum SendError {
     ForeignBlob(Message),
     /// [`Message::Error`] cannot be sent.
     Unsupported(Message),
+    /// It is larger than the room that was kept for it (only [`Permit::send`](super::Permit::send)).
+    AbovePermit(Message),
 }
 
 impl SendError {
@@ -137,7 +139,8 @@ impl SendError {
             Self::Full(message)
             | Self::Closed(message)
             | Self::ForeignBlob(message)
-            | Self::Unsupported(message) => message,
+            | Self::Unsupported(message)
+            | Self::AbovePermit(message) => message,
         }
     }
 }
@@ -149,6 +152,7 @@ impl fmt::Debug for SendError {
             Self::Closed(message) => ("Closed", message),
             Self::ForeignBlob(message) => ("ForeignBlob", message),
             Self::Unsupported(message) => ("Unsupported", message),
+            Self::AbovePermit(message) => ("AbovePermit", message),
         };
         f.debug_tuple(name).field(&Outline(message)).finish()
     }
@@ -161,6 +165,7 @@ impl fmt::Display for SendError {
             Self::Closed(_) => "the connection is closing or closed",
             Self::ForeignBlob(_) => "the blob was received on another connection",
             Self::Unsupported(_) => "a receive error cannot be sent",
+            Self::AbovePermit(_) => "the message is larger than the room that was reserved for it",
         })
     }
 }
