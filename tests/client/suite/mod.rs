@@ -234,6 +234,7 @@ macro_rules! for_every_transport {
         }
         $run! { typed:
             b29_typed_values_make_the_round_trip,
+            b25_typed_values_go_with_options_and_without_waiting,
             b14_a_message_that_is_no_value_is_an_error_item,
         }
         $run! { acknowledged:
