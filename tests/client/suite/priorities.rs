@@ -141,9 +141,9 @@ pub(crate) async fn b26_who_gives_up_at_the_deadline_lets_the_next_go(net: &impl
     let permit = sender.reserve(9, SendOptions::new()).await.expect("open");
     let sending = sender.send_with("late", SendOptions::new().deadline(SHORT));
     // There is room for the next one, but it is not its turn.
-    let (late, next) = join(sending, sender.send(".")).await;
+    let (late, behind) = join(sending, sender.send(".")).await;
     assert_eq!(late.expect("open").await, Outcome::Expired);
-    assert_eq!(next.expect("open").await, Outcome::HandedOver);
+    assert_eq!(behind.expect("open").await, Outcome::HandedOver);
     drop(permit);
     assert_eq!(report(&client).await, Report::of(["."]));
 }
