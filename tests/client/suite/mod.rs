@@ -18,6 +18,7 @@
 pub(crate) mod acknowledged;
 pub(crate) mod closing;
 pub(crate) mod connecting;
+pub(crate) mod deadlines;
 pub(crate) mod dropping;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod misuse;
@@ -211,6 +212,10 @@ macro_rules! for_every_transport {
             b18_many_messages_received,
             b18_many_connections,
         }
+        $run! { deadlines:
+            b26_a_deadline_ends_the_wait_for_room,
+            b26_who_gives_up_at_the_deadline_lets_the_next_go,
+        }
         $run! { closing:
             b31_close_has_its_own_deadline,
             b33_only_codes_that_may_be_sent_are_taken,
@@ -277,8 +282,6 @@ macro_rules! for_transports_with_a_task {
             b26_the_latest_value_takes_the_place_of_the_others,
             b26_a_latest_value_has_the_room_of_the_one_before_it,
             b26_what_has_expired_is_never_sent,
-            b26_a_deadline_ends_the_wait_for_room,
-            b26_who_gives_up_at_the_deadline_lets_the_next_go,
             b28_a_full_priority_keeps_no_other_out,
             b28_a_full_flow_keeps_no_other_out,
             b28_try_send_overtakes_nobody_of_its_priority_and_flow,
