@@ -7,13 +7,11 @@
 //! It prints where it listens, which tells the port when 0 was asked for, and serves until it is ended.
 
 use std::error::Error;
-use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tidegate::proto::ws::{HeadLimits, Request, ServerHandshake};
-use tidegate::server::{AcceptOptions, accept};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tidegate::proto::ws::HeadLimits;
+use tidegate::server::{AcceptOptions, accept, read_request};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
@@ -78,8 +76,9 @@ pub async fn serve(listener: TcpListener) {
 async fn talk(mut stream: TcpStream) -> Result<(), Failure> {
     // A message is written whole; waiting for more to come would only delay it.
     stream.set_nodelay(true)?;
-    let request = timeout(REQUEST_WITHIN, read_request(&mut stream)).await;
-    let Some(request) = request.map_err(|_| "no request within the time for one")?? else { return Ok(()) };
+    // A bad one is answered as it deserves.
+    let request = timeout(REQUEST_WITHIN, read_request(&mut stream, HeadLimits::default())).await;
+    let request = request.map_err(|_| "no request within the time for one")??;
     // Here is where a real server looks at `request.target` and, before it gives away anything private, at
     // the field `Origin`.
     let client = accept(stream, &request, None, options())?;
@@ -105,28 +104,4 @@ fn options() -> AcceptOptions {
         options.deflate = Some(tidegate::proto::ws::DeflateOptions::default());
     }
     options
-}
-
-/// Reads the opening request. A bad one is answered as it deserves; then, and when the client has gone,
-/// there is none.
-async fn read_request(stream: &mut TcpStream) -> io::Result<Option<Request>> {
-    let mut handshake = ServerHandshake::new(HeadLimits::default());
-    let mut buffer = [0; 4096];
-    loop {
-        let n = stream.read(&mut buffer).await?;
-        if n == 0 {
-            return Ok(None);
-        }
-        match handshake.receive(buffer.get(..n).unwrap_or_default()) {
-            Ok(Some(request)) => return Ok(Some(request)),
-            Ok(None) => {}
-            Err(error) => {
-                stream.write_all(&error.response().to_bytes()).await?;
-                stream.shutdown().await?;
-                // What is still unread when a socket is dropped resets it, and the answer may be lost with it.
-                while stream.read(&mut buffer).await? > 0 {}
-                return Ok(None);
-            }
-        }
-    }
 }

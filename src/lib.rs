@@ -89,7 +89,7 @@ pub use proto::{
 #[cfg(all(feature = "tls", not(all(target_family = "wasm", target_os = "unknown"))))]
 pub use tokio_rustls::rustls;
 #[cfg(feature = "client")]
-pub use transport::TransportError;
+pub use transport::{IoSource, TransportError};
 
 /// The README's Rust compiles; a part of it is for the host.
 #[cfg(all(doctest, feature = "native"))]

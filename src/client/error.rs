@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::address::{ProxyError, SubprotocolError, UrlError};
-use super::message::Message;
+use super::message::{Message, Outline};
 use crate::proto::Closed;
 use crate::proto::ws::{InvalidRequest, Refusal};
 use crate::transport::TransportError;
@@ -115,8 +115,8 @@ impl core::error::Error for ConnectError {
     }
 }
 
-/// Why a message was not queued. It is given back.
-#[derive(Debug, PartialEq, Eq)]
+/// Why a message was not queued. It is given back; `Debug` shows no more of it than its kind and size.
+#[derive(PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
     /// The send queue is full (only `try_send`).
@@ -127,6 +127,8 @@ pub enum SendError {
     ForeignBlob(Message),
     /// [`Message::Error`] cannot be sent.
     Unsupported(Message),
+    /// It is larger than the room that was kept for it (only [`Permit::send`](super::Permit::send)).
+    AbovePermit(Message),
 }
 
 impl SendError {
@@ -137,8 +139,22 @@ impl SendError {
             Self::Full(message)
             | Self::Closed(message)
             | Self::ForeignBlob(message)
-            | Self::Unsupported(message) => message,
+            | Self::Unsupported(message)
+            | Self::AbovePermit(message) => message,
         }
+    }
+}
+
+impl fmt::Debug for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, message) = match self {
+            Self::Full(message) => ("Full", message),
+            Self::Closed(message) => ("Closed", message),
+            Self::ForeignBlob(message) => ("ForeignBlob", message),
+            Self::Unsupported(message) => ("Unsupported", message),
+            Self::AbovePermit(message) => ("AbovePermit", message),
+        };
+        f.debug_tuple(name).field(&Outline(message)).finish()
     }
 }
 
@@ -149,6 +165,7 @@ impl fmt::Display for SendError {
             Self::Closed(_) => "the connection is closing or closed",
             Self::ForeignBlob(_) => "the blob was received on another connection",
             Self::Unsupported(_) => "a receive error cannot be sent",
+            Self::AbovePermit(_) => "the message is larger than the room that was reserved for it",
         })
     }
 }

@@ -13,8 +13,9 @@ use crate::transport::Incoming;
 
 /// One message, sent or received.
 ///
-/// `&str`, `String`, `&[u8]`, `Vec<u8>` and arrays of bytes convert into it.
-#[derive(Debug, PartialEq, Eq)]
+/// `&str`, `String`, `&[u8]`, `Vec<u8>` and arrays of bytes convert into it. Its `Debug` shows the first 64 characters
+/// or bytes, and the size if there are more.
+#[derive(PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Message {
     /// A text message (opcode 1).
@@ -119,6 +120,44 @@ impl Message {
                 Self::Blob(Blob::new(hub.clone(), slot, bytes))
             }
         }
+    }
+}
+
+/// As much of a message as `Debug` shows, in characters or bytes.
+const SHOWN: usize = 64;
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => match text.char_indices().nth(SHOWN).and_then(|(at, _)| text.get(..at)) {
+                Some(start) => write!(f, "Text({start:?}… {} bytes)", text.len()),
+                None => f.debug_tuple("Text").field(text).finish(),
+            },
+            Self::Binary(bytes) => match bytes.get(..SHOWN) {
+                Some(start) if start.len() < bytes.len() => {
+                    write!(f, "Binary({start:?}… {} bytes)", bytes.len())
+                }
+                _ => write!(f, "Binary({bytes:?})"),
+            },
+            Self::Blob(blob) => f.debug_tuple("Blob").field(blob).finish(),
+            Self::Error(error) => f.debug_tuple("Error").field(error).finish(),
+        }
+    }
+}
+
+/// Kind and size of a message, as the `Debug` of errors shows it: what was refused may be large, and is nothing
+/// for a log.
+pub(super) struct Outline<'a>(pub(super) &'a Message);
+
+impl fmt::Debug for Outline<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.0 {
+            Message::Text(_) => "Text",
+            Message::Binary(_) => "Binary",
+            Message::Blob(_) => "Blob",
+            Message::Error(error) => return f.debug_tuple("Error").field(error).finish(),
+        };
+        write!(f, "{kind}({} bytes)", self.0.size())
     }
 }
 
@@ -262,5 +301,39 @@ impl Eq for Blob {}
 impl fmt::Debug for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Blob").field("size", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_the_start_of_a_message_and_its_size() {
+        let show = |message: Message| format!("{message:?}");
+        assert_eq!(show("a \"b\"".into()), r#"Text("a \"b\"")"#);
+        assert_eq!(show(b"\x01\xff".into()), "Binary([1, 255])");
+        assert_eq!(show("€".repeat(64).into()), format!("Text(\"{}\")", "€".repeat(64)));
+        assert_eq!(show("€".repeat(65).into()), format!("Text(\"{}\"… 195 bytes)", "€".repeat(64)));
+        let bytes = |count| format!("[{}]", vec!["7"; count].join(", "));
+        assert_eq!(show([7; 64].into()), format!("Binary({})", bytes(64)));
+        assert_eq!(show([7; 65].into()), format!("Binary({}… 65 bytes)", bytes(64)));
+    }
+
+    #[test]
+    fn debug_of_what_was_refused_shows_kind_and_size_alone() {
+        let secret = || Message::from("secret".repeat(10_000));
+        let kinds = [
+            (SendError::Full(secret()), "Full(Text(60000 bytes))"),
+            (SendError::Closed(Message::from(vec![1; 65_536])), "Closed(Binary(65536 bytes))"),
+            (
+                SendError::Unsupported(Message::Error(ReceiveError::UnsupportedData { name: "x".into() })),
+                "Unsupported(Error(UnsupportedData { name: \"x\" }))",
+            ),
+        ];
+        for (error, shown) in kinds {
+            assert_eq!(format!("{error:?}"), shown);
+        }
+        assert_eq!(SendError::Full(secret()).into_message(), secret());
     }
 }

@@ -206,6 +206,25 @@ impl Client {
         self.sender.try_send_with(message, options)
     }
 
+    /// Waits for room for one message of up to `bytes` bytes, and keeps it; see [`Sender::reserve`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn reserve(&self, bytes: u64, options: SendOptions) -> Result<Permit, ReserveError> {
+        self.sender.reserve(bytes, options).await
+    }
+
+    /// How many messages are queued and not handed over, and their size in bytes.
+    #[must_use]
+    pub fn queued(&self) -> Amount {
+        self.sender.queued()
+    }
+
     /// Waits until all that is queued now has left the queue; see [`Sender::flushed`].
     ///
     /// # Errors

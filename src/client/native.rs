@@ -207,8 +207,8 @@ async fn dial(
         None => Box::new(dial::tcp(&target.host, target.port).await?),
         Some(proxy) => {
             let tcp = dial::tcp(&proxy.host, proxy.port).await.map_err(|error| match error {
-                TransportError::Connect { message } => {
-                    TransportError::Connect { message: format!("proxy {message}") }
+                TransportError::Connect { message, source } => {
+                    TransportError::Connect { message: format!("proxy {message}"), source }
                 }
                 error => error,
             })?;

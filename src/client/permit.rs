@@ -32,13 +32,13 @@ impl Permit {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] if the message is larger than the room; [`SendError::Closed`] if the connection is
+    /// [`SendError::AbovePermit`] if the message is larger than the room; [`SendError::Closed`] if the connection is
     /// closing by now; [`SendError::ForeignBlob`] and [`SendError::Unsupported`] as everywhere. Each gives the
     /// message back; the room is given up.
     pub fn send(mut self, message: impl Into<Message>) -> Result<Ticket, SendError> {
         let payload = message.into().into_payload(&self.hub)?;
         let Some(reserved) = self.reserved.filter(|reserved| payload.bytes() <= reserved.bytes) else {
-            return Err(SendError::Full(Message::from_payload(payload, &self.hub)));
+            return Err(SendError::AbovePermit(Message::from_payload(payload, &self.hub)));
         };
         self.reserved = None;
         let outgoing = self.hub.outgoing(payload, core::mem::take(&mut self.options));

@@ -69,8 +69,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send). A deadline that has passed is none: the ticket then says
-    /// [`Outcome::Expired`]. It does not end the wait for room.
+    /// As [`send`](Self::send). A deadline that has passed, for want of room also, is none: the message is dropped
+    /// and the ticket says [`Outcome::Expired`].
     ///
     /// # Cancel safety
     ///
@@ -116,7 +116,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`ReserveError`] once the connection is closing.
+    /// [`ReserveError`] once the connection is closing. A deadline in `options` counts from [`Permit::send`] on and
+    /// ends no wait for room.
     ///
     /// # Cancel safety
     ///
@@ -353,7 +354,14 @@ impl Future for Sending<'_> {
         }
         match this.hub.poll_send(&mut this.outgoing, &mut this.key, cx.waker()) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(id)) => Poll::Ready(Ok(Ticket::new(this.hub, id))),
+            Poll::Ready(Ok(Some(id))) => Poll::Ready(Ok(Ticket::new(this.hub, id))),
+            Poll::Ready(Ok(None)) => {
+                if let Some(outgoing) = this.outgoing.take() {
+                    // A Blob is released as one.
+                    drop(Message::from_payload(outgoing.payload, this.hub));
+                }
+                Poll::Ready(Ok(Ticket { state: TicketState::Known(Outcome::Expired) }))
+            }
             Poll::Ready(Err(why)) => {
                 let outgoing = this.outgoing.take().expect("polled after it was ready");
                 Poll::Ready(Err(refused(why, outgoing.payload, this.hub)))

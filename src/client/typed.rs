@@ -9,10 +9,11 @@ use futures_core::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::error::SendError;
-use super::message::Message;
-use super::{Receiver, Sender, Ticket};
-use crate::proto::Closed;
+use super::error::{SendError, TryRecvError};
+use super::flush::NotSent;
+use super::message::{Message, Outline};
+use super::{Receiver, SendOptions, Sender, Ticket};
+use crate::proto::{Amount, Closed, Stats};
 
 /// Turns values into messages and back.
 pub trait Codec {
@@ -56,8 +57,8 @@ impl core::error::Error for EncodeError {
     }
 }
 
-/// A message is not a value of the wanted type. The connection goes on.
-#[derive(Debug)]
+/// A message is not a value of the wanted type. The connection goes on. `Debug` shows no more of it than its kind and
+/// size, and what the decoder says.
 pub struct DecodeError {
     error: BoxError,
     message: Message,
@@ -77,6 +78,12 @@ impl DecodeError {
     #[must_use]
     pub fn into_message(self) -> Message {
         self.message
+    }
+}
+
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DecodeError").field(&Outline(&self.message)).field(&self.error).finish()
     }
 }
 
@@ -172,11 +179,96 @@ impl<Out, In, C: Codec> Typed<Out, In, C> {
     /// # Cancel safety
     ///
     /// As there.
-    pub async fn send(&self, value: &Out) -> Result<Ticket, TypedSendError>
+    pub fn send(
+        &self,
+        value: &Out,
+    ) -> impl Future<Output = Result<Ticket, TypedSendError>> + use<'_, Out, In, C>
     where
         Out: Serialize,
     {
-        self.sender.send(value).await
+        self.sender.send(value)
+    }
+
+    /// Queues a value with a priority, a flow, a deadline, or as the latest of a key; see
+    /// [`TypedSender::send_with`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub fn send_with(
+        &self,
+        value: &Out,
+        options: SendOptions,
+    ) -> impl Future<Output = Result<Ticket, TypedSendError>> + use<'_, Out, In, C>
+    where
+        Out: Serialize,
+    {
+        self.sender.send_with(value, options)
+    }
+
+    /// Queues a value if there is room now; see [`TypedSender::try_send`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_send(&self, value: &Out) -> Result<Ticket, TypedSendError>
+    where
+        Out: Serialize,
+    {
+        self.sender.try_send(value)
+    }
+
+    /// As [`send_with`](Self::send_with), if there is room now; see [`TypedSender::try_send_with`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_send_with(&self, value: &Out, options: SendOptions) -> Result<Ticket, TypedSendError>
+    where
+        Out: Serialize,
+    {
+        self.sender.try_send_with(value, options)
+    }
+
+    /// Waits until all that is queued now has left the queue; see [`Sender::flushed`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub fn flushed(&self) -> impl Future<Output = Result<(), NotSent>> + Send + 'static {
+        self.sender.sender.flushed()
+    }
+
+    /// As [`flushed`](Self::flushed), and until the transport has sent it; see [`Sender::drained`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub fn drained(&self) -> impl Future<Output = Result<(), NotSent>> + Send + 'static {
+        self.sender.sender.drained()
+    }
+
+    /// Tells the queue how much the server has received, in bytes of payload; see [`Sender::acknowledged`].
+    pub fn acknowledged(&self, bytes: u64) {
+        self.sender.sender.acknowledged(bytes);
+    }
+
+    /// The numbers of the connection, now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.sender.sender.stats()
     }
 
     /// The next value; see [`TypedReceiver::recv`].
@@ -193,6 +285,24 @@ impl<Out, In, C: Codec> Typed<Out, In, C> {
         In: DeserializeOwned,
     {
         self.receiver.recv().await
+    }
+
+    /// A value that is there already; see [`TypedReceiver::try_recv`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_recv(&self) -> Result<Result<In, DecodeError>, TryRecvError>
+    where
+        In: DeserializeOwned,
+    {
+        self.receiver.try_recv()
+    }
+
+    /// What was received and dropped so far for want of room; see [`Receiver::dropped`].
+    #[must_use]
+    pub fn dropped(&self) -> Amount {
+        self.receiver.receiver.dropped()
     }
 
     /// The final word, when it has come.
@@ -221,19 +331,59 @@ impl<Out: Serialize + ?Sized, C: Codec> TypedSender<Out, C> {
     /// # Cancel safety
     ///
     /// As [`Sender::send`]: dropped while it waits, nothing was queued.
-    pub async fn send(&self, value: &Out) -> Result<Ticket, TypedSendError> {
-        let message = C::encode(value).map_err(TypedSendError::Encode)?;
-        self.sender.send(message).await.map_err(TypedSendError::Send)
+    pub fn send(
+        &self,
+        value: &Out,
+    ) -> impl Future<Output = Result<Ticket, TypedSendError>> + use<'_, Out, C> {
+        self.send_with(value, SendOptions::new())
     }
 
-    /// Encodes a value and queues it if there is room now.
+    /// As [`send`](Self::send), with a priority, a flow, a deadline, or as the latest value of a key; see
+    /// [`Sender::send_with`]. The value is encoded by the call, and a deadline begins with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send). A deadline that has passed is none: the ticket then says
+    /// [`Outcome::Expired`](crate::Outcome::Expired).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_with(
+        &self,
+        value: &Out,
+        options: SendOptions,
+    ) -> impl Future<Output = Result<Ticket, TypedSendError>> + use<'_, Out, C> {
+        let sending = C::encode(value).map(|message| self.sender.send_with(message, options));
+        async move { sending.map_err(TypedSendError::Encode)?.await.map_err(TypedSendError::Send) }
+    }
+
+    /// Encodes a value and queues it if there is room now; see [`Sender::try_send`].
     ///
     /// # Errors
     ///
     /// [`TypedSendError`]; nothing was queued.
     pub fn try_send(&self, value: &Out) -> Result<Ticket, TypedSendError> {
+        self.try_send_with(value, SendOptions::new())
+    }
+
+    /// As [`try_send`](Self::try_send), with the options of [`send_with`](Self::send_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_with(&self, value: &Out, options: SendOptions) -> Result<Ticket, TypedSendError> {
         let message = C::encode(value).map_err(TypedSendError::Encode)?;
-        self.sender.try_send(message).map_err(TypedSendError::Send)
+        self.sender.try_send_with(message, options).map_err(TypedSendError::Send)
+    }
+}
+
+impl<Out: ?Sized, C> TypedSender<Out, C> {
+    /// The sender of messages below it: for `flushed`, `drained`, `acknowledged`, `stats`, `close`, and to send
+    /// what is no `Out`.
+    #[must_use]
+    pub fn sender(&self) -> &Sender {
+        &self.sender
     }
 }
 
@@ -267,6 +417,26 @@ impl<In: DeserializeOwned, C: Codec> TypedReceiver<In, C> {
     /// Dropping the future loses no message.
     pub async fn recv(&self) -> Option<Result<In, DecodeError>> {
         Some(C::decode(self.receiver.recv().await?))
+    }
+
+    /// A value that is there already, for loops that run once a frame.
+    ///
+    /// A message that is not a value of this type is an `Ok` with the error in it, as an item of
+    /// [`recv`](Self::recv) would be: it is taken, and others may be behind it.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] if nothing is there, [`TryRecvError::Closed`] if nothing will be.
+    pub fn try_recv(&self) -> Result<Result<In, DecodeError>, TryRecvError> {
+        self.receiver.try_recv().map(C::decode)
+    }
+}
+
+impl<In, C> TypedReceiver<In, C> {
+    /// The receiver of messages below it: for `dropped`, `close`, `closed` and `failure`.
+    #[must_use]
+    pub fn receiver(&self) -> &Receiver {
+        &self.receiver
     }
 }
 

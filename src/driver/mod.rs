@@ -13,6 +13,8 @@
 //! (the client's).
 
 #[cfg(feature = "client")]
+mod dues;
+#[cfg(feature = "client")]
 pub(crate) mod hub;
 #[cfg(feature = "client")]
 mod marks;
@@ -75,9 +77,9 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     fn done(&self, done: Done);
     /// Nothing else leaves it for now.
     fn settle(&self, _: impl FnOnce() -> Gauges) {}
-    /// Whether somebody waits for the transport to have sent what it was given.
-    fn wants_standing(&self) -> bool {
-        false
+    /// What those wait for who cannot be told by the session.
+    fn awaited(&self) -> Awaited {
+        Awaited::default()
     }
     /// So much of it the transport has not sent.
     fn set_standing(&self, _: u64) {}
@@ -94,6 +96,15 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     fn closed(&self, closed: Closed);
     /// The driver is dropped; `closed` was called before.
     fn abandoned(&self);
+}
+
+/// What is waited for outside, besides what happens to messages.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Awaited {
+    /// Somebody waits for the transport to have sent what it was given.
+    pub(crate) standing: bool,
+    /// Somebody waits for room in the queue, and not beyond this moment: then `take_commands` tells them.
+    pub(crate) due: Option<Timestamp>,
 }
 
 /// How a connection is driven.
@@ -296,14 +307,13 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             }
         };
         self.pumping.set(false);
-        self.watch_standing(deadline)
+        let awaited = self.outlet.awaited();
+        let deadline = deadline.into_iter().chain(awaited.due).min();
+        if awaited.standing { self.watch_standing(deadline) } else { deadline }
     }
 
     /// Tells those who wait for it what the transport has not sent, and adds to `deadline` when to look again.
     fn watch_standing(&self, deadline: Option<Timestamp>) -> Option<Timestamp> {
-        if !self.outlet.wants_standing() {
-            return deadline;
-        }
         let amount = self.transport.buffered_amount();
         self.outlet.set_standing(amount);
         if amount == 0 {
@@ -328,8 +338,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         if due.is_some_and(|due| due <= self.clock.now()) { self.pump_timer() } else { due }
     }
 
-    /// The present moment, for the shell.
-    #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
+    /// The present moment, for the shell and for the outlet.
+    #[cfg(feature = "client")]
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }

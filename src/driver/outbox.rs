@@ -5,6 +5,7 @@
 use core::task::Waker;
 use std::collections::HashMap;
 
+use super::dues::Dues;
 use super::marks::{Marks, Passed};
 use super::names::FlowNames;
 use super::send_options::SendOptions;
@@ -76,6 +77,8 @@ pub(super) struct Outbox {
     lines: HashMap<Lane, Waiters>,
     /// The last key in all of the lines, which ascend together.
     last_in_line: u64,
+    /// How long those in line wait.
+    dues: Dues,
     /// Sinks that wait for room. A sink may be left waiting for ever (its `send` was dropped, it
     /// was not), so that nobody may have to wait for it.
     pub(super) sinks: Waiters,
@@ -106,6 +109,7 @@ impl Outbox {
             tickets: Tickets::default(),
             lines: HashMap::new(),
             last_in_line: 0,
+            dues: Dues::default(),
             sinks: Waiters::default(),
             flushers: Waiters::default(),
             drainers: Waiters::default(),
@@ -221,14 +225,43 @@ impl Outbox {
         self.lines.is_empty() || self.lines.get(&lane(options)).is_none_or(|line| line.is_first(key))
     }
 
-    /// Puts the caller into its line, or keeps its place there.
+    /// Puts the caller into its line until `due`, or keeps its place there. Gives the waker that was there, and
+    /// whether `due` is earlier than what the driver knows of.
     pub(super) fn wait(
         &mut self,
         options: &SendOptions,
+        due: Option<Timestamp>,
         key: &mut Option<u64>,
         waker: &Waker,
-    ) -> Option<Waker> {
-        self.lines.entry(lane(options)).or_default().register_behind(&mut self.last_in_line, key, waker)
+    ) -> (Option<Waker>, bool) {
+        let line = self.lines.entry(lane(options)).or_default();
+        let displaced = line.register_behind(&mut self.last_in_line, key, waker);
+        let is_next = key.zip(due).is_some_and(|(key, due)| self.dues.insert(key, due));
+        (displaced, is_next)
+    }
+
+    /// When the first of those in line has waited long enough.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.dues.next()
+    }
+
+    /// Whether the driver has found that `key` has waited long enough.
+    pub(super) fn has_passed(&self, key: Option<u64>) -> bool {
+        key.is_some_and(|key| self.dues.has_passed(key))
+    }
+
+    /// Those in line who have waited long enough by `now`, to be woken.
+    pub(super) fn pass(&mut self, now: Timestamp) -> Vec<Waker> {
+        let passed = self.dues.pass(now);
+        let waker = |key| self.lines.values().find_map(|line| line.find(key));
+        passed.into_iter().filter_map(waker).collect()
+    }
+
+    /// Counts a message that has expired before it was queued. Gives who watches the numbers.
+    pub(super) fn expire(&mut self, priority: Priority, bytes: u64) -> Vec<Waker> {
+        self.stats.class_mut(priority).expired.add(bytes);
+        self.changes += 1;
+        self.watchers.all()
     }
 
     /// Takes the caller out of its line. Gives its waker, and who is next in it.
@@ -239,6 +272,9 @@ impl Outbox {
     ) -> (Option<Waker>, Option<Waker>) {
         if self.lines.is_empty() {
             return (None, None);
+        }
+        if let Some(key) = *key {
+            self.dues.remove(key);
         }
         let whose = lane(options);
         let Some(line) = self.lines.get_mut(&whose) else { return (None, None) };
@@ -312,7 +348,7 @@ mod tests {
         let wakers: Vec<_> = (0..20).map(|_| Waker::from(Arc::new(Sleeper))).collect();
         for (number, waker) in wakers.iter().enumerate() {
             let options = SendOptions::new().flow(format!("{}", number * 7 % 20));
-            assert!(outbox.wait(&options, &mut None, waker).is_none());
+            assert!(outbox.wait(&options, None, &mut None, waker).0.is_none());
         }
         for line in [outbox.next_in_line([true; 4]), outbox.all_in_line()] {
             assert_eq!(line.len(), wakers.len());

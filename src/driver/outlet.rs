@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::hub::{Command, Hub, Reply};
 use super::tickets::MessageIds;
-use super::{Driver, Outlet};
+use super::{Awaited, Driver, Outlet};
 use crate::proto::{Amount, Closed, Done, Gauges, MessageId, Outcome};
 use crate::slab::Slab;
 use crate::time::Clock;
@@ -115,7 +115,7 @@ impl HubOutlet {
 impl<T: Transport> Outlet<T> for HubOutlet {
     fn take_commands<C: Clock>(&self, driver: &Driver<T, C, Self>) -> bool {
         let mut commands = self.commands.take();
-        self.hub.swap_commands(&mut commands);
+        self.hub.swap_commands(&mut commands, || driver.now());
         let any = !commands.is_empty();
         for command in commands.drain(..) {
             self.carry_out(driver, command);
@@ -141,8 +141,8 @@ impl<T: Transport> Outlet<T> for HubOutlet {
         self.tell_done(gauges());
     }
 
-    fn wants_standing(&self) -> bool {
-        self.hub.wants_standing()
+    fn awaited(&self) -> Awaited {
+        self.hub.awaited()
     }
 
     fn set_standing(&self, amount: u64) {

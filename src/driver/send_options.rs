@@ -82,6 +82,10 @@ impl SendOptions {
 
     /// How long the message is worth sending, from the call of `send` on: if it has not left the queue by
     /// then, it never does ([`Outcome::Expired`](crate::Outcome::Expired)). Zero has passed at once.
+    ///
+    /// That holds for the wait for room, too: a `send` that has found none by then gives up its place in line, drops
+    /// the message and is ready with a ticket that says so. `try_send`, which does not wait, fails if there is no
+    /// room; for a [`Permit`](crate::Permit) the time begins when it is used.
     #[must_use]
     pub fn deadline(mut self, within: Duration) -> Self {
         self.deadline = Some(within);

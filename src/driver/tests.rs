@@ -49,6 +49,16 @@ impl Clock for Fake {
     }
 }
 
+/// Whether a waker was called.
+#[derive(Default)]
+struct Woken(std::sync::OnceLock<()>);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.get_or_init(|| ());
+    }
+}
+
 /// The handles' clock, which no test of this file asks.
 struct Still;
 
@@ -470,6 +480,39 @@ fn b14_an_unknown_type_is_an_item_and_the_connection_goes_on() {
     assert!(matches!(hub.try_recv(), Ok(Incoming::Unsupported(name)) if name == "number"));
     assert!(matches!(hub.try_recv(), Ok(Incoming::Message(Payload::Text(_)))));
     assert_eq!(hub.stage(), Stage::Open);
+}
+
+#[test]
+fn b26_the_driver_wakes_who_waits_for_room_at_the_deadline_and_keeps_no_timer_for_who_left() {
+    let (driver, hub, wire) = open();
+    let _room = hub.poll_reserve(&SendOptions::new(), 16 << 20, &mut None, Waker::noop());
+    let wait = |millis, key: &mut Option<u64>, waker: &Waker| {
+        let options = SendOptions::new().deadline(Duration::from_millis(millis));
+        let mut outgoing = Some(hub.outgoing(text("late"), options));
+        hub.poll_send(&mut outgoing, key, waker)
+    };
+    let at = |millis: u64| Some(Timestamp::from_micros(1000 * millis));
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let (mut first, mut second) = (None, None);
+    assert_eq!(wait(100, &mut first, &waker), Poll::Pending);
+    assert_eq!(driver.pump(), at(100));
+    assert_eq!(wait(50, &mut second, Waker::noop()), Poll::Pending);
+    assert_eq!(driver.pump(), at(50));
+    wire.now.set(99_999);
+    // The other one was told, and is not told again.
+    assert_eq!((driver.pump(), woken.0.get()), (at(100), None));
+    wire.now.set(100_000);
+    assert_eq!((driver.pump(), woken.0.get()), (None, Some(&())));
+    // The clock of a handle may be behind the driver's.
+    assert_eq!(wait(100, &mut first, &waker), Poll::Ready(Ok(None)));
+    assert_eq!(wait(50, &mut second, Waker::noop()), Poll::Ready(Ok(None)));
+    assert_eq!((first, second, hub.queued()), (None, None, Amount::default()));
+    let mut third = None;
+    assert_eq!(wait(500, &mut third, Waker::noop()), Poll::Pending);
+    assert_eq!(driver.pump(), at(500));
+    hub.leave_line(&SendOptions::new(), &mut third);
+    assert_eq!(driver.pump(), None);
 }
 
 #[test]

@@ -64,6 +64,11 @@ impl Waiters {
         self.line.is_empty()
     }
 
+    /// The waker of `key`, if it stands in this line.
+    pub(super) fn find(&self, key: u64) -> Option<Waker> {
+        self.position(key).and_then(|at| self.line.get(at)).map(|entry| entry.1.clone())
+    }
+
     pub(super) fn first(&self) -> Option<Waker> {
         self.line.front().map(|entry| entry.1.clone())
     }

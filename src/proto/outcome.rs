@@ -17,7 +17,7 @@ pub enum Outcome {
     Unknown,
     /// Its Blob could not be read (a file that is gone or has changed); nothing of it was sent.
     Unreadable,
-    /// Its deadline passed while it was queued; nothing of it was sent.
+    /// Its deadline passed while it was queued, or waited for room in the queue; nothing of it was sent.
     Expired,
     /// A newer message of the same `latest` key came while it was queued; nothing of it was sent.
     Superseded,

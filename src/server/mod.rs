@@ -1,18 +1,18 @@
 //! The server's side of a connection, on the same driver as the client's.
 //!
 //! Not here: listening, HTTP, static files, certificates. Any byte stream will do, such as the server's
-//! stream of `tokio-rustls` for `wss:`. Whatever serves HTTP reads the request; what it has read is judged
-//! by [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
-//! [`Request::new`](crate::proto::ws::Request::new) and then [`accept`]ed here.
+//! stream of `tokio-rustls` for `wss:`. [`read_request`] reads the request where nothing else is served on
+//! the port; where HTTP is, what that has read is judged by
+//! [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
+//! [`Request::new`](crate::proto::ws::Request::new). Then it is [`accept`]ed here.
 //!
 //! # Examples
 //!
 //! An echo server for tests:
 //!
 //! ```
-//! use tidegate::proto::ws::{HeadLimits, ServerHandshake};
-//! use tidegate::server::{AcceptOptions, accept};
-//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use tidegate::proto::ws::HeadLimits;
+//! use tidegate::server::{AcceptOptions, accept, read_request};
 //! use tokio::net::{TcpListener, TcpStream};
 //!
 //! async fn serve(listener: TcpListener) -> std::io::Result<()> {
@@ -23,17 +23,7 @@
 //! }
 //!
 //! async fn echo(mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-//!     let mut handshake = ServerHandshake::new(HeadLimits::default());
-//!     let mut bytes = [0; 4096];
-//!     let request = loop {
-//!         let n = stream.read(&mut bytes).await?;
-//!         match handshake.receive(&bytes[..n]) {
-//!             Ok(Some(request)) => break request,
-//!             Ok(None) if n > 0 => {}
-//!             Ok(None) => return Ok(()), // it has gone
-//!             Err(error) => return Ok(stream.write_all(&error.response().to_bytes()).await?),
-//!         }
-//!     };
+//!     let request = read_request(&mut stream, HeadLimits::default()).await?;
 //!     let client = accept(stream, &request, None, AcceptOptions::default())?;
 //!     while let Some(message) = client.recv().await {
 //!         client.send(message).await?;
@@ -53,11 +43,14 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod request;
+
 use core::fmt;
 use core::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use self::request::{ReadRequestError, read_request};
 use crate::client::{Client, CloseOptions};
 use crate::driver::hub::{Hub, Now};
 use crate::driver::task::DriverTask;

@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 #[cfg(feature = "client")]
-pub use self::error::TransportError;
+pub use self::error::{IoSource, TransportError};
 use crate::proto::payload::{FetchId, Payload, Reason, Slot, Transmit};
 /// In the npm build nothing is ever known beyond the close event.
 #[cfg(not(feature = "client"))]

@@ -32,7 +32,7 @@ pub(crate) use self::greet::{greet, tunnel};
 pub(crate) use self::keys::Keys;
 use self::open::{Bounds, Broken, Open, Written};
 use self::silence::{Silence, Verdict};
-use super::{FetchToken, Incoming, Moved, Opened, Transport, TransportError, TransportEvent};
+use super::{FetchToken, Incoming, IoSource, Moved, Opened, Transport, TransportError, TransportEvent};
 use crate::proto::payload::{Payload, Slot, Transmit};
 use crate::proto::ws::{
     Accepted, CloseCode, CloseFrame, Connection, Event, Headers, Limits, Message, Role, State,
@@ -288,13 +288,13 @@ impl<S: ByteStream> Inner<S> {
             match open.read(cx) {
                 Ok(Some(0)) => {
                     let message = "the stream ended without a close frame".to_owned();
-                    let error = TransportError::Io { message };
+                    let error = TransportError::Io { message, source: None };
                     return self.stream_ended(cx, Some(error).filter(|_| !self.ending));
                 }
                 // TLS says so if the peer ends without a word of TLS. Whether a close frame came before
                 // counts, and nothing else: RFC 6455 needs no such word.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return self.stream_ended(cx, Some(broken(&error)));
+                    return self.stream_ended(cx, Some(broken(error)));
                 }
                 Ok(Some(_)) => {
                     alive = true;
@@ -305,7 +305,7 @@ impl<S: ByteStream> Inner<S> {
                     break;
                 }
                 Err(error) => {
-                    self.end(Some(broken(&error)));
+                    self.end(Some(broken(error)));
                     return Moved::Something;
                 }
             }
@@ -325,7 +325,7 @@ impl<S: ByteStream> Inner<S> {
         let Written { all, unblocked } = match open.write(cx) {
             Ok(written) => written,
             Err(error) => {
-                open.broken = Some(Broken::new(broken(&error)));
+                open.broken = Some(Broken::new(broken(error)));
                 return Moved::Something;
             }
         };
@@ -353,7 +353,7 @@ impl<S: ByteStream> Inner<S> {
                 }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
                 Poll::Ready(Err(error)) => {
-                    open.broken = Some(Broken::new(broken(&error)));
+                    open.broken = Some(Broken::new(broken(error)));
                     return Moved::Something;
                 }
             }
@@ -545,8 +545,8 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
     }
 }
 
-fn broken(error: &io::Error) -> TransportError {
-    TransportError::Io { message: error.to_string() }
+fn broken(error: io::Error) -> TransportError {
+    TransportError::Io { message: error.to_string(), source: Some(IoSource::new(error)) }
 }
 
 /// All values of a field, as one.

@@ -1,6 +1,7 @@
 //! Servers that refuse, lie, or break the protocol.
 
-use std::io::Write as _;
+use core::error::Error;
+use std::io::{self, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 use tidegate::proto::ws::{self, HandshakeError, HeadLimits, InvalidHead};
@@ -25,7 +26,14 @@ fn source(error: ConnectError) -> TransportError {
 #[test]
 fn b05_a_refused_port_says_that_nobody_was_there() {
     block_on(async {
-        let error = source(fails(&net(), "/refused").await);
+        let refused = fails(&net(), "/refused").await;
+        // The operating system's own error is the source, in both.
+        let of =
+            |error: &dyn Error| error.source().and_then(|source| source.downcast_ref()).map(io::Error::kind);
+        assert_eq!(of(&refused), Some(io::ErrorKind::ConnectionRefused));
+        let error = source(refused);
+        assert_eq!(of(&error), Some(io::ErrorKind::ConnectionRefused));
+        assert_eq!(error, error.clone());
         assert!(matches!(error, TransportError::Connect { .. }), "{error:?}");
     });
 }

@@ -132,7 +132,7 @@ fn b05_a_proxy_that_is_none_is_a_typed_error() {
         // One that is not there is told apart from a server that is not there.
         let port = raw::closed_port();
         let error = builder("ws://nowhere.invalid/", &format!("http://127.0.0.1:{port}")).connect().await;
-        let Err(ConnectError::Failed { source: Some(TransportError::Connect { message }), .. }) = error
+        let Err(ConnectError::Failed { source: Some(TransportError::Connect { message, .. }), .. }) = error
         else {
             panic!("{error:?}")
         };

@@ -1,6 +1,7 @@
 //! The README's Rust, run as it stands there.
 
 use tidegate::server::{AcceptOptions, accept};
+use tidegate::{Client, Message, SendOptions, TryRecvError};
 use tokio::net::TcpListener;
 
 use crate::block_on;
@@ -25,6 +26,43 @@ mod example {
         println!("{} {:?}, unsent: {:?}", closed.code, closed.cause, closed.unsent);
         Ok(())
     }
+}
+
+/// A frame loop of the host: connects inside a runtime, and is never in it itself.
+#[test]
+fn b11_a_loop_outside_the_runtime_is_served() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    let (stop, mut stopped) = tokio::io::duplex(1);
+    let thread = std::thread::spawn(move || {
+        runtime.block_on(tokio::io::AsyncReadExt::read(&mut stopped, &mut [0])).unwrap()
+    });
+    let net = handle.block_on(crate::own::net());
+    let mut opening = handle.spawn(Client::builder(net.url("/echo")).connect());
+    let limit = std::time::Instant::now() + crate::suite::LONG;
+    let frame = || {
+        assert!(std::time::Instant::now() < limit, "the test hangs");
+        std::thread::yield_now();
+    };
+    while !opening.is_finished() {
+        frame();
+    }
+    let client = handle.block_on(&mut opening).unwrap().unwrap();
+    for number in 0..100 {
+        let place = number.to_string();
+        client.try_send_with(place.as_str(), SendOptions::urgent()).unwrap();
+        let back = loop {
+            match client.try_recv() {
+                Ok(message) => break message,
+                Err(error) => assert_eq!(error, TryRecvError::Empty),
+            }
+            frame();
+        };
+        assert_eq!(back, Message::from(place));
+    }
+    drop(client);
+    drop(stop);
+    assert_eq!(thread.join().unwrap(), 0, "it runs until the end of the stream");
 }
 
 #[test]

@@ -166,7 +166,12 @@ fn b05_a_certificate_that_is_not_trusted_is_a_typed_error() {
             issuer.server("127.0.0.1", |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
         for acceptor in [stranger, other_name, expired] {
             let error = fails(acceptor, |builder| builder.tls(tls.clone())).await;
-            assert!(matches!(error, TransportError::Certificate { .. }), "{error:?}");
+            let TransportError::Certificate { source: Some(source), .. } = &error else {
+                panic!("{error:?}")
+            };
+            assert!(
+                source.get_ref().and_then(|inner| inner.downcast_ref::<tidegate::rustls::Error>()).is_some()
+            );
         }
         // Without options the platform is asked, which knows nothing of this issuer. One without any roots
         // says so.

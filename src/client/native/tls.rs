@@ -121,7 +121,7 @@ pub(super) async fn config(options: Option<TlsOptions>) -> Result<Arc<ClientConf
     if let Some(options) = options.or_else(|| PLATFORM.get().cloned()) {
         return Ok(options.config);
     }
-    let failed = |message| TransportError::Tls { message };
+    let failed = |message| TransportError::Tls { message, source: None };
     let read = tokio::task::spawn_blocking(|| TlsOptions::with_roots::<[&[u8]; 0]>([]));
     let read = read.await.map_err(|error| failed(error.to_string()))?;
     let read = read.map_err(|error| failed(error.to_string()))?;

@@ -1,7 +1,9 @@
 //! The driver's half of the hub: what it takes, and what it tells the handles.
 
 use super::{Attention, Command, Hub, Stage, wake};
+use crate::driver::Awaited;
 use crate::proto::{Closed, Done, Fit, Gauges, Slot};
+use crate::time::Timestamp;
 use crate::transport::{Incoming, Opened, TransportError};
 
 /// What delivering a message has come to.
@@ -51,11 +53,15 @@ impl Hub {
         }
     }
 
-    /// Swaps all commands out in one go.
-    pub(crate) fn swap_commands(&self, commands: &mut Vec<Command>) {
-        let mut state = self.lock();
-        state.driver.is_woken = false;
-        core::mem::swap(&mut state.commands, commands);
+    /// Swaps all commands out in one go. Wakes those in line who have waited long enough.
+    pub(crate) fn swap_commands(&self, commands: &mut Vec<Command>, now: impl FnOnce() -> Timestamp) {
+        let late = {
+            let mut state = self.lock();
+            state.driver.is_woken = false;
+            core::mem::swap(&mut state.commands, commands);
+            if state.outbox.next_due().is_some() { state.outbox.pass(now()) } else { Vec::new() }
+        };
+        wake(late);
     }
 
     pub(crate) fn set_failure(&self, failure: TransportError) {
@@ -172,9 +178,10 @@ impl Hub {
         wake(others);
     }
 
-    /// Whether somebody waits for the transport's buffer to be empty.
-    pub(crate) fn wants_standing(&self) -> bool {
-        self.lock().outbox.wants_standing()
+    /// What those wait for who cannot be told by the session.
+    pub(crate) fn awaited(&self) -> Awaited {
+        let state = self.lock();
+        Awaited { standing: state.outbox.wants_standing(), due: state.outbox.next_due() }
     }
 
     /// The transport's buffer holds `amount` bytes.

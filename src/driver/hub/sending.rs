@@ -59,16 +59,17 @@ impl Hub {
     }
 
     /// As [`try_send`](Self::try_send), in turn with everybody who waits for the same room. `key` is the
-    /// caller's place in the line, which it gives back by [`leave_line`](Self::leave_line).
+    /// caller's place in the line, which it gives back by [`leave_line`](Self::leave_line). Ready with `None` for a
+    /// message whose deadline has passed meanwhile; it is left to the caller.
     pub(crate) fn poll_send(
         &self,
         outgoing: &mut Option<Outgoing>,
         key: &mut Option<u64>,
         waker: &Waker,
-    ) -> Poll<Result<TicketId, NoRoom>> {
+    ) -> Poll<Result<Option<TicketId>, NoRoom>> {
         // Dropped after the lock, as everywhere: see `waiters`.
         let _displaced;
-        let (ticket, next, driver) = {
+        let (ticket, next, watchers, driver) = {
             let mut state = self.lock();
             let Some(message) = outgoing.as_ref() else { return Poll::Ready(Err(NoRoom::Closed)) };
             let admitted = if state.stage >= Stage::Closing || state.outbox.is_first(&message.options, *key) {
@@ -76,21 +77,38 @@ impl Hub {
             } else {
                 Err(NoRoom::Full)
             };
-            if admitted == Err(NoRoom::Full) {
-                _displaced = state.outbox.wait(&message.options, key, waker);
+            let is_late = admitted == Err(NoRoom::Full)
+                && (state.outbox.has_passed(*key) || message.due.is_some_and(|due| due <= (self.now.0)()));
+            if admitted == Err(NoRoom::Full) && !is_late {
+                let (displaced, is_next) = state.outbox.wait(&message.options, message.due, key, waker);
+                _displaced = displaced;
+                // The driver's timer is to be set for it.
+                let driver = is_next.then(|| state.driver_to_wake());
+                drop(state);
+                if let Some(driver) = driver {
+                    self.kick(driver);
+                }
                 return Poll::Pending;
             }
             let (left, next) = state.outbox.leave(&message.options, key);
             _displaced = left;
-            if admitted.is_err() {
+            if admitted == Err(NoRoom::Closed) {
                 return Poll::Ready(Err(NoRoom::Closed));
             }
-            let Some(outgoing) = outgoing.take() else { return Poll::Ready(Err(NoRoom::Closed)) };
             // The next in line may fit too.
-            (state.queue(outgoing), next, state.driver_to_wake())
+            if is_late {
+                let watchers = state.outbox.expire(message.options.priority, message.payload.bytes());
+                (None, next, watchers, None)
+            } else {
+                let Some(outgoing) = outgoing.take() else { return Poll::Ready(Err(NoRoom::Closed)) };
+                (Some(state.queue(outgoing)), next, Vec::new(), Some(state.driver_to_wake()))
+            }
         };
         wake(next);
-        self.kick(driver);
+        wake(watchers);
+        if let Some(driver) = driver {
+            self.kick(driver);
+        }
         Poll::Ready(Ok(ticket))
     }
 
@@ -218,7 +236,7 @@ impl Hub {
                 Err(NoRoom::Full)
             };
             if admitted == Err(NoRoom::Full) {
-                _displaced = state.outbox.wait(options, key, waker);
+                _displaced = state.outbox.wait(options, None, key, waker).0;
                 return Poll::Pending;
             }
             let (left, next) = state.outbox.leave(options, key);

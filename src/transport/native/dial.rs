@@ -5,7 +5,7 @@
 use tokio::net::TcpStream;
 
 use super::ByteStream;
-use crate::transport::TransportError;
+use crate::transport::{IoSource, TransportError};
 
 /// A byte stream of any kind: with and without TLS, through a proxy and not.
 pub(crate) type AnyStream = Box<dyn ByteStream>;
@@ -24,6 +24,7 @@ pub(crate) async fn tcp(host: &str, port: u16) -> Result<TcpStream, TransportErr
     };
     connect.await.map_err(|error: std::io::Error| {
         // With a proxy on the way there are two who may not be there.
-        TransportError::Connect { message: format!("{host} port {port}: {error}") }
+        let message = format!("{host} port {port}: {error}");
+        TransportError::Connect { message, source: Some(IoSource::new(error)) }
     })
 }

@@ -106,11 +106,11 @@ async fn ask<S: ByteStream, T>(
             // What is known of a refusal is worth more than how its stream ended.
             Err(_) if body_until.is_some() => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
-            Err(error) => return Err(broken(&error)),
+            Err(error) => return Err(broken(error)),
         };
         if n == 0 {
             return match failed_to_write {
-                Some(error) if body_until.is_none() => Err(broken(&error)),
+                Some(error) if body_until.is_none() => Err(broken(error)),
                 _ => Ok(None),
             };
         }

@@ -18,6 +18,7 @@
 pub(crate) mod acknowledged;
 pub(crate) mod closing;
 pub(crate) mod connecting;
+pub(crate) mod deadlines;
 pub(crate) mod dropping;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod misuse;
@@ -211,6 +212,10 @@ macro_rules! for_every_transport {
             b18_many_messages_received,
             b18_many_connections,
         }
+        $run! { deadlines:
+            b26_a_deadline_ends_the_wait_for_room,
+            b26_who_gives_up_at_the_deadline_lets_the_next_go,
+        }
         $run! { closing:
             b31_close_has_its_own_deadline,
             b33_only_codes_that_may_be_sent_are_taken,
@@ -234,6 +239,7 @@ macro_rules! for_every_transport {
         }
         $run! { typed:
             b29_typed_values_make_the_round_trip,
+            b25_typed_values_go_with_options_and_without_waiting,
             b14_a_message_that_is_no_value_is_an_error_item,
         }
         $run! { acknowledged:

@@ -219,7 +219,7 @@ pub(crate) async fn b28_reserved_room_is_kept_until_it_is_used_or_given_back(net
     );
     assert_eq!(
         permit.send("too long").expect_err("more than was kept"),
-        SendError::Full(Message::from("too long"))
+        SendError::AbovePermit(Message::from("too long"))
     );
     // It was given up with that.
     let permit = sender.reserve(6, SendOptions::new()).await.expect("open");

@@ -2,9 +2,12 @@
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use tidegate::{Codec, Json, Message, TypedSendError};
+use tidegate::{
+    Amount, Codec, Json, Message, Outcome, Priority, SendError, SendLimits, SendOptions, TryRecvError,
+    TypedSendError,
+};
 
-use super::{Net, open};
+use super::{LONG, Net, open};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -44,6 +47,56 @@ pub(crate) async fn values_make_the_round_trip<C: Codec>(net: &impl Net) {
     client.close(1000, "").await.expect("may be sent");
     assert!(receiver.next().await.is_none());
     assert!(matches!(clone.send(&Value::Leave).await, Err(TypedSendError::Send(_))));
+}
+
+pub(crate) async fn b25_typed_values_go_with_options_and_without_waiting(net: &impl Net) {
+    let limits = SendLimits { max_queued_bytes: 20, ..SendLimits::default() };
+    let client = net.connect("/echo", |builder| builder.send_limits(limits)).await.expect("the route opens");
+    let typed = client.typed::<String, Value, Json>();
+    let value = |number: u32| format!("value {number}");
+    typed.acknowledged(0);
+    typed.send_with(&value(1), SendOptions::urgent().deadline(LONG)).await.expect("open");
+    typed.flushed().await.expect("open");
+    let late = typed.send_with(&value(2), SendOptions::bulk().deadline(core::time::Duration::ZERO)).await;
+    assert_eq!(late.expect("open").await, Outcome::Expired);
+    typed.try_send_with(&value(3), SendOptions::background()).expect("room");
+    typed.drained().await.expect("open");
+    let class = |priority| typed.stats().class(priority).clone();
+    assert_eq!(class(Priority::Urgent).handed_over.messages, 1);
+    assert_eq!((class(Priority::Bulk).expired.messages, typed.dropped()), (1, Amount::default()));
+    assert_eq!(class(Priority::Background).handed_over.bytes, 9);
+    let permit = client.reserve(20, SendOptions::new()).await.expect("open");
+    let full = typed.try_send(&value(4)).expect_err("the room is kept for another");
+    assert!(matches!(full, TypedSendError::Send(SendError::Full(_))), "{full}");
+    drop(permit);
+    typed.try_send(&value(5)).expect("room");
+    client.send("\"the last\"").await.expect("open");
+    // What is no value keeps nothing back that is behind it. Values of another type are as good as none.
+    let (sender, receiver) = typed.split();
+    let mut messages = Vec::new();
+    while messages.len() < 4 {
+        match receiver.try_recv() {
+            Ok(item) => messages.push(item.expect_err("a string is no such value").into_message()),
+            Err(error) => {
+                assert_eq!(error, TryRecvError::Empty);
+                net.turn().await;
+            }
+        }
+    }
+    let texts = ["\"value 1\"", "\"value 3\"", "\"value 5\"", "\"the last\""];
+    assert_eq!(messages, texts.map(Message::from));
+    let strings = client.typed::<(), String, Json>();
+    client.send("\"a string\"").await.expect("open");
+    let string = loop {
+        match strings.try_recv() {
+            Ok(item) => break item.expect("a string"),
+            Err(_) => net.turn().await,
+        }
+    };
+    assert_eq!((string.as_str(), client.queued()), ("a string", Amount::default()));
+    sender.sender().close(1000, "").await.expect("may be sent");
+    assert!(matches!(receiver.try_recv(), Err(TryRecvError::Closed)));
+    assert_eq!(receiver.receiver().closed().await.code, 1000);
 }
 
 pub(crate) async fn b14_a_message_that_is_no_value_is_an_error_item(net: &impl Net) {
