@@ -44,7 +44,7 @@ export class Lines {
   /** Waits for room. */
   join(message: Parcel, way: Way, came: number): Promise<Ticket> {
     snapshot(message);
-    const { signal } = way;
+    const { signal, due } = way;
     const key = lane(way);
     return new Promise((resolve, reject) => {
       const line = this.#lines.get(key) ?? new Set<Waiting>();
@@ -52,6 +52,7 @@ export class Lines {
         // It may have left already, and another line have come of it.
         if (line.delete(waiting) && !line.size) this.#lines.delete(key);
         signal?.removeEventListener("abort", onAbort);
+        clearTimeout(timer);
       };
       const waiting: Waiting = {
         message,
@@ -67,6 +68,9 @@ export class Lines {
         this.admit();
       };
       signal?.addEventListener("abort", onAbort);
+      // A timer may be early by a part of a millisecond.
+      const left = due === undefined ? undefined : Math.min(Math.ceil(due - performance.now()) + 1, 0x7fffffff);
+      const timer = left === undefined ? undefined : setTimeout(() => this.#admitted(waiting) && this.admit(), left);
       this.#lines.set(key, line.add(waiting));
     });
   }

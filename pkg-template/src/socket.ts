@@ -458,6 +458,12 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       add(counts.superseded, bytes);
       return new Ticket("superseded");
     }
+    if (leave && due! <= performance.now()) {
+      // It is past while it waited for room, and replaces nothing.
+      leave();
+      add(counts.expired, bytes);
+      return new Ticket("expired");
+    }
     if (!this.#admits(bytes, way, old)) return undefined;
     leave?.();
     const flow = way.flow === undefined ? undefined : this.#flow(way.flow);

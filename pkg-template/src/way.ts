@@ -26,8 +26,7 @@ export interface TrySendOptions {
   latest?: string | undefined;
   /**
    * Milliseconds that the message is worth sending: if it has not left the queue by then, it never does
-   * (`expired`). 0 has passed at once. It does not end the wait of a `send` for room, after which the message may
-   * have expired. Default none.
+   * (`expired`), nor does it wait for room any longer. 0 has passed at once. Default none.
    */
   deadline?: number | undefined;
   /**

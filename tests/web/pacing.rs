@@ -324,7 +324,8 @@ async fn b23_in_a_hidden_page_a_worker_waits_and_without_one_timers_do() {
     let client = WebNet.connect("/sink", describe).await.expect("it opens");
     assert!(paced(&client).await, "held up");
     assert_eq!(workers(), Some(f64::from(u8::from(is_page))));
-    assert_eq!(js("return a.short > 0;", &[&state]).is_truthy(), !is_page);
+    // Of those of a page none has come, whoever has set them.
+    assert!(is_page || js("return a.short > 0;", &[&state]).is_truthy());
     if is_page {
         // Five minutes later a timer of some seconds would be as late as a short one.
         let slow = WebNet.connect("/sink", |builder| describe(builder).max_bytes_per_second(1)).await;

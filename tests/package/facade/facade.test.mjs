@@ -902,6 +902,25 @@ test("b28_try_send_overtakes_nobody_of_its_priority_and_flow", async () => {
   assert.ok(socket.trySend("z"));
 });
 
+test("b26_a_deadline_ends_the_wait_for_room", async () => {
+  const { socket, raw, core } = await opened({ maxSendMessages: 1 });
+  raw.gated = true;
+  await socket.send("1");
+  const late = socket.send("late", { deadline: 20 });
+  const next = socket.send("next");
+  const early = performance.now();
+  assert.equal(await (await late).outcome, "expired");
+  assert.ok(performance.now() - early >= 19);
+  assert.deepEqual(socket.stats().classes.normal.expired, { messages: 1, bytes: 4 });
+  core.drain();
+  await next;
+  const timely = socket.send("timely", { deadline: 60_000 });
+  core.drain();
+  const ticket = await timely;
+  core.drain();
+  assert.equal(await ticket.outcome, "handedOver");
+});
+
 test("b26_a_deadline_that_has_passed_is_an_outcome", async () => {
   const { socket, core } = await opened();
   core.send = () => -4;
