@@ -292,6 +292,21 @@ async fn in_time<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
+/// What a test has put in the place of timers and workers, which goes with it.
+struct Hidden(JsValue);
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        js(
+            "Object.assign(globalThis, a.native);
+            if (!globalThis.document) return;
+            globalThis.Worker = a.Worker;
+            delete document.hidden;",
+            &[&self.0],
+        );
+    }
+}
+
 #[wasm_bindgen_test]
 async fn b23_in_a_hidden_page_a_worker_waits_and_without_one_timers_do() {
     let describe = |builder: tidegate::ClientBuilder| {
@@ -319,6 +334,7 @@ async fn b23_in_a_hidden_page_a_worker_waits_and_without_one_timers_do() {
         return state;",
         &[],
     );
+    let _restored = Hidden(state.clone());
     let workers = || js("return a.workers.length;", &[&state]).as_f64();
     let is_page = js("return !!globalThis.document;", &[]).is_truthy();
     let client = WebNet.connect("/sink", describe).await.expect("it opens");
@@ -341,6 +357,8 @@ async fn b23_in_a_hidden_page_a_worker_waits_and_without_one_timers_do() {
         while seen.stats().queued().messages == 0 {
             seen.try_send_with(vec![7; 16 * KIB], SendOptions::bulk()).expect("room");
         }
+        // Those of tests that came before.
+        let others = js("return a.live.size;", &[&state]).as_f64();
         let answer = js(
             "const [worker] = a.workers;
             const answer = new Promise((done) => worker.addEventListener('message', done, { once: true }));
@@ -356,7 +374,8 @@ async fn b23_in_a_hidden_page_a_worker_waits_and_without_one_timers_do() {
             js("for (const [id, step] of [...a.live]) if (a.live.delete(id)) step();", &[&state]);
             turn().await;
         }
-        assert_eq!(js("return a.live.size;", &[&state]).as_f64(), Some(0.0), "one would fire for nothing");
+        let left = js("return a.live.size;", &[&state]).as_f64();
+        assert!(left <= others, "{left:?} would fire for nothing, not {others:?}");
         js("a.hidden = true; document.dispatchEvent(new Event('visibilitychange'));", &[&state]);
         assert_eq!(seen.close(1000, "").await.expect("may be sent").code, 1000);
     }
@@ -375,13 +394,6 @@ async fn b23_in_a_hidden_page_a_worker_waits_and_without_one_timers_do() {
     // And nobody asks for another one.
     assert!(paced(&second).await, "forbidden for ever");
     assert_eq!(workers(), Some(f64::from(u8::from(is_page))));
-    js(
-        "Object.assign(globalThis, a.native);
-        if (!globalThis.document) return;
-        globalThis.Worker = a.Worker;
-        delete document.hidden;",
-        &[&state],
-    );
     for client in [client, second] {
         assert_eq!(client.close(1000, "").await.expect("may be sent").code, 1000);
     }

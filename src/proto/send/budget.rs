@@ -60,6 +60,8 @@ pub(super) struct Budget {
     /// How long the shortest round takes, and the last; 0 before.
     shortest: f64,
     took: f64,
+    /// The size of the message whose round is the shortest: a larger one takes longer by itself.
+    shortest_bytes: f64,
     /// How much that varies from one round to the next.
     jitter: f64,
     /// When a round was last as short as the shortest.
@@ -236,10 +238,10 @@ impl Budget {
             self.jitter += ((took - self.took).abs() - self.jitter) / 4.0;
         }
         self.took = took;
-        if matches!(self.state, State::Probing) || self.shortest == 0.0 {
-            self.shortest = took;
+        let is_first = matches!(self.state, State::Probing) || bytes > 2.0 * self.shortest_bytes;
+        if is_first || took < self.shortest {
+            (self.shortest, self.shortest_bytes) = (took, bytes);
         }
-        self.shortest = smaller(self.shortest, took);
         if took <= self.shortest * 1.02 + 1_000.0 {
             self.fast_at = self.now;
         }
