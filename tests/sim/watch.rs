@@ -22,9 +22,6 @@ const QUANTUM: u64 = 16 << 10;
 /// be several hops and messages later.
 const SPIN: Duration = Duration::from_micros(1_020);
 
-/// How many timers may fire in a second: 100, and in the first quarter of a backlog's first one a clamped one each 4 ms.
-const TIMERS: usize = 140;
-
 /// Looks at one run.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact about the run")]
 pub(crate) struct Watch {
@@ -178,7 +175,7 @@ impl Watch {
                     self.timers.pop_front();
                 }
                 self.timers.push_back(now);
-                if self.timers.len() > TIMERS {
+                if self.timers.len() > 100 {
                     let count = self.timers.len();
                     self.timers.clear();
                     self.fault(now, &format!("B23: {count} timers in a second"));

@@ -60,10 +60,10 @@ pub(super) struct Budget {
     /// How long the shortest round takes, and the last; 0 before.
     shortest: f64,
     took: f64,
-    /// The size of the message whose round is the shortest: a larger one takes longer by itself.
-    shortest_bytes: f64,
     /// How much that varies from one round to the next.
     jitter: f64,
+    /// The size of the message whose round is the shortest: a larger one takes longer by itself.
+    shortest_bytes: f64,
     /// When a round was last as short as the shortest.
     fast_at: f64,
     /// When all that was given would have gone at the pace.
