@@ -126,6 +126,17 @@ fn a_rate_that_changes_tenfold_is_found_within_seconds() {
     assert!(path.wait(50) <= 2 * DELAY_MICROS, "{}: {budget:?}", path.wait(50));
 }
 
+/// Their own time on the link is no queue, which would be looked for again and again.
+#[test]
+fn messages_that_become_larger_fill_the_path_at_once() {
+    for (rate, small, large) in [(500_000, 1_000, 64 << 10), (2_000_000, 4_000, 256 << 10)] {
+        let (mut path, mut budget) = (Path::new(rate, 20_000), Budget::new(Timestamp::ZERO, 0));
+        path.run(&mut budget, small, 5 * SECOND);
+        let arrived = path.run(&mut budget, large, 4 * SECOND);
+        assert!((arrived + large) * 100 >= rate * 4 * 97, "{arrived} of {}: {budget:?}", rate * 4);
+    }
+}
+
 #[test]
 fn a_path_that_takes_now_more_and_now_less_is_filled_as_well() {
     let (mut path, mut budget) = (Path::new(2_000_000, 20_000), Budget::new(Timestamp::ZERO, 0));
