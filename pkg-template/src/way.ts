@@ -21,7 +21,9 @@ export interface TrySendOptions {
   flow?: string | undefined;
   /**
    * A key, of which this is the newest value: a queued message of the same key is dropped (`superseded`), and
-   * this one takes its place in the queue. With another priority or flow it goes to the end of its own.
+   * this one takes its place in the queue. With another priority or flow it goes to the end of its own. A value
+   * is the newest from the moment on at which there is room for it: one that waits for room in another line may
+   * replace a newer one, so that a key is best kept to one priority and flow.
    */
   latest?: string | undefined;
   /**

@@ -9,13 +9,14 @@ mod sending;
 use core::ops::Range;
 use core::task::{Poll, Waker};
 use core::time::Duration;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_channel::oneshot;
 
 use super::outbox::{Outbox, Outgoing};
 use super::send_options::SendOptions;
 use super::waiters::Waiters;
+use crate::platform;
 use crate::proto::{
     Amount, CloseRequest, Closed, NewMessage, RecvLimits, RecvQueue, SendLimits, Slot, TicketId,
 };
@@ -178,7 +179,7 @@ impl Hub {
     /// The lock. A panic elsewhere while it was held leaves plain data, which is still consistent
     /// enough to close by, so that poisoning is ignored.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        platform::lock(&self.state)
     }
 
     // For handles.

@@ -61,7 +61,7 @@ use crate::transport::{FetchToken, Incoming, Transport, TransportEvent};
 const OVERFLOW_CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often the transport is looked at for those who wait until it has sent everything.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const WATCH_EVERY: Duration = Duration::from_millis(20);
 
 /// Who learns what has happened, and whose wishes the driver carries out.
 pub(crate) trait Outlet<T: Transport>: Sized {
@@ -319,7 +319,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         if amount == 0 {
             return deadline;
         }
-        let look = self.clock.now().saturating_add(LOOK_AGAIN);
+        let look = self.clock.now().saturating_add(WATCH_EVERY);
         Some(deadline.map_or(look, |deadline| deadline.min(look)))
     }
 

@@ -73,7 +73,9 @@ impl SendOptions {
 
     /// This is the newest value of `key`: a queued message of the same key is dropped
     /// ([`Outcome::Superseded`](crate::Outcome::Superseded)), and this one takes its place in the queue. With
-    /// another priority or flow than that one it goes to the end of its own.
+    /// another priority or flow than that one it goes to the end of its own. A value is the newest from the moment on at
+    /// which there is room for it: one that waits for room in another line may replace a newer one, so that a key
+    /// is best kept to one priority and flow.
     #[must_use]
     pub fn latest(mut self, key: impl Into<Box<str>>) -> Self {
         self.latest = Some(key.into());

@@ -18,6 +18,26 @@ use core::task::{Context, Poll};
 #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
 use crate::time::Timestamp;
 
+/// Locks what is held for a few instructions only, whoever has panicked meanwhile.
+#[cfg(all(feature = "client", not(all(target_family = "wasm", target_feature = "atomics"))))]
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The same by trying again and again: the thread of a page must not wait for another one, and would trap.
+#[cfg(all(feature = "client", target_family = "wasm", target_feature = "atomics"))]
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    use std::sync::TryLockError;
+
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return guard,
+            Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => core::hint::spin_loop(),
+        }
+    }
+}
+
 /// A timer that a task waits on.
 #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
 pub(crate) trait PollTimer {

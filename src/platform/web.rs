@@ -13,6 +13,22 @@ use crate::time::{Clock, Timestamp};
 extern "C" {
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn performance_now() -> f64;
+
+    #[cfg(target_feature = "atomics")]
+    #[wasm_bindgen(thread_local_v2, js_namespace = performance, js_name = timeOrigin)]
+    static TIME_ORIGIN: f64;
+}
+
+/// Milliseconds since the thread began.
+#[cfg(not(target_feature = "atomics"))]
+fn milliseconds() -> f64 {
+    performance_now()
+}
+
+/// Milliseconds since a moment that all threads have in common. A page and its workers count each from its own start.
+#[cfg(target_feature = "atomics")]
+fn milliseconds() -> f64 {
+    TIME_ORIGIN.with(|origin| *origin) + performance_now()
 }
 
 /// `performance.now()`: monotonic, also across sleep in some browsers; fine for deadlines.
@@ -26,7 +42,7 @@ impl Clock for WebClock {
             clippy::cast_sign_loss,
             reason = "never negative, and 2^53 microseconds are 285 years"
         )]
-        let micros = (performance_now() * 1000.0) as u64;
+        let micros = (milliseconds() * 1000.0) as u64;
         Timestamp::from_micros(micros)
     }
 }

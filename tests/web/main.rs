@@ -29,6 +29,8 @@ mod slow_reader;
 mod spy;
 #[path = "../client/suite/mod.rs"]
 mod suite;
+#[cfg(target_feature = "atomics")]
+mod threads;
 mod values;
 
 use core::cell::Cell;

@@ -7,13 +7,12 @@
 //!
 //! | state | budget | until |
 //! |---|---|---|
-//! | startup | four times what fills the path | a round shows a queue |
+//! | startup | twice what fills the path | a round shows a queue |
 //! | steady | what fills the path, and the delay | no round has been as short as the shortest for 5 s or 50 of them |
 //! | probing | half of what fills the path | a round that has begun with so little under way is over |
 //!
 //! A *round* begins with a message that is given (none that is much smaller than others) and is over when that has been
-//! acknowledged: it tells the time there and back, and the rate. What is given now shows in the rate two rounds later;
-//! hence four times.
+//! acknowledged: it tells the time there and back, and the rate.
 //!
 //! Not here: what happens when nothing is acknowledged any more (`gate`).
 
@@ -201,7 +200,7 @@ impl Budget {
     fn budget(&self, is_urgent: bool) -> f64 {
         let path = self.rate * self.shortest;
         match self.state {
-            State::Startup => larger(FIRST, 4.0 * path),
+            State::Startup => larger(FIRST, 2.0 * path),
             State::Probing if !is_urgent => path / 2.0,
             _ => path + self.rate * self.delay(),
         }

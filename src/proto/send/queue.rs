@@ -347,7 +347,7 @@ impl SendQueue {
 
     /// Takes a message whose deadline has passed.
     pub fn expire(&mut self, now: Timestamp) -> Option<Queued> {
-        let at = self.deadlines.expire(now)?;
+        let at = self.deadlines.expire(&self.store, now)?;
         Some(self.take(at))
     }
 
@@ -505,7 +505,7 @@ impl SendQueue {
     fn forget_deadline(&mut self, at: u32) {
         let deadline = core::mem::replace(&mut self.store.node_mut(at).deadline, NONE);
         if deadline != NONE {
-            self.deadlines.remove(deadline);
+            self.deadlines.forget(&self.store);
         }
     }
 

@@ -114,6 +114,21 @@ fn a_path_is_filled_and_no_queue_stands_before_it() {
 }
 
 #[test]
+fn the_beginning_makes_no_queue_longer_than_the_path_takes() {
+    for (rate, delay, size) in [
+        (125_000, 20_000, 4 << 10),
+        (2_000_000, 10_000, 16 << 10),
+        (12_500_000, 75_000, 64 << 10),
+        (125_000_000, 10_000, 64 << 10),
+    ] {
+        let (mut path, mut budget) = (Path::new(rate, delay), Budget::new(Timestamp::ZERO, 0));
+        path.run(&mut budget, size, 5 * SECOND);
+        let most = DELAY_MICROS + (2 * delay + size * 1_000_000 / rate) * 5 / 4;
+        assert!(path.wait(100) <= most, "{} instead of {most}: {rate} B/s, {delay} us", path.wait(100));
+    }
+}
+
+#[test]
 fn a_rate_that_changes_tenfold_is_found_within_seconds() {
     let (mut path, mut budget) = (Path::new(2_000_000, 20_000), Budget::new(Timestamp::ZERO, 0));
     path.run(&mut budget, 16 << 10, 5 * SECOND);
@@ -124,6 +139,17 @@ fn a_rate_that_changes_tenfold_is_found_within_seconds() {
     path.run(&mut budget, 16 << 10, 12 * SECOND);
     assert!(path.run(&mut budget, 16 << 10, 5 * SECOND) >= 2_000_000 * 5 * 97 / 100);
     assert!(path.wait(50) <= 2 * DELAY_MICROS, "{}: {budget:?}", path.wait(50));
+}
+
+/// Their own time on the link is no queue, which would be looked for again and again.
+#[test]
+fn messages_that_become_larger_fill_the_path_at_once() {
+    for (rate, small, large) in [(500_000, 1_000, 64 << 10), (2_000_000, 4_000, 256 << 10)] {
+        let (mut path, mut budget) = (Path::new(rate, 20_000), Budget::new(Timestamp::ZERO, 0));
+        path.run(&mut budget, small, 5 * SECOND);
+        let arrived = path.run(&mut budget, large, 4 * SECOND);
+        assert!((arrived + large) * 100 >= rate * 4 * 97, "{arrived} of {}: {budget:?}", rate * 4);
+    }
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Deadlines of queued messages: a hierarchical timing wheel, so that each costs the same however
 //! many there are.
+//!
+//! Most messages leave before their deadline. What is forgotten stays in the list of its slot until it comes first or
+//! half of all are forgotten: taking it out would touch itself and both its neighbours, which in a long queue lie
+//! anywhere in memory. So a deadline counts as long as its message knows its number.
 
-use super::store::NONE;
+use super::store::{NONE, Store};
 use crate::time::Timestamp;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -16,19 +20,20 @@ const LEVELS: u32 = 6;
 const KEPT: usize = 512;
 
 /// One deadline, in the list of its slot.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Entry {
-    node: u32,
     due: Timestamp,
+    /// [`NONE`] in a free place.
+    node: u32,
+    /// Behind it in its slot; in a free place, the next free one.
     next: u32,
-    prev: u32,
-    slot: u32,
 }
 
 /// Deadlines by number, and the messages that they belong to.
 ///
 /// A slot of level `l` spans 64^l milliseconds. An entry stands in the lowest level at which its
-/// moment and the present one differ, and goes down a level when its slot begins.
+/// moment and the present one differ, and goes down a level when its slot begins. The first entry of the first slot is
+/// not a forgotten one.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     /// The wheel's present moment, in milliseconds; entries before it are due.
@@ -39,8 +44,9 @@ pub(super) struct Deadlines {
     occupied: [u64; LEVELS as usize],
     entries: Vec<Entry>,
     free: u32,
-    /// How many of the places are taken.
+    /// How many are not forgotten, and how many are and still stand in a slot.
     used: usize,
+    forgotten: usize,
 }
 
 impl Deadlines {
@@ -52,15 +58,16 @@ impl Deadlines {
             entries: Vec::new(),
             free: NONE,
             used: 0,
+            forgotten: 0,
         }
     }
 
-    /// Notes the deadline of the message at `node`, and gives the number by which it is removed.
+    /// Notes the deadline of the message at `node`, and gives its number, which the message is to keep.
     pub(super) fn insert(&mut self, node: u32, due: Timestamp) -> u32 {
         if self.slots.is_empty() {
             self.slots = vec![NONE; (SLOTS * LEVELS) as usize];
         }
-        let entry = Entry { node, due, next: NONE, prev: NONE, slot: 0 };
+        let entry = Entry { due, node, next: NONE };
         let mut key = self.free;
         if let Some(place) = self.entries.get_mut(key as usize) {
             self.free = place.next;
@@ -74,14 +81,16 @@ impl Deadlines {
         key
     }
 
-    /// Forgets a deadline.
-    pub(super) fn remove(&mut self, key: u32) {
-        self.unlink(key);
-        self.entry(key).next = core::mem::replace(&mut self.free, key);
+    /// A message has forgotten its deadline.
+    pub(super) fn forget(&mut self, store: &Store) {
         self.used -= 1;
+        self.forgotten += 1;
+        self.trim(store);
         if self.used == 0 && self.entries.len() > KEPT {
             // What a burst has needed is given back after it.
             (self.entries, self.free) = (Vec::new(), NONE);
+        } else if self.forgotten * 2 > self.entries.len() {
+            self.sweep(store);
         }
     }
 
@@ -90,22 +99,28 @@ impl Deadlines {
         self.next_slot().map(|(_, _, at)| Timestamp::from_micros(at.max(self.now) * 1000))
     }
 
-    /// A message whose deadline has passed; it keeps its number until it is removed.
-    pub(super) fn expire(&mut self, now: Timestamp) -> Option<u32> {
+    /// A message whose deadline has passed; it keeps its number until it forgets it.
+    pub(super) fn expire(&mut self, store: &Store, now: Timestamp) -> Option<u32> {
         let now = now.as_micros() / 1000;
         while let Some((level, slot, at)) = self.next_slot().filter(|next| next.2 <= now) {
             self.now = self.now.max(at);
-            let mut key = self.slots.get(slot as usize).copied().unwrap_or(NONE);
+            let mut key = self.first(slot);
             if level == 0 {
                 return Some(self.entry(key).node);
             }
             // All of it goes down, since what is found below is taken for the earliest.
+            self.set_first(slot, NONE);
             while key != NONE {
                 let next = self.entry(key).next;
-                self.unlink(key);
-                self.link(key);
+                if self.counts(store, key) {
+                    self.link(key);
+                } else {
+                    self.forgotten -= 1;
+                    self.release(key);
+                }
                 key = next;
             }
+            self.trim(store);
         }
         self.now = self.now.max(now);
         None
@@ -128,35 +143,62 @@ impl Deadlines {
         let level = (((self.now ^ due) | 1).ilog2() / SLOT_BITS).min(LEVELS - 1);
         // Further away than the wheel reaches: as far as it does.
         let due = due.min(self.now + (1 << (SLOT_BITS * LEVELS)) - (1 << (SLOT_BITS * (LEVELS - 1))));
-        let bit = (due >> (level * SLOT_BITS)) as u32 % SLOTS;
-        let slot = level * SLOTS + bit;
-        let first = self.slots.get_mut(slot as usize).map_or(NONE, |first| core::mem::replace(first, key));
-        if let Some(slots) = self.occupied.get_mut(level as usize) {
-            *slots |= 1 << bit;
-        }
-        if first != NONE {
-            self.entry(first).prev = key;
-        }
-        let entry = self.entry(key);
-        (entry.slot, entry.prev, entry.next) = (slot, NONE, first);
+        let slot = level * SLOTS + (due >> (level * SLOT_BITS)) as u32 % SLOTS;
+        self.entry(key).next = self.first(slot);
+        self.set_first(slot, key);
     }
 
-    fn unlink(&mut self, key: u32) {
-        let Entry { slot, prev, next, .. } = *self.entry(key);
-        if next != NONE {
-            self.entry(next).prev = prev;
+    /// Takes out what is forgotten at the front, or it would wake the driver.
+    fn trim(&mut self, store: &Store) {
+        while let Some((_, slot, _)) = self.next_slot() {
+            let key = self.first(slot);
+            if self.counts(store, key) {
+                break;
+            }
+            let next = self.entry(key).next;
+            self.set_first(slot, next);
+            self.forgotten -= 1;
+            self.release(key);
         }
-        if prev == NONE {
-            if let Some(first) = self.slots.get_mut(slot as usize) {
-                *first = next;
+    }
+
+    /// Takes out all that is forgotten. It costs as much as there are places, of which half have been forgotten since
+    /// the last time.
+    fn sweep(&mut self, store: &Store) {
+        self.slots.fill(NONE);
+        (self.occupied, self.free, self.forgotten) = ([0; LEVELS as usize], NONE, 0);
+        for key in (0..self.entries.len() as u32).rev() {
+            if self.counts(store, key) {
+                self.link(key);
+            } else {
+                self.release(key);
             }
-            if next == NONE
-                && let Some(slots) = self.occupied.get_mut((slot / SLOTS) as usize)
-            {
-                *slots &= !(1 << (slot % SLOTS));
-            }
-        } else {
-            self.entry(prev).next = next;
+        }
+    }
+
+    /// Whether it is the deadline of a queued message.
+    fn counts(&mut self, store: &Store, key: u32) -> bool {
+        let node = self.entry(key).node;
+        node != NONE && store.node(node).deadline == key
+    }
+
+    fn release(&mut self, key: u32) {
+        let next = core::mem::replace(&mut self.free, key);
+        let entry = self.entry(key);
+        (entry.node, entry.next) = (NONE, next);
+    }
+
+    fn first(&self, slot: u32) -> u32 {
+        self.slots.get(slot as usize).copied().unwrap_or(NONE)
+    }
+
+    fn set_first(&mut self, slot: u32, key: u32) {
+        let (level, bit) = (slot / SLOTS, 1 << (slot % SLOTS));
+        if let Some(first) = self.slots.get_mut(slot as usize)
+            && let Some(slots) = self.occupied.get_mut(level as usize)
+        {
+            *first = key;
+            *slots = if key == NONE { *slots & !bit } else { *slots | bit };
         }
     }
 
@@ -168,65 +210,81 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::payload::Payload;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_micros(millis * 1000)
     }
 
-    /// Everything that is due by `now`, in order.
-    fn expire(
-        deadlines: &mut Deadlines,
-        keys: &mut std::collections::HashMap<u32, u32>,
-        now: u64,
-    ) -> Vec<u32> {
-        core::iter::from_fn(|| {
-            let node = deadlines.expire(at(now))?;
-            deadlines.remove(keys.remove(&node)?);
-            Some(node)
-        })
-        .collect()
+    /// Deadlines, and messages that have nothing else.
+    struct Wheel {
+        deadlines: Deadlines,
+        store: Store,
+    }
+
+    impl Wheel {
+        fn new() -> Self {
+            Self { deadlines: Deadlines::new(), store: Store::new() }
+        }
+
+        /// Queues a message that is due at `due`.
+        fn insert(&mut self, due: u64) -> u32 {
+            let node = self.store.insert(Payload::Binary(Vec::new()), None, 0);
+            self.store.node_mut(node).deadline = self.deadlines.insert(node, at(due));
+            node
+        }
+
+        fn remove(&mut self, node: u32) {
+            self.store.node_mut(node).deadline = NONE;
+            self.deadlines.forget(&self.store);
+            self.store.remove(node);
+        }
+
+        /// Everything that is due by `now`, in order.
+        fn expire(&mut self, now: u64) -> Vec<u32> {
+            core::iter::from_fn(|| {
+                let node = self.deadlines.expire(&self.store, at(now))?;
+                self.remove(node);
+                Some(node)
+            })
+            .collect()
+        }
     }
 
     #[test]
     fn each_comes_at_its_millisecond_on_every_level() {
-        let mut deadlines = Deadlines::new();
-        let mut keys = std::collections::HashMap::new();
+        let mut wheel = Wheel::new();
         let dues: Vec<u64> = (0..36).map(|bit| (1_u64 << bit) + 5).collect();
-        for (node, due) in (0_u32..).zip(&dues) {
-            keys.insert(node, deadlines.insert(node, at(*due)));
+        let nodes: Vec<u32> = dues.iter().map(|due| wheel.insert(*due)).collect();
+        for (node, due) in nodes.iter().zip(&dues) {
+            assert_eq!(wheel.expire(due - 1), Vec::<u32>::new());
+            assert!(wheel.deadlines.next().is_some_and(|next| next <= at(*due)));
+            assert_eq!(wheel.expire(*due), [*node]);
         }
-        for (node, due) in (0_u32..).zip(&dues) {
-            assert_eq!(expire(&mut deadlines, &mut keys, due - 1), Vec::<u32>::new());
-            assert!(deadlines.next().is_some_and(|next| next <= at(*due)));
-            assert_eq!(expire(&mut deadlines, &mut keys, *due), [node]);
-        }
-        assert_eq!(deadlines.next(), None);
+        assert_eq!(wheel.deadlines.next(), None);
     }
 
     #[test]
     fn a_jump_over_all_of_them_gives_all() {
-        let mut deadlines = Deadlines::new();
-        let mut keys = std::collections::HashMap::new();
-        for node in 0..1000 {
-            keys.insert(node, deadlines.insert(node, at(u64::from(node) * 977 % 100_000)));
-        }
-        let mut all = expire(&mut deadlines, &mut keys, 1 << 40);
+        let mut wheel = Wheel::new();
+        let mut nodes: Vec<u32> = (0..1000).map(|index| wheel.insert(index * 977 % 100_000)).collect();
+        let mut all = wheel.expire(1 << 40);
         all.sort_unstable();
-        assert_eq!(all, (0..1000).collect::<Vec<_>>());
+        nodes.sort_unstable();
+        assert_eq!(all, nodes);
         // The wheel goes on from where it was turned to.
-        keys.insert(7, deadlines.insert(7, at((1 << 40) + 3)));
-        assert_eq!(expire(&mut deadlines, &mut keys, (1 << 40) + 2), Vec::<u32>::new());
-        assert_eq!(expire(&mut deadlines, &mut keys, (1 << 40) + 3), [7]);
+        let node = wheel.insert((1 << 40) + 3);
+        assert_eq!(wheel.expire((1 << 40) + 2), Vec::<u32>::new());
+        assert_eq!(wheel.expire((1 << 40) + 3), [node]);
     }
 
     #[test]
     fn what_is_beyond_its_reach_is_not_early() {
-        let mut deadlines = Deadlines::new();
-        let key = deadlines.insert(1, at(1 << 40));
-        assert_eq!(deadlines.expire(at((1 << 40) - 1)), None);
-        assert_eq!(deadlines.expire(at(1 << 40)), Some(1));
-        deadlines.remove(key);
-        assert_eq!(deadlines.next(), None);
+        let mut wheel = Wheel::new();
+        let node = wheel.insert(1 << 40);
+        assert_eq!(wheel.expire((1 << 40) - 1), Vec::<u32>::new());
+        assert_eq!(wheel.expire(1 << 40), [node]);
+        assert_eq!(wheel.deadlines.next(), None);
     }
 
     #[test]
@@ -236,35 +294,56 @@ mod tests {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             seed >> 33
         };
-        let mut deadlines = Deadlines::new();
-        let mut open: Vec<(u64, u32, u32)> = Vec::new();
+        let mut wheel = Wheel::new();
+        let mut open: Vec<(u64, u32)> = Vec::new();
         let mut now = 0;
-        for node in 0..20_000 {
+        for _ in 0..20_000 {
             match random() % 4 {
                 0 | 1 => {
                     let due = now + (random() % (1 << (random() % 24)));
-                    open.push((due, node, deadlines.insert(node, at(due))));
+                    open.push((due, wheel.insert(due)));
                 }
                 2 if !open.is_empty() => {
-                    let (_, _, key) = open.swap_remove(random() as usize % open.len());
-                    deadlines.remove(key);
+                    let (_, node) = open.swap_remove(random() as usize % open.len());
+                    wheel.remove(node);
                 }
                 _ => {
                     now += random() % (1 << (random() % 20));
                     let mut expired = Vec::new();
-                    while let Some(node) = deadlines.expire(at(now)) {
+                    for node in wheel.expire(now) {
                         let index = open.iter().position(|entry| entry.1 == node).expect("is open");
-                        let (due, _, key) = open.swap_remove(index);
-                        deadlines.remove(key);
-                        expired.push(due);
+                        expired.push(open.swap_remove(index).0);
                     }
                     assert!(expired.iter().all(|due| *due <= now), "never early");
                     assert!(open.iter().all(|entry| entry.0 > now), "never late");
                     assert!(expired.is_sorted(), "in the order of their moments");
                     let earliest = open.iter().map(|entry| at(entry.0)).min();
-                    assert!(deadlines.next() <= earliest && deadlines.next().is_some() == earliest.is_some());
+                    let next = wheel.deadlines.next();
+                    assert!(next <= earliest && next.is_some() == earliest.is_some());
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_forgotten_wakes_nobody_and_is_given_back() {
+        let mut wheel = Wheel::new();
+        let mut nodes: Vec<u32> = (1..=10_000).map(|due| wheel.insert(due)).collect();
+        // From both ends, down to one.
+        for left in 1..10_000 {
+            let node = if left % 2 == 0 { nodes.remove(0) } else { nodes.pop().unwrap() };
+            wheel.remove(node);
+            assert!(wheel.deadlines.forgotten * 2 <= wheel.deadlines.entries.len());
+        }
+        let next = wheel.deadlines.next().unwrap();
+        assert!(at(4_000) < next && next <= at(5_001), "{next:?}");
+        // Those that come and go meanwhile need no more places than there were.
+        for round in 0..100_000 {
+            let node = wheel.insert(5_000 + round % 977);
+            wheel.remove(node);
+        }
+        assert!(wheel.deadlines.entries.len() <= 10_000);
+        wheel.remove(nodes[0]);
+        assert_eq!((wheel.deadlines.next(), wheel.deadlines.entries.len()), (None, 0));
     }
 }
