@@ -323,10 +323,16 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         Some(deadline.map_or(look, |deadline| deadline.min(look)))
     }
 
-    /// Lets the session look at its deadline, then pumps.
-    pub(crate) fn pump_timer(&self) -> Option<Timestamp> {
+    /// Lets the session look at its deadline.
+    pub(crate) fn timer(&self) {
         let now = self.clock.now();
         self.session.borrow_mut().handle_timeout(now);
+    }
+
+    /// [`timer`](Self::timer), then [`pump`](Self::pump).
+    #[cfg(feature = "client")]
+    pub(crate) fn pump_timer(&self) -> Option<Timestamp> {
+        self.timer();
         self.pump()
     }
 

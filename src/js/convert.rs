@@ -32,6 +32,22 @@ pub(super) fn count(number: f64) -> u64 {
     number as u64
 }
 
+/// A close code.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "as above; the facade has checked it"
+)]
+pub(super) fn code(number: f64) -> u16 {
+    number as u16
+}
+
+/// The slot of that number.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as above; there are never 2^31")]
+pub(super) fn slot(number: f64) -> Slot {
+    Slot(number as u32)
+}
+
 /// A bound; 0 is none.
 pub(super) fn bound(number: f64) -> Option<u64> {
     Some(count(number)).filter(|bound| *bound > 0)
