@@ -40,7 +40,6 @@ pub(crate) mod web;
 
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::time::Duration;
 
 #[cfg(feature = "client")]
 pub(crate) use self::hub::{Command, Hub, Stage};
@@ -54,7 +53,7 @@ use crate::proto::{
     CloseRequest, Closed, Done, Event, FetchId, GateConfig, Gauges, MessageId, NewMessage, Output, Payload,
     QueueConfig, Reason, Session, SessionConfig,
 };
-use crate::time::{Clock, Timestamp};
+use crate::time::{Clock, Duration, Timestamp};
 use crate::transport::{FetchToken, Incoming, Transport, TransportEvent};
 
 /// How long the closing handshake may take after the receive queue has overflowed.

@@ -14,7 +14,6 @@ mod tests;
 
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::time::Duration;
 
 use self::phase::{Action, Phase, Step};
 use self::sending::{Head, Look, Started, started};
@@ -25,7 +24,7 @@ use crate::proto::payload::{FetchId, Payload, Reason, Slot, Transmit};
 use crate::proto::send::{
     Gate, GateConfig, Gauges, MessageId, NewMessage, Priority, QueueConfig, Queued, SendQueue, TicketId,
 };
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 
 /// A Blob up to this size is read before it is handed over, so that a vanished file is one failed
 /// message and not a broken connection. 1 MiB: small enough to hold, and above it a copy in the
