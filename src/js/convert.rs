@@ -1,8 +1,7 @@
 //! Numbers of the facade and what they mean.
 
-use core::time::Duration;
-
 use crate::proto::{CloseCause, HostedKind, Outcome, Priority, Slot};
+use crate::time::Duration;
 
 /// What `Core.send` returns beside a ticket.
 pub(super) const HANDED_OVER: f64 = 0.0;

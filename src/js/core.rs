@@ -1,7 +1,6 @@
 //! The one exported class.
 
 use core::cell::Cell;
-use core::time::Duration;
 
 use wasm_bindgen::prelude::*;
 
@@ -15,7 +14,7 @@ use crate::proto::{
     CloseRequest, FetchId, Flow, GateConfig, Hosted, HostedKind, MessageId, NewMessage, Outcome, Payload,
     QueueConfig, Reason, Slot,
 };
-use crate::time::{Clock, Timestamp};
+use crate::time::{Clock, Duration, Timestamp};
 
 /// What the driver is told by [`Core::tell`], in the order that `host.ts` has.
 mod told {
