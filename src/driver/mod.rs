@@ -94,6 +94,7 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     /// The connection is over. `stop_sending` and `take_commands` were called before.
     fn closed(&self, closed: Closed);
     /// The driver is dropped; `closed` was called before.
+    #[cfg(feature = "client")]
     fn abandoned(&self);
 }
 
@@ -428,7 +429,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 }
 
 /// Dropped with its runtime or thread before the connection was over: whoever still waits gets the
-/// truth, as after an abort.
+/// truth, as after an abort. The facade of the npm build frees a driver when it has reported the end, and not before.
+#[cfg(feature = "client")]
 impl<T: Transport, C: Clock, O: Outlet<T>> Drop for Driver<T, C, O> {
     fn drop(&mut self) {
         self.outlet.take_commands(self);

@@ -41,6 +41,16 @@ pub(super) fn code(number: f64) -> u16 {
     number as u16
 }
 
+/// A share, in 256ths.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "as above; the facade has checked it"
+)]
+pub(super) fn share(number: f64) -> u8 {
+    (number * 256.0) as u8
+}
+
 /// The slot of that number.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as above; there are never 2^31")]
 pub(super) fn slot(number: f64) -> Slot {

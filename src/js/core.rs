@@ -5,7 +5,7 @@ use core::cell::Cell;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{
-    CLOSED, EXPIRED, HANDED_OVER, REFUSED, bound, code, count, deadline, kind, number, priority, slot,
+    CLOSED, EXPIRED, HANDED_OVER, REFUSED, bound, code, count, deadline, kind, number, priority, share, slot,
 };
 use super::host::{Host, HostClock, HostTransport, set_timer};
 use super::outlet::FacadeOutlet;
@@ -63,8 +63,7 @@ impl Core {
     ) -> Core {
         let config = DriverConfig {
             connect_within: deadline(connect_ms),
-            // In 256ths.
-            queue: QueueConfig { share: u8::try_from(count(guaranteed_share * 256.0)).unwrap_or(u8::MAX) },
+            queue: QueueConfig { share: share(guaranteed_share) },
             gate: GateConfig {
                 budget_bytes: count(budget_bytes),
                 max_bytes_per_second: bound(max_bytes_per_second),

@@ -166,7 +166,12 @@ impl Pending {
 /// See the module's page.
 #[derive(Debug)]
 pub struct Session {
-    config: SessionConfig,
+    /// See [`SessionConfig`].
+    #[cfg(not(feature = "js"))]
+    transport_takes_values: bool,
+    /// Likewise.
+    #[cfg(feature = "client")]
+    peer_close_timeout: Option<Duration>,
     phase: Phase,
     queue: SendQueue,
     gate: Option<Gate>,
@@ -190,7 +195,10 @@ impl Session {
     pub fn new(now: Timestamp, config: SessionConfig) -> Self {
         let deadline = config.connect_timeout.map(|limit| now.saturating_add(limit));
         Self {
-            config,
+            #[cfg(not(feature = "js"))]
+            transport_takes_values: config.transport_takes_values,
+            #[cfg(feature = "client")]
+            peer_close_timeout: config.peer_close_timeout,
             phase: Phase::Connecting { deadline },
             queue: SendQueue::new(config.queue),
             gate: config.gate.map(Gate::new),
@@ -227,7 +235,11 @@ impl Session {
     /// Whether the transport takes host values as they are. The facade of the npm build always does, which goes
     /// without the code for parts (400 B).
     pub(super) fn takes_values(&self) -> bool {
-        cfg!(feature = "js") || self.config.transport_takes_values
+        #[cfg(not(feature = "js"))]
+        let takes_values = self.transport_takes_values;
+        #[cfg(feature = "js")]
+        let takes_values = true;
+        takes_values
     }
 
     /// Notes the present moment.
@@ -330,7 +342,7 @@ impl Session {
     /// The peer has closed or broken the protocol; the transport has not ended yet.
     #[cfg(feature = "client")]
     pub fn handle_peer_closing(&mut self, now: Timestamp, code: u16, reason: Reason) {
-        let deadline = self.config.peer_close_timeout.map(|limit| now.saturating_add(limit));
+        let deadline = self.peer_close_timeout.map(|limit| now.saturating_add(limit));
         self.step(Step::PeerClosing { code, reason, deadline });
     }
 
@@ -375,6 +387,7 @@ impl Session {
     }
 
     /// Bytes that are queued here, the message being read included; as [`SendQueue::bytes`] modulo 2^64.
+    #[cfg(not(feature = "js"))]
     #[must_use]
     pub fn queued_bytes(&self) -> u64 {
         self.queue.bytes().wrapping_add(self.head.message().map_or(0, |(message, _)| message.bytes))
