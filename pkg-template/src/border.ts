@@ -44,8 +44,8 @@ export interface WasmExports {
   readonly memory: WebAssembly.Memory;
   /** With the `Options` of core.ts. */
   core_new(host: number, ...options: Options): number;
-  /** Something has happened, or is wanted: by the numbers that host.ts has. */
-  core_tell(core: number, what: number, a: number, b: number, c: number): void;
+  /** Something has happened, or is wanted: by the numbers that host.ts has; what is not given is NaN there, and not looked at. */
+  core_tell(core: number, what: number, a?: number, b?: number, c?: number): void;
   /** As `Core.send`; with -2 the slot stays the caller's. */
   core_send(
     core: number,

@@ -9,7 +9,7 @@ import { bytesOf, type Parcel } from "./data.js";
 import { Timer, onVisibility } from "./timers.js";
 
 /** `error` says nothing that `close` does not, but `ws` kills the process over one that nobody hears. */
-export const EVENTS = ["open", "message", "error", "close"];
+const EVENTS = ["open", "message", "error", "close"];
 
 /** The reason that goes with a close because the receive queue was full. */
 const OVERFLOW = "receive queue overflow";
@@ -19,10 +19,20 @@ export interface Unsupported {
   readonly unsupported: string;
 }
 
+/** Has `listener` told of the socket's events. */
+export function listen(raw: WebSocketLike, listener: (event: SocketEvent) => void): void {
+  for (const type of EVENTS) raw.addEventListener(type, listener);
+}
+
+/** Takes it off again. */
+export function unlisten(raw: WebSocketLike, listener: (event: SocketEvent) => void): void {
+  for (const type of EVENTS) raw.removeEventListener(type, listener);
+}
+
 /** Takes `listener` off the socket and closes it, whatever it throws. */
 export function letGo(raw: WebSocketLike, listener: (event: SocketEvent) => void): void {
   try {
-    for (const type of EVENTS) raw.removeEventListener(type, listener);
+    unlisten(raw, listener);
     if (raw.readyState < 2) raw.close();
   } catch {
     // A foreign socket; there is nothing more to be done about it.
@@ -152,7 +162,7 @@ export class WasmBacked implements Core {
     this.#copies = !!globalThis.WebSocket && raw instanceof WebSocket;
     this.#host = hosts.put(this);
     this.#core = wasm.core_new(this.#host, ...options);
-    for (const type of EVENTS) raw.addEventListener(type, this.#listener);
+    listen(raw, this.#listener);
     for (const event of early) this.#hear(event);
   }
 
@@ -205,7 +215,7 @@ export class WasmBacked implements Core {
     hosts.take(this.#host);
   }
 
-  #tell(what: number, a = 0, b = 0, c = 0): void {
+  #tell(what: number, a?: number, b?: number, c?: number): void {
     if (this.#core) wasm.core_tell(this.#core, what, a, b, c);
   }
 
