@@ -9,7 +9,7 @@
 
 use lol_alloc::{FreeListAllocator, LockedAllocator};
 
-/// A list of what is free: a twentieth of the size of the standard library's, in an instance that keeps little, all of it
+/// A list of what is free: a tenth of the size of the standard library's, in an instance that keeps little, all of it
 /// in a few blocks. Its lock costs 20 B, and an `unsafe` to go without one.
 #[global_allocator]
 static ALLOCATOR: LockedAllocator<FreeListAllocator> = LockedAllocator::new(FreeListAllocator::new());

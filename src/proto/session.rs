@@ -234,6 +234,7 @@ impl Session {
 
     /// Whether the transport takes host values as they are. The facade of the npm build always does, which goes
     /// without the code for parts (400 B).
+    #[cfg_attr(feature = "js", allow(clippy::unused_self, reason = "it is the same for all"))]
     pub(super) fn takes_values(&self) -> bool {
         #[cfg(not(feature = "js"))]
         let takes_values = self.transport_takes_values;

@@ -58,6 +58,7 @@ pub(super) struct Part {
     slot: Option<Slot>,
 }
 
+#[cfg_attr(feature = "js", allow(clippy::unused_self, reason = "there is nothing in it"))]
 impl Part {
     /// This range of `message`, whose content is `payload`.
     #[cfg(not(feature = "js"))]
