@@ -2,7 +2,35 @@
 //! every moment as an argument, so that tests run in virtual time.
 
 use core::num::NonZeroU64;
-use core::time::Duration;
+#[cfg(not(feature = "js"))]
+pub(crate) use core::time::Duration;
+
+/// A span of time in microseconds: all that the npm build asks of one, which seconds and nanoseconds would be converted
+/// from.
+#[cfg(feature = "js")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duration(u64);
+
+#[cfg(feature = "js")]
+impl Duration {
+    /// So many microseconds.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// So many milliseconds; the longest span if that is beyond it.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1000))
+    }
+
+    /// So many seconds; likewise.
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1_000_000))
+    }
+}
 
 /// A moment, in microseconds since the zero of the [`Clock`] that gave it.
 ///
@@ -40,9 +68,12 @@ impl Timestamp {
     // Inlined into a dozen places it would be 40 B of brotli more in the npm build.
     #[inline(never)]
     pub fn saturating_add(self, after: Duration) -> Self {
+        #[cfg(feature = "js")]
+        let micros = after.0;
         // In 64 bits: `Duration::as_micros` has 128, whose arithmetic is code of its own on wasm32.
-        let seconds = after.as_secs().min(u64::MAX / 2_000_000);
-        Self(self.0.saturating_add(seconds * 1_000_000 + u64::from(after.subsec_micros())))
+        #[cfg(not(feature = "js"))]
+        let micros = after.as_secs().min(u64::MAX / 2_000_000) * 1_000_000 + u64::from(after.subsec_micros());
+        Self(self.0.saturating_add(micros))
     }
 
     /// Microseconds from `earlier` to this moment; 0 if it is before.

@@ -4,7 +4,7 @@
  */
 
 import { byteLength } from "./data.js";
-import { TidegateError } from "./errors.js";
+import { TidegateError, invalid } from "./errors.js";
 
 /** RFC 9110 section 5.6.2: a token, which a subprotocol name has to be (RFC 6455 section 4.1). */
 const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
@@ -102,15 +102,29 @@ export function checkCloseReason(reason: string): string {
 }
 
 /**
+ * A number from 0 to `most`; `fallback` if not given.
+ *
+ * @throws {@link TidegateError} with the code `option`: another number, or none.
+ */
+export function checkNumber(
+  name: string,
+  given: number | null | undefined,
+  fallback: number,
+  wanted: string,
+  most = Infinity,
+): number {
+  const number = given ?? fallback;
+  if (typeof number === "number" && number >= 0 && number <= most) return number;
+  throw invalid(name, given, wanted);
+}
+
+/**
  * A bound or a duration as the wasm takes it: `fallback` if not given, 0 (none) for 0 and Infinity.
  *
  * @throws {@link TidegateError} with the code `option`: negative, or not a number.
  */
 export function checkAmount(name: string, value: number | undefined, fallback: number): number {
-  const amount = value ?? fallback;
-  if (typeof amount !== "number" || !(amount >= 0)) {
-    throw new TidegateError("option", `${name} is ${String(value)}; give a number, 0 for none`);
-  }
+  const amount = checkNumber(name, value, fallback, "a number, 0 for none");
   // Rounded up, or a duration below a millisecond would switch its deadline off.
   return amount === Infinity ? 0 : Math.ceil(amount);
 }
@@ -122,7 +136,7 @@ export function checkAmount(name: string, value: number | undefined, fallback: n
  */
 export function checkChoice(name: string, value: string, choices: readonly string[]): number {
   const index = choices.indexOf(value);
-  if (index < 0) throw new TidegateError("option", `${name} is ${String(value)}; give ${choices.join(" or ")}`);
+  if (index < 0) throw invalid(name, value, choices.join(" or "));
   return index;
 }
 
@@ -140,18 +154,5 @@ export function checkMilliseconds(name: string, value: number | undefined, fallb
  * @throws {@link TidegateError} with the code `option`: anything else, such as a controller.
  */
 export function checkSignal(signal: AbortSignal | null | undefined): void {
-  if (signal != undefined && !signal.addEventListener) throw new TidegateError("option", "signal is none; give an AbortSignal");
-}
-
-/**
- * A share of 0 to 1/4; default 1/16.
- *
- * @throws {@link TidegateError} with the code `option`: another number, or none.
- */
-export function checkShare(given: number | null | undefined): number {
-  const share = given ?? 1 / 16;
-  if (!(typeof share === "number" && share >= 0 && share <= 1 / 4)) {
-    throw new TidegateError("option", `guaranteedShare is ${String(share)}; give 0 to 1/4`);
-  }
-  return share;
+  if (signal != undefined && !signal.addEventListener) throw invalid("signal", "none", "an AbortSignal");
 }

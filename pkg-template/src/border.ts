@@ -17,13 +17,13 @@ export interface WasmImports extends WebAssembly.ModuleImports {
   close(host: number, code: number): void;
   /** Takes the listeners off the socket, and closes it. */
   detach(host: number): void;
-  /** Reads a range of a Blob; `core_fetched` is the answer. */
+  /** Reads a range of a Blob; `FETCHED` in host.ts is the answer. */
   read(host: number, id: number, slot: number, start: number, end: number): void;
   /** Forgets the value of a slot. */
   release(host: number, slot: number): void;
   /** The socket's `bufferedAmount`, 0 where it has none; 1 for an empty message that it is writing. */
   amount(host: number): number;
-  /** Calls `core_timer` after that time, with 0 in the next task; below 0: never. */
+  /** Tells `TIMER` after that time, with 0 in the next task; below 0: never. */
   setTimer(host: number, milliseconds: number): void;
   opened(host: number): void;
   outcome(host: number, ticket: number, outcome: number): void;
@@ -44,13 +44,8 @@ export interface WasmExports {
   readonly memory: WebAssembly.Memory;
   /** With the `Options` of core.ts. */
   core_new(host: number, ...options: Options): number;
-  core_opened(core: number): void;
-  /** A message has arrived. `overflow`: the code to close with, since there was no room for it; else 0. */
-  core_received(core: number, overflow: number): void;
-  core_closed(core: number, code: number, wasClean: number): void;
-  /** `slot` below 0: it could not be read. */
-  core_fetched(core: number, id: number, slot: number, bytes: number): void;
-  core_timer(core: number): void;
+  /** Something has happened, or is wanted: by the numbers that host.ts has; what is not given is NaN there, and not looked at. */
+  core_tell(core: number, what: number, a?: number, b?: number, c?: number): void;
   /** As `Core.send`; with -2 the slot stays the caller's. */
   core_send(
     core: number,
@@ -62,11 +57,6 @@ export interface WasmExports {
     deadlineMs: number,
     replaces: number,
   ): number;
-  core_cancel(core: number, ticket: number): void;
-  core_acknowledged(core: number, bytes: number): void;
-  core_close(core: number, code: number, withinMs: number, flush: number): void;
-  core_end(core: number, withinMs: number, closeMs: number): void;
-  core_abort(core: number): void;
   /** As `Core.stat`. */
   core_stat(core: number, index: number): number;
   __wbg_core_free(core: number, later: number): void;

@@ -6,7 +6,7 @@ import {
   checkCloseCode,
   checkMilliseconds,
   checkProtocols,
-  checkShare,
+  checkNumber,
   checkSignal,
   resolveAddress,
 } from "./address.js";
@@ -14,7 +14,7 @@ import type { Codec } from "./codec.js";
 import type { CoreConstructor, Host, Options, SocketEvent, WasmSource, WebSocketLike } from "./core.js";
 import type { Message, Sendable } from "./data.js";
 import { TidegateError, aborted } from "./errors.js";
-import { EVENTS, letGo } from "./host.js";
+import { letGo, listen, unlisten } from "./host.js";
 import { Inbox } from "./inbox.js";
 import { abort, adopt, type Socket } from "./socket.js";
 import type { Closed } from "./ticket.js";
@@ -153,7 +153,7 @@ function open<In, Out>(
     const overflowCode = checkCloseCode(options.overflowCode ?? 4009);
     const overflow = checkChoice("receivePolicy", options.receivePolicy ?? "close", ["close", "dropOldest", "dropNewest"]);
     const pacing = [
-      checkShare(options.guaranteedShare),
+      checkNumber("guaranteedShare", options.guaranteedShare, 1 / 16, "0 to 1/4", 1 / 4),
       checkAmount("budgetBytes", options.budgetBytes, 65_536),
       checkAmount("maxBytesPerSecond", options.maxBytesPerSecond, 0),
     ];
@@ -230,7 +230,7 @@ function open<In, Out>(
     const attach = (): void => {
       if (settled) return;
       clearTimeout(timer);
-      for (const type of EVENTS) raw.removeEventListener(type, record);
+      unlisten(raw, record);
       socket = adopt<In, Out>({
         Core: host.Core,
         raw,
@@ -257,7 +257,7 @@ function open<In, Out>(
 
     signal?.addEventListener("abort", onAbort);
     if (!loading) return attach();
-    for (const type of EVENTS) raw.addEventListener(type, record);
+    listen(raw, record);
     if (within) timer = setTimeout(() => abandon(timedOut()), within);
     loading.then(attach).catch((cause: unknown) =>
       abandon(

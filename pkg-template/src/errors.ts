@@ -57,17 +57,17 @@ export interface ErrorDetails {
 /** Every failure of this package. The message says what to do about it. */
 export class TidegateError extends Error {
   /** What went wrong; stable. */
-  readonly code: ErrorCode;
+  declare readonly code: ErrorCode;
   /**
    * How the connection ended: with the codes `connect`, `timeout`, while connecting `aborted`, and `closed` of a
    * stream, `flushed` and `drained`.
    */
-  readonly closed: Closed | undefined;
+  declare readonly closed: Closed | undefined;
   /**
    * With the code `closed`, and `aborted` of a `send`: the message that was not taken. After `transfer`
    * this holds its bytes, since the buffer that was given is detached.
    */
-  readonly data: unknown;
+  declare readonly data: unknown;
 
   /** Errors are made by the package; the constructor is public for tests of applications. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
@@ -77,6 +77,11 @@ export class TidegateError extends Error {
     this.closed = details.closed;
     this.data = details.data;
   }
+}
+
+/** The error for an option or argument `name` that cannot work, and what is `wanted` instead. */
+export function invalid(name: string, given: unknown, wanted: string): TidegateError {
+  return new TidegateError("option", `${name} is ${String(given)}; give ${wanted}`);
 }
 
 /** The error for an operation that `signal` has ended; its reason becomes the `cause`. */

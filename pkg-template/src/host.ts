@@ -9,7 +9,7 @@ import { bytesOf, type Parcel } from "./data.js";
 import { Timer, onVisibility } from "./timers.js";
 
 /** `error` says nothing that `close` does not, but `ws` kills the process over one that nobody hears. */
-export const EVENTS = ["open", "message", "error", "close"];
+const EVENTS = ["open", "message", "error", "close"];
 
 /** The reason that goes with a close because the receive queue was full. */
 const OVERFLOW = "receive queue overflow";
@@ -19,10 +19,20 @@ export interface Unsupported {
   readonly unsupported: string;
 }
 
+/** Has `listener` told of the socket's events. */
+export function listen(raw: WebSocketLike, listener: (event: SocketEvent) => void): void {
+  for (const type of EVENTS) raw.addEventListener(type, listener);
+}
+
+/** Takes it off again. */
+export function unlisten(raw: WebSocketLike, listener: (event: SocketEvent) => void): void {
+  for (const type of EVENTS) raw.removeEventListener(type, listener);
+}
+
 /** Takes `listener` off the socket and closes it, whatever it throws. */
 export function letGo(raw: WebSocketLike, listener: (event: SocketEvent) => void): void {
   try {
-    for (const type of EVENTS) raw.removeEventListener(type, listener);
+    unlisten(raw, listener);
     if (raw.readyState < 2) raw.close();
   } catch {
     // A foreign socket; there is nothing more to be done about it.
@@ -73,6 +83,26 @@ let wasm: WasmExports;
 /** The connections, by the number that the wasm knows them by. */
 const hosts = new Slots<WasmBacked>();
 
+// What the wasm is told by `core_tell`, and with which numbers; as `told` in `src/js/core.rs`.
+
+const OPENED = 0;
+/** The code to close with if there is no room for the message, else 0. */
+const RECEIVED = 1;
+/** The code, whether it was clean. */
+const CLOSED = 2;
+/** The id, the slot, below 0 if it could not be read, the bytes. */
+const FETCHED = 3;
+const TIMER = 4;
+/** The bytes. */
+const ACKNOWLEDGED = 5;
+/** The ticket. */
+const CANCEL = 6;
+/** The code or 0, milliseconds, whether to flush. */
+const CLOSE = 7;
+/** Milliseconds, those for the close after that. */
+const END = 8;
+const ABORT = 9;
+
 /** Joins this side with the exports of the module that was given {@link imports}. */
 export function join(exports: WasmExports): WasmExports {
   return (wasm = exports);
@@ -101,7 +131,7 @@ export class WasmBacked implements Core {
   /** Whether messages that arrive are for the application: none is that comes before the opening or after a close. */
   #delivers = false;
   readonly #fire = (): void => {
-    if (this.#core) wasm.core_timer(this.#core);
+    this.#tell(TIMER);
   };
   readonly #timer = new Timer(this.#fire);
   /** Stops listening to whether the page is hidden: what waits by a timer that is held up is set again then. */
@@ -132,7 +162,7 @@ export class WasmBacked implements Core {
     this.#copies = !!globalThis.WebSocket && raw instanceof WebSocket;
     this.#host = hosts.put(this);
     this.#core = wasm.core_new(this.#host, ...options);
-    for (const type of EVENTS) raw.addEventListener(type, this.#listener);
+    listen(raw, this.#listener);
     for (const event of early) this.#hear(event);
   }
 
@@ -154,24 +184,24 @@ export class WasmBacked implements Core {
   }
 
   acknowledged(bytes: number): void {
-    wasm.core_acknowledged(this.#core, bytes);
+    this.#tell(ACKNOWLEDGED, bytes);
   }
 
   cancel(ticket: number): void {
-    wasm.core_cancel(this.#core, ticket);
+    this.#tell(CANCEL, ticket);
   }
 
   close(code: number, reason: string, withinMs: number, flush: boolean): void {
     this.#reason ??= reason;
-    wasm.core_close(this.#core, code, withinMs, +flush);
+    this.#tell(CLOSE, code, withinMs, +flush);
   }
 
   end(withinMs: number, closeMs: number): void {
-    wasm.core_end(this.#core, withinMs, closeMs);
+    this.#tell(END, withinMs, closeMs);
   }
 
   abort(): void {
-    wasm.core_abort(this.#core);
+    this.#tell(ABORT);
   }
 
   stat(index: number): number {
@@ -185,20 +215,23 @@ export class WasmBacked implements Core {
     hosts.take(this.#host);
   }
 
+  #tell(what: number, a?: number, b?: number, c?: number): void {
+    if (this.#core) wasm.core_tell(this.#core, what, a, b, c);
+  }
+
   #hear(event: any): void {
-    const core = this.#core;
     if (event.type === "message") {
       const { data } = event;
       const bytes = typeof data === "string" ? data.length : (data?.byteLength ?? data?.size);
       const value: unknown = bytes === undefined ? ({ unsupported: typeof data } satisfies Unsupported) : data;
       const overflow = this.#delivers ? this.#sink.received(value, bytes ?? 0) : 0;
       if (overflow) this.#reason = OVERFLOW;
-      wasm.core_received(core, overflow);
+      this.#tell(RECEIVED, overflow);
     } else if (event.type === "open") {
-      wasm.core_opened(core);
+      this.#tell(OPENED);
     } else if (event.type === "close") {
       this.#received = event.reason;
-      wasm.core_closed(core, event.code, +event.wasClean);
+      this.#tell(CLOSED, event.code, +event.wasClean);
     }
   }
 
@@ -243,15 +276,14 @@ export class WasmBacked implements Core {
 
   #read(id: number, slot: number, start: number, end: number): void {
     const blob = this.#slots.get(slot) as Blob;
-    const answer = (slot: number, bytes: number): void => wasm.core_fetched(this.#core, id, slot, bytes);
     new Promise<ArrayBuffer>((resolve) => {
       // The whole is not sliced: an empty slice of a file that is gone reads as empty.
       const part = start === 0 && end === blob.size ? blob : blob.slice(start, end);
       // Throws where a runtime lacks it.
       resolve(part.arrayBuffer());
     }).then(
-      (buffer) => this.#core && answer(this.#slots.put(buffer), buffer.byteLength),
-      () => this.#core && answer(-1, 0),
+      (buffer) => this.#tell(FETCHED, id, this.#slots.put(buffer), buffer.byteLength),
+      () => this.#tell(FETCHED, id, -1),
     );
   }
 }

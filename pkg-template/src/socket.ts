@@ -10,7 +10,7 @@ import { TidegateError, aborted } from "./errors.js";
 import type { Inbox } from "./inbox.js";
 import { Lines } from "./lines.js";
 import { Marks } from "./marks.js";
-import { add, addSent, hasRoom, newCounts, readStats, type Count, type Stats } from "./stats.js";
+import { add, addSent, count, hasRoom, newCounts, readStats, type Count, type Stats } from "./stats.js";
 import { CAUSES, OUTCOMES, Ticket, type Amount, type CloseOptions, type Closed, type EndOptions, type Outcome } from "./ticket.js";
 import {
   PLAIN,
@@ -515,7 +515,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   #flow(name: string): Flow {
     let flow = this.#flows.get(name);
     if (!flow) {
-      flow = { number: this.#freeFlows.pop() ?? this.#flows.size + 1, queued: { messages: 0, bytes: 0 } };
+      flow = { number: this.#freeFlows.pop() ?? this.#flows.size + 1, queued: count() };
       this.#flows.set(name, flow);
     }
     return flow;

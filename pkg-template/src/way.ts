@@ -1,7 +1,7 @@
 /** How a message is sent, and what is kept of those who wait. */
 
-import { checkChoice, checkSignal } from "./address.js";
-import { TidegateError } from "./errors.js";
+import { checkChoice, checkNumber, checkSignal } from "./address.js";
+import { TidegateError, invalid } from "./errors.js";
 import { PRIORITIES, type Count, type Priority } from "./stats.js";
 import type { Closed, Ticket } from "./ticket.js";
 
@@ -91,7 +91,7 @@ export interface Reader {
 /** A name that is given, or not. */
 function named(what: string, name: unknown): string | undefined {
   if (typeof (name ?? "") === "string") return (name as string | null) ?? undefined;
-  throw new TidegateError("option", `${what} is ${String(name)}; give a string`);
+  throw invalid(what, name, "a string");
 }
 
 /**
@@ -100,10 +100,7 @@ function named(what: string, name: unknown): string | undefined {
  * @throws {@link TidegateError} with the code `option`.
  */
 export function chosen({ priority, flow, latest, deadline, signal }: SendOptions): Way {
-  const within = deadline ?? Infinity;
-  if (!(typeof within === "number" && within >= 0)) {
-    throw new TidegateError("option", `deadline is ${String(deadline)}; give milliseconds`);
-  }
+  const within = checkNumber("deadline", deadline, Infinity, "milliseconds");
   checkSignal(signal);
   return {
     priority: checkChoice("priority", priority ?? "normal", PRIORITIES),
@@ -116,10 +113,8 @@ export function chosen({ priority, flow, latest, deadline, signal }: SendOptions
 
 /** For those who wait for what was never sent, or may not have been. */
 export function notSent(closed: Closed): TidegateError {
-  const why = closed.unsent.messages
-    ? "the connection ended before everything that was queued could be sent"
-    : "the connection ended, and whether the socket had sent everything by then is not known";
-  return new TidegateError("closed", `${why}; see \`closed\``, { closed });
+  const why = closed.unsent.messages ? "before everything was sent" : "and whether everything was sent is not known";
+  return new TidegateError("closed", `the connection has ended ${why}; see \`closed\``, { closed });
 }
 
 /** For a message that was not taken. */

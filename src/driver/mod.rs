@@ -40,7 +40,6 @@ pub(crate) mod web;
 
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::time::Duration;
 
 #[cfg(feature = "client")]
 pub(crate) use self::hub::{Command, Hub, Stage};
@@ -54,7 +53,7 @@ use crate::proto::{
     CloseRequest, Closed, Done, Event, FetchId, GateConfig, Gauges, MessageId, NewMessage, Output, Payload,
     QueueConfig, Reason, Session, SessionConfig,
 };
-use crate::time::{Clock, Timestamp};
+use crate::time::{Clock, Duration, Timestamp};
 use crate::transport::{FetchToken, Incoming, Transport, TransportEvent};
 
 /// How long the closing handshake may take after the receive queue has overflowed.
@@ -95,6 +94,7 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     /// The connection is over. `stop_sending` and `take_commands` were called before.
     fn closed(&self, closed: Closed);
     /// The driver is dropped; `closed` was called before.
+    #[cfg(feature = "client")]
     fn abandoned(&self);
 }
 
@@ -323,10 +323,16 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         Some(deadline.map_or(look, |deadline| deadline.min(look)))
     }
 
-    /// Lets the session look at its deadline, then pumps.
-    pub(crate) fn pump_timer(&self) -> Option<Timestamp> {
+    /// Lets the session look at its deadline.
+    pub(crate) fn timer(&self) {
         let now = self.clock.now();
         self.session.borrow_mut().handle_timeout(now);
+    }
+
+    /// [`timer`](Self::timer), then [`pump`](Self::pump).
+    #[cfg(feature = "client")]
+    pub(crate) fn pump_timer(&self) -> Option<Timestamp> {
+        self.timer();
         self.pump()
     }
 
@@ -423,7 +429,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 }
 
 /// Dropped with its runtime or thread before the connection was over: whoever still waits gets the
-/// truth, as after an abort.
+/// truth, as after an abort. The facade of the npm build frees a driver when it has reported the end, and not before.
+#[cfg(feature = "client")]
 impl<T: Transport, C: Clock, O: Outlet<T>> Drop for Driver<T, C, O> {
     fn drop(&mut self) {
         self.outlet.take_commands(self);

@@ -1,8 +1,7 @@
 //! Numbers of the facade and what they mean.
 
-use core::time::Duration;
-
 use crate::proto::{CloseCause, HostedKind, Outcome, Priority, Slot};
+use crate::time::Duration;
 
 /// What `Core.send` returns beside a ticket.
 pub(super) const HANDED_OVER: f64 = 0.0;
@@ -30,6 +29,32 @@ pub(super) fn priority(priority: u8) -> Priority {
 )]
 pub(super) fn count(number: f64) -> u64 {
     number as u64
+}
+
+/// A close code.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "as above; the facade has checked it"
+)]
+pub(super) fn code(number: f64) -> u16 {
+    number as u16
+}
+
+/// A share, in 256ths.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "as above; the facade has checked it"
+)]
+pub(super) fn share(number: f64) -> u8 {
+    (number * 256.0) as u8
+}
+
+/// The slot of that number.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as above; there are never 2^31")]
+pub(super) fn slot(number: f64) -> Slot {
+    Slot(number as u32)
 }
 
 /// A bound; 0 is none.

@@ -1,11 +1,12 @@
 //! The one exported class.
 
 use core::cell::Cell;
-use core::time::Duration;
 
 use wasm_bindgen::prelude::*;
 
-use super::convert::{CLOSED, EXPIRED, HANDED_OVER, REFUSED, bound, count, deadline, kind, number, priority};
+use super::convert::{
+    CLOSED, EXPIRED, HANDED_OVER, REFUSED, bound, code, count, deadline, kind, number, priority, share, slot,
+};
 use super::host::{Host, HostClock, HostTransport, set_timer};
 use super::outlet::FacadeOutlet;
 use crate::driver::{Driver, DriverConfig};
@@ -13,7 +14,33 @@ use crate::proto::{
     CloseRequest, FetchId, Flow, GateConfig, Hosted, HostedKind, MessageId, NewMessage, Outcome, Payload,
     QueueConfig, Reason, Slot,
 };
-use crate::time::{Clock, Timestamp};
+use crate::time::{Clock, Duration, Timestamp};
+
+/// What the driver is told by [`Core::tell`], in the order that `host.ts` has.
+mod told {
+    /// The socket is open.
+    pub(super) const OPENED: u8 = 0;
+    /// A message has arrived, which the facade keeps: the code to close with if it has no room for it, else 0.
+    pub(super) const RECEIVED: u8 = 1;
+    /// The socket is closed: its code, whether that was clean. The facade keeps the reason.
+    pub(super) const CLOSED: u8 = 2;
+    /// What `read` was asked for: its id, the slot in which it stands, or below 0 if it could not be read, its bytes.
+    pub(super) const FETCHED: u8 = 3;
+    /// The timer has fired.
+    pub(super) const TIMER: u8 = 4;
+    /// The server has the first so many bytes of all that the socket was given.
+    pub(super) const ACKNOWLEDGED: u8 = 5;
+    /// Take the message of this ticket out of the queue, if it is still there: then its outcome comes before the call
+    /// returns.
+    pub(super) const CANCEL: u8 = 6;
+    /// Close: the code, 0 for none, milliseconds for it, 0 for any, and whether to send first what is queued. The
+    /// facade keeps the reason.
+    pub(super) const CLOSE: u8 = 7;
+    /// Stop sending, go on receiving: milliseconds for that, and those for the close that follows when the peer has
+    /// not closed in time.
+    pub(super) const END: u8 = 8;
+    // Any other: give up at once.
+}
 
 /// A connection, for the TypeScript facade, whose `core.ts` says how it is used.
 #[wasm_bindgen]
@@ -36,8 +63,7 @@ impl Core {
     ) -> Core {
         let config = DriverConfig {
             connect_within: deadline(connect_ms),
-            // In 256ths.
-            queue: QueueConfig { share: u8::try_from(count(guaranteed_share * 256.0)).unwrap_or(u8::MAX) },
+            queue: QueueConfig { share: share(guaranteed_share) },
             gate: GateConfig {
                 budget_bytes: count(budget_bytes),
                 max_bytes_per_second: bound(max_bytes_per_second),
@@ -50,48 +76,6 @@ impl Core {
         core.pump();
         core
     }
-
-    // What the socket says.
-
-    /// The socket is open.
-    pub fn opened(&self) {
-        self.driver.opened();
-        self.pump();
-    }
-
-    /// A message has arrived, which the facade keeps. `overflow` is the code to close with if it has no room for it,
-    /// else 0.
-    pub fn received(&self, overflow: u16) {
-        self.driver.task();
-        if overflow > 0 {
-            self.driver.overflow(overflow);
-        }
-        self.pump();
-    }
-
-    /// The socket is closed. The facade keeps the reason.
-    pub fn closed(&self, code: u16, was_clean: bool) {
-        self.driver.closed(code, Reason::default(), was_clean);
-        self.pump();
-    }
-
-    /// What `read` was asked for stands in `slot`, or could not be read (`slot` below 0).
-    pub fn fetched(&self, id: f64, slot: i32, bytes: f64) {
-        let content = u32::try_from(slot).ok().map(|slot| {
-            Payload::Hosted(Hosted { slot: Slot(slot), kind: HostedKind::Buffer, bytes: count(bytes) })
-        });
-        self.driver.fetched(FetchId(count(id)), content);
-        self.pump();
-    }
-
-    /// The timer has fired.
-    pub fn timer(&self) {
-        self.due.set(None);
-        let due = self.driver.pump_timer();
-        self.after(due);
-    }
-
-    // What the application wants.
 
     /// Sends the value in `slot`, for which the facade has found room. 0: handed over; a positive ticket: queued; -2:
     /// closed (the slot stays the facade's); -3: the socket has refused it; -4: its deadline has passed.
@@ -131,41 +115,41 @@ impl Core {
         }
     }
 
-    /// The server has the first `bytes` bytes of all that the socket was given.
-    pub fn acknowledged(&self, bytes: f64) {
-        self.driver.acknowledged(count(bytes));
-        self.pump();
-    }
-
-    /// Takes a message out of the queue, if it is still there: then its outcome comes before this
-    /// returns.
-    pub fn cancel(&self, ticket: f64) {
-        self.driver.cancel(MessageId(count(ticket)));
-        self.pump();
-    }
-
-    /// Begins the close. Code 0: none given. The facade keeps the reason.
-    pub fn close(&self, code: u16, within_ms: f64, flush: bool) {
-        let code = (code != 0).then_some(code);
-        self.driver.close(CloseRequest {
-            code,
-            reason: Reason::default(),
-            within: deadline(within_ms),
-            flush,
-        });
-        self.pump();
-    }
-
-    /// Stops sending, goes on receiving; `close_ms` is the deadline of the close that follows when
-    /// the peer has not closed in time.
-    pub fn end(&self, within_ms: f64, close_ms: f64) {
-        self.driver.end(deadline(within_ms), deadline(close_ms));
-        self.pump();
-    }
-
-    /// Gives up at once.
-    pub fn abort(&self) {
-        self.driver.abort();
+    /// Something has happened, or is wanted: `what` is one of [`told`], and the others are what it says there.
+    ///
+    /// One export for all, since each that is handed a class weighs 60 B of brotli before it does anything.
+    pub fn tell(&self, what: u8, a: f64, b: f64, c: f64) {
+        let driver = &self.driver;
+        match what {
+            told::OPENED => driver.opened(),
+            told::RECEIVED => {
+                driver.task();
+                if a > 0.0 {
+                    driver.overflow(code(a));
+                }
+            }
+            told::CLOSED => driver.closed(code(a), Reason::default(), b > 0.0),
+            told::FETCHED => {
+                let bytes = count(c);
+                let content = (b >= 0.0)
+                    .then(|| Payload::Hosted(Hosted { slot: slot(b), kind: HostedKind::Buffer, bytes }));
+                driver.fetched(FetchId(count(a)), content);
+            }
+            told::TIMER => {
+                self.due.set(None);
+                driver.timer();
+            }
+            told::ACKNOWLEDGED => driver.acknowledged(count(a)),
+            told::CANCEL => driver.cancel(MessageId(count(a))),
+            told::CLOSE => driver.close(CloseRequest {
+                code: Some(code(a)).filter(|code| *code > 0),
+                reason: Reason::default(),
+                within: deadline(b),
+                flush: c > 0.0,
+            }),
+            told::END => driver.end(deadline(a), deadline(b)),
+            _ => driver.abort(),
+        }
         self.pump();
     }
 

@@ -75,6 +75,4 @@ impl Outlet<HostTransport> for FacadeOutlet {
             number(unknown.bytes),
         );
     }
-
-    fn abandoned(&self) {}
 }

@@ -14,7 +14,6 @@ mod tests;
 
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::time::Duration;
 
 use self::phase::{Action, Phase, Step};
 use self::sending::{Head, Look, Started, started};
@@ -25,7 +24,7 @@ use crate::proto::payload::{FetchId, Payload, Reason, Slot, Transmit};
 use crate::proto::send::{
     Gate, GateConfig, Gauges, MessageId, NewMessage, Priority, QueueConfig, Queued, SendQueue, TicketId,
 };
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 
 /// A Blob up to this size is read before it is handed over, so that a vanished file is one failed
 /// message and not a broken connection. 1 MiB: small enough to hold, and above it a copy in the
@@ -167,7 +166,12 @@ impl Pending {
 /// See the module's page.
 #[derive(Debug)]
 pub struct Session {
-    config: SessionConfig,
+    /// See [`SessionConfig`].
+    #[cfg(not(feature = "js"))]
+    transport_takes_values: bool,
+    /// Likewise.
+    #[cfg(feature = "client")]
+    peer_close_timeout: Option<Duration>,
     phase: Phase,
     queue: SendQueue,
     gate: Option<Gate>,
@@ -191,7 +195,10 @@ impl Session {
     pub fn new(now: Timestamp, config: SessionConfig) -> Self {
         let deadline = config.connect_timeout.map(|limit| now.saturating_add(limit));
         Self {
-            config,
+            #[cfg(not(feature = "js"))]
+            transport_takes_values: config.transport_takes_values,
+            #[cfg(feature = "client")]
+            peer_close_timeout: config.peer_close_timeout,
             phase: Phase::Connecting { deadline },
             queue: SendQueue::new(config.queue),
             gate: config.gate.map(Gate::new),
@@ -227,8 +234,13 @@ impl Session {
 
     /// Whether the transport takes host values as they are. The facade of the npm build always does, which goes
     /// without the code for parts (400 B).
+    #[cfg_attr(feature = "js", allow(clippy::unused_self, reason = "it is the same for all"))]
     pub(super) fn takes_values(&self) -> bool {
-        cfg!(feature = "js") || self.config.transport_takes_values
+        #[cfg(not(feature = "js"))]
+        let takes_values = self.transport_takes_values;
+        #[cfg(feature = "js")]
+        let takes_values = true;
+        takes_values
     }
 
     /// Notes the present moment.
@@ -331,7 +343,7 @@ impl Session {
     /// The peer has closed or broken the protocol; the transport has not ended yet.
     #[cfg(feature = "client")]
     pub fn handle_peer_closing(&mut self, now: Timestamp, code: u16, reason: Reason) {
-        let deadline = self.config.peer_close_timeout.map(|limit| now.saturating_add(limit));
+        let deadline = self.peer_close_timeout.map(|limit| now.saturating_add(limit));
         self.step(Step::PeerClosing { code, reason, deadline });
     }
 
@@ -376,6 +388,7 @@ impl Session {
     }
 
     /// Bytes that are queued here, the message being read included; as [`SendQueue::bytes`] modulo 2^64.
+    #[cfg(not(feature = "js"))]
     #[must_use]
     pub fn queued_bytes(&self) -> u64 {
         self.queue.bytes().wrapping_add(self.head.message().map_or(0, |(message, _)| message.bytes))

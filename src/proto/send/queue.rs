@@ -188,6 +188,8 @@ pub struct SendQueue {
     /// The last message was urgent, so that a class that is due goes before the next one.
     was_urgent: bool,
     messages: u64,
+    /// The facade of the npm build counts them itself.
+    #[cfg(not(feature = "js"))]
     bytes: u64,
 }
 
@@ -204,6 +206,7 @@ impl SendQueue {
             share: i64::from(config.share.min(64)),
             was_urgent: false,
             messages: 0,
+            #[cfg(not(feature = "js"))]
             bytes: 0,
         }
     }
@@ -213,7 +216,7 @@ impl SendQueue {
         let NewMessage { priority, flow, payload, deadline, replaces, ticket } = new;
         let lane = flow.0 * CLASSES as u32 + priority as u32;
         self.messages += 1;
-        self.bytes = self.bytes.wrapping_add(payload.bytes());
+        self.count_bytes(0, payload.bytes());
         let place = replaces.and_then(|id| self.store.find(id));
         let (at, old) = match place {
             Some(at) if self.store.node(at).lane == lane => {
@@ -340,7 +343,7 @@ impl SendQueue {
         let bytes = content.bytes();
         let Some(payload) = &mut node.payload else { return content };
         let old = core::mem::replace(payload, content);
-        self.bytes = self.bytes.wrapping_sub(old.bytes()).wrapping_add(bytes);
+        self.count_bytes(old.bytes(), bytes);
         self.set_ready(lane);
         old
     }
@@ -365,6 +368,7 @@ impl SendQueue {
 
     /// The sum of their sizes in bytes, modulo 2^64: a size is a claim of the host, and two that no memory holds may be
     /// among them.
+    #[cfg(not(feature = "js"))]
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -375,6 +379,17 @@ impl SendQueue {
     pub fn is_empty(&self) -> bool {
         self.messages == 0
     }
+
+    /// So many bytes are queued no more, and so many are.
+    #[cfg(not(feature = "js"))]
+    fn count_bytes(&mut self, less: u64, more: u64) {
+        self.bytes = self.bytes.wrapping_sub(less).wrapping_add(more);
+    }
+
+    /// Nothing.
+    #[cfg(feature = "js")]
+    #[allow(clippy::unused_self, reason = "as the other one")]
+    fn count_bytes(&mut self, _: u64, _: u64) {}
 
     fn has_urgent(&self) -> bool {
         self.classes.first().is_some_and(|urgent| urgent.ready > 0)
@@ -490,7 +505,7 @@ impl SendQueue {
 
     fn left(&mut self, item: &Queued) {
         self.messages -= 1;
-        self.bytes = self.bytes.wrapping_sub(item.payload.bytes());
+        self.count_bytes(item.payload.bytes(), 0);
     }
 
     /// A lane that was set aside has its turn again, if there is something in it.
@@ -561,5 +576,6 @@ const TICK_BITS: u32 = 4;
 
 #[allow(clippy::cast_possible_truncation, reason = "only differences count")]
 fn ticks(moment: Timestamp) -> u32 {
-    (moment.as_micros() >> TICK_BITS) as u32
+    // The facade of the npm build measures itself how long a message has waited.
+    if cfg!(feature = "js") { 0 } else { (moment.as_micros() >> TICK_BITS) as u32 }
 }

@@ -1,11 +1,9 @@
 //! Where a connection stands. All transitions are in [`Phase::next`], one row each.
 
-use core::time::Duration;
-
 use super::CloseRequest;
 use crate::proto::outcome::CloseCause;
 use crate::proto::payload::Reason;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 
 /// States of a connection, each with what only it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +41,8 @@ pub(super) enum Step {
     },
     Flushed,
     Abort,
+    /// A message that the peer has a part of cannot be finished: only where messages go in parts.
+    #[cfg(not(feature = "js"))]
     Broken,
     Overflow {
         code: u16,
@@ -189,9 +189,11 @@ impl Phase {
                 (P::Closed, A::Abort { cause: C::Aborted })
             }
             // The message that cannot be finished does not keep the closing handshake from finishing.
+            #[cfg(not(feature = "js"))]
             (phase @ P::CloseSent { .. }, S::Broken) => (phase, A::Nothing),
             #[cfg(feature = "client")]
             (phase @ P::PeerClosing { .. }, S::Broken) => (phase, A::Nothing),
+            #[cfg(not(feature = "js"))]
             (_, S::Broken) => (P::Closed, A::Abort { cause: C::Peer }),
 
             (P::CloseSent { cause: C::ReceiveOverflow, .. }, S::TransportEnd { code, reason, was_clean }) => {

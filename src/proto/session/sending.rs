@@ -47,17 +47,71 @@ impl Started {
     }
 }
 
+/// What the transport is given of a message at once. In the npm build that is always the whole, as the queue has it,
+/// so that there is nothing to know about it (200 B of brotli).
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    #[cfg(not(feature = "js"))]
+    range: Range<u64>,
+    /// Where it stands, unless that is the place of the whole.
+    #[cfg(not(feature = "js"))]
+    slot: Option<Slot>,
+}
+
+#[cfg_attr(feature = "js", allow(clippy::unused_self, reason = "there is nothing in it"))]
+impl Part {
+    /// This range of `message`, whose content is `payload`.
+    #[cfg(not(feature = "js"))]
+    fn new(message: &Started, range: Range<u64>, payload: &Payload) -> Self {
+        Self { range, slot: payload.slot().filter(|slot| Some(*slot) != message.source) }
+    }
+
+    /// All of `message`, whose content is `payload`.
+    #[cfg(not(feature = "js"))]
+    fn whole(message: &Started, payload: &Payload) -> Self {
+        Self::new(message, 0..message.bytes, payload)
+    }
+
+    /// All of it.
+    #[cfg(feature = "js")]
+    fn whole(_: &Started, _: &Payload) -> Self {
+        Self {}
+    }
+
+    /// Its bytes of `message`.
+    #[cfg(not(feature = "js"))]
+    fn range(&self, _: &Started) -> Range<u64> {
+        self.range.clone()
+    }
+
+    /// Its bytes of `message`.
+    #[cfg(feature = "js")]
+    fn range(&self, message: &Started) -> Range<u64> {
+        0..message.bytes
+    }
+
+    /// Where it stands, unless that is the place of the whole.
+    fn slot(&self) -> Option<Slot> {
+        #[cfg(not(feature = "js"))]
+        let slot = self.slot;
+        #[cfg(feature = "js")]
+        let slot = None;
+        slot
+    }
+}
+
 /// Where the message is that the transport is being given. Nothing overtakes it.
 #[derive(Debug)]
 pub(super) enum Head {
     /// None has been started.
     Idle,
     /// This range of it is being read. If it does not begin at 0, the part before it is gone already.
+    #[cfg(not(feature = "js"))]
     Fetching { message: Started, range: Range<u64> },
-    /// This range of it is at hand and goes next.
-    Ready { message: Started, payload: Payload, range: Range<u64> },
-    /// The transport is being given this range; its word is awaited.
-    Given { message: Started, part: Option<Slot>, range: Range<u64> },
+    /// This part of it is at hand and goes next.
+    Ready { message: Started, payload: Payload, part: Part },
+    /// The transport is being given this part; its word is awaited.
+    Given { message: Started, part: Part },
 }
 
 impl Head {
@@ -65,9 +119,11 @@ impl Head {
     pub(super) fn message(&self) -> Option<(Started, u64)> {
         match self {
             Self::Idle => None,
-            Self::Fetching { message, range }
-            | Self::Ready { message, range, .. }
-            | Self::Given { message, range, .. } => Some((*message, range.start)),
+            #[cfg(not(feature = "js"))]
+            Self::Fetching { message, range } => Some((*message, range.start)),
+            Self::Ready { message, part, .. } | Self::Given { message, part } => {
+                Some((*message, part.range(message).start))
+            }
         }
     }
 }
@@ -118,16 +174,18 @@ impl Session {
     ///
     /// Returns the end of the message, if this was its last part, and a slot to release.
     pub fn handle_transmitted(&mut self, taken: bool) -> (Option<Done>, Option<Slot>) {
-        let Head::Given { message, part, range } = core::mem::replace(&mut self.head, Head::Idle) else {
+        let Head::Given { message, part } = core::mem::replace(&mut self.head, Head::Idle) else {
             return (None, None);
         };
+        let range = part.range(&message);
+        let slot = part.slot();
         if taken && let Some(gate) = &mut self.gate {
             gate.handle_given(self.now, range.end - range.start, message.is_urgent);
         }
         #[cfg(not(feature = "js"))]
         if taken && range.end < message.bytes && !self.takes_values() {
             self.fetch_part(message, range.end);
-            return (None, part);
+            return (None, slot);
         }
         let outcome = match (taken, range.start) {
             (true, _) => Outcome::HandedOver,
@@ -135,10 +193,10 @@ impl Session {
             (false, _) => Outcome::Unknown,
         };
         self.count(outcome, message.bytes);
-        if part.is_some() {
+        if slot.is_some() {
             self.release(message.source);
         }
-        (Some(message.done(outcome)), part.or(message.source))
+        (Some(message.done(outcome)), slot.or(message.source))
     }
 
     /// The answer to [`Output::Fetch`]; `None` if the host could not read it.
@@ -151,6 +209,7 @@ impl Session {
             self.read(id, blob, content);
             return;
         }
+        #[cfg(not(feature = "js"))]
         if !self.takes_values()
             && let Head::Fetching { message, range } = &self.head
             && message.end.id == id
@@ -175,9 +234,13 @@ impl Session {
     }
 
     /// A part of the message at the head was read, or could not be.
+    #[cfg(not(feature = "js"))]
     fn read_part(&mut self, message: Started, range: Range<u64>, content: Option<Payload>) {
         match content {
-            Some(payload) => self.head = Head::Ready { message, payload, range },
+            Some(payload) => {
+                let part = Part::new(&message, range, &payload);
+                self.head = Head::Ready { message, payload, part };
+            }
             None if range.start == 0 => {
                 self.head = Head::Idle;
                 self.finish(&message, Outcome::Unreadable);
@@ -217,7 +280,9 @@ impl Session {
         match self.head {
             Head::Idle => {}
             Head::Ready { .. } => return Some(Output::Blocked(self.due())),
-            Head::Fetching { .. } | Head::Given { .. } => return Some(Output::Timeout(self.due())),
+            #[cfg(not(feature = "js"))]
+            Head::Fetching { .. } => return Some(Output::Timeout(self.due())),
+            Head::Given { .. } => return Some(Output::Timeout(self.due())),
         }
         if self.expire() {
             return None;
@@ -297,7 +362,10 @@ impl Session {
         match item.payload {
             #[cfg(not(feature = "js"))]
             Payload::Hosted(_) if !self.takes_values() => self.fetch_part(message, 0),
-            payload => self.head = Head::Ready { message, payload, range: 0..message.bytes },
+            payload => {
+                let part = Part::whole(&message, &payload);
+                self.head = Head::Ready { message, payload, part };
+            }
         }
     }
 
@@ -307,7 +375,9 @@ impl Session {
         let range = from..message.bytes.min(from + PART_BYTES);
         let Some(slot) = message.source.filter(|_| !range.is_empty()) else {
             // An empty message: there is nothing to read.
-            self.head = Head::Ready { message, payload: Payload::Binary(Vec::new()), range };
+            let payload = Payload::Binary(Vec::new());
+            let part = Part::new(&message, range, &payload);
+            self.head = Head::Ready { message, payload, part };
             return;
         };
         self.pending.push(Output::Fetch { id: FetchId(message.end.id.0), slot, range: range.clone() });
@@ -317,10 +387,10 @@ impl Session {
     /// The part that is at hand, if one is.
     fn give(&mut self) -> Option<Transmit> {
         match core::mem::replace(&mut self.head, Head::Idle) {
-            Head::Ready { message, payload, range } => {
-                let part = payload.slot().filter(|slot| Some(*slot) != message.source);
+            Head::Ready { message, payload, part } => {
+                let range = part.range(&message);
                 let (first, last) = (range.start == 0, range.end == message.bytes);
-                self.head = Head::Given { message, part, range };
+                self.head = Head::Given { message, part };
                 Some(Transmit { payload, text: message.text, first, last })
             }
             head => {
@@ -334,13 +404,9 @@ impl Session {
     pub(super) fn drop_head(&mut self, outcome: Outcome) {
         let head = core::mem::replace(&mut self.head, Head::Idle);
         let Some((message, _)) = head.message() else { return };
-        let part = match head {
-            Head::Ready { payload, .. } => payload.slot(),
-            Head::Given { part, .. } => part,
-            Head::Idle | Head::Fetching { .. } => None,
-        };
-        let part = part.filter(|slot| Some(*slot) != message.source);
-        self.release(part);
+        if let Head::Ready { part, .. } | Head::Given { part, .. } = head {
+            self.release(part.slot());
+        }
         self.finish(&message, outcome);
     }
 }
