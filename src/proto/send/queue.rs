@@ -520,7 +520,7 @@ impl SendQueue {
     fn forget_deadline(&mut self, at: u32) {
         let deadline = core::mem::replace(&mut self.store.node_mut(at).deadline, NONE);
         if deadline != NONE {
-            self.deadlines.forget(&self.store);
+            self.deadlines.forget(&mut self.store);
         }
     }
 

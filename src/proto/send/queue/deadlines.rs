@@ -16,16 +16,14 @@ const SLOT_BITS: u32 = 6;
 /// Six levels of 64 slots reach 2^36 ms: 2 years. What is due later is looked at again then.
 const LEVELS: u32 = 6;
 
-/// How many places stay when no deadline is left.
+/// How many may be forgotten beside as many as are not.
 const KEPT: usize = 512;
 
 /// One deadline, in the list of its slot.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     due: Timestamp,
-    /// [`NONE`] in a free place.
     node: u32,
-    /// Behind it in its slot; in a free place, the next free one.
     next: u32,
 }
 
@@ -43,23 +41,13 @@ pub(super) struct Deadlines {
     /// Which slots of each level have entries.
     occupied: [u64; LEVELS as usize],
     entries: Vec<Entry>,
-    free: u32,
-    /// How many are not forgotten, and how many are and still stand in a slot.
+    /// How many of them are not forgotten.
     used: usize,
-    forgotten: usize,
 }
 
 impl Deadlines {
     pub(super) const fn new() -> Self {
-        Self {
-            now: 0,
-            slots: Vec::new(),
-            occupied: [0; LEVELS as usize],
-            entries: Vec::new(),
-            free: NONE,
-            used: 0,
-            forgotten: 0,
-        }
+        Self { now: 0, slots: Vec::new(), occupied: [0; LEVELS as usize], entries: Vec::new(), used: 0 }
     }
 
     /// Notes the deadline of the message at `node`, and gives its number, which the message is to keep.
@@ -67,29 +55,18 @@ impl Deadlines {
         if self.slots.is_empty() {
             self.slots = vec![NONE; (SLOTS * LEVELS) as usize];
         }
-        let entry = Entry { due, node, next: NONE };
-        let mut key = self.free;
-        if let Some(place) = self.entries.get_mut(key as usize) {
-            self.free = place.next;
-            *place = entry;
-        } else {
-            key = self.entries.len() as u32;
-            self.entries.push(entry);
-        }
+        let key = self.entries.len() as u32;
+        self.entries.push(Entry { due, node, next: NONE });
         self.used += 1;
         self.link(key);
         key
     }
 
-    /// A message has forgotten its deadline.
-    pub(super) fn forget(&mut self, store: &Store) {
+    /// A message has forgotten its deadline. Others may have another number now.
+    pub(super) fn forget(&mut self, store: &mut Store) {
         self.used -= 1;
-        self.forgotten += 1;
-        self.trim(store);
-        if self.used == 0 && self.entries.len() > KEPT {
-            // What a burst has needed is given back after it.
-            (self.entries, self.free) = (Vec::new(), NONE);
-        } else if self.forgotten * 2 > self.entries.len() {
+        self.front(store);
+        if self.entries.len() > 2 * self.used + KEPT {
             self.sweep(store);
         }
     }
@@ -102,38 +79,45 @@ impl Deadlines {
     /// A message whose deadline has passed; it keeps its number until it forgets it.
     pub(super) fn expire(&mut self, store: &Store, now: Timestamp) -> Option<u32> {
         let now = now.as_micros() / 1000;
-        while let Some((level, slot, at)) = self.next_slot().filter(|next| next.2 <= now) {
+        while let Some((slot, at, mut key)) = self.front(store).filter(|front| front.1 <= now) {
             self.now = self.now.max(at);
-            let mut key = self.first(slot);
-            if level == 0 {
+            if slot < SLOTS {
                 return Some(self.entry(key).node);
             }
             // All of it goes down, since what is found below is taken for the earliest.
             self.set_first(slot, NONE);
             while key != NONE {
                 let next = self.entry(key).next;
-                if self.counts(store, key) {
-                    self.link(key);
-                } else {
-                    self.forgotten -= 1;
-                    self.release(key);
-                }
+                self.link(key);
                 key = next;
             }
-            self.trim(store);
         }
         self.now = self.now.max(now);
         None
     }
 
-    /// Level and number of the slot that begins first, and when.
+    /// Number of the slot that begins first, when, and its first entry. What is forgotten before that one is taken
+    /// out, or it would wake the driver.
+    fn front(&mut self, store: &Store) -> Option<(u32, u64, u32)> {
+        loop {
+            let (slot, key, at) = self.next_slot()?;
+            if self.counts(store, key) {
+                return Some((slot, at, key));
+            }
+            let next = self.entry(key).next;
+            self.set_first(slot, next);
+        }
+    }
+
+    /// As [`front`](Self::front), whatever the entry is.
     fn next_slot(&self) -> Option<(u32, u32, u64)> {
         (0..LEVELS).zip(&self.occupied).find(|(_, slots)| **slots != 0).map(|(level, slots)| {
             let shift = level * SLOT_BITS;
             let present = (self.now >> shift) as u32 % SLOTS;
             let ahead = slots.rotate_right(present).trailing_zeros();
             let at = ((self.now >> shift) + u64::from(ahead)) << shift;
-            (level, level * SLOTS + (present + ahead) % SLOTS, at)
+            let slot = level * SLOTS + (present + ahead) % SLOTS;
+            (slot, self.first(slot), at)
         })
     }
 
@@ -148,44 +132,32 @@ impl Deadlines {
         self.set_first(slot, key);
     }
 
-    /// Takes out what is forgotten at the front, or it would wake the driver.
-    fn trim(&mut self, store: &Store) {
-        while let Some((_, slot, _)) = self.next_slot() {
-            let key = self.first(slot);
-            if self.counts(store, key) {
-                break;
-            }
-            let next = self.entry(key).next;
-            self.set_first(slot, next);
-            self.forgotten -= 1;
-            self.release(key);
-        }
-    }
-
-    /// Takes out all that is forgotten. It costs as much as there are places, of which half have been forgotten since
-    /// the last time.
-    fn sweep(&mut self, store: &Store) {
+    /// Takes out all that is forgotten. It costs as much as there are entries, of which half were forgotten since the
+    /// last time.
+    fn sweep(&mut self, store: &mut Store) {
         self.slots.fill(NONE);
-        (self.occupied, self.free, self.forgotten) = ([0; LEVELS as usize], NONE, 0);
-        for key in (0..self.entries.len() as u32).rev() {
-            if self.counts(store, key) {
-                self.link(key);
-            } else {
-                self.release(key);
+        self.occupied = [0; LEVELS as usize];
+        let mut kept = 0;
+        for key in 0..self.entries.len() as u32 {
+            let entry = *self.entry(key);
+            let node = store.node_mut(entry.node);
+            if node.deadline == key {
+                node.deadline = kept;
+                *self.entry(kept) = entry;
+                self.link(kept);
+                kept += 1;
             }
+        }
+        self.entries.truncate(kept as usize);
+        if kept == 0 {
+            // What a burst has needed is given back after it.
+            self.entries = Vec::new();
         }
     }
 
     /// Whether it is the deadline of a queued message.
     fn counts(&mut self, store: &Store, key: u32) -> bool {
-        let node = self.entry(key).node;
-        node != NONE && store.node(node).deadline == key
-    }
-
-    fn release(&mut self, key: u32) {
-        let next = core::mem::replace(&mut self.free, key);
-        let entry = self.entry(key);
-        (entry.node, entry.next) = (NONE, next);
+        store.node(self.entry(key).node).deadline == key
     }
 
     fn first(&self, slot: u32) -> u32 {
@@ -236,7 +208,7 @@ mod tests {
 
         fn remove(&mut self, node: u32) {
             self.store.node_mut(node).deadline = NONE;
-            self.deadlines.forget(&self.store);
+            self.deadlines.forget(&mut self.store);
             self.store.remove(node);
         }
 
@@ -333,17 +305,18 @@ mod tests {
         for left in 1..10_000 {
             let node = if left % 2 == 0 { nodes.remove(0) } else { nodes.pop().unwrap() };
             wheel.remove(node);
-            assert!(wheel.deadlines.forgotten * 2 <= wheel.deadlines.entries.len());
+            assert!(wheel.deadlines.entries.len() <= 2 * wheel.deadlines.used + KEPT);
         }
         let next = wheel.deadlines.next().unwrap();
         assert!(at(4_000) < next && next <= at(5_001), "{next:?}");
-        // Those that come and go meanwhile need no more places than there were.
+        // Those that come and go meanwhile take no room for good.
         for round in 0..100_000 {
             let node = wheel.insert(5_000 + round % 977);
             wheel.remove(node);
         }
-        assert!(wheel.deadlines.entries.len() <= 10_000);
+        assert!(wheel.deadlines.entries.len() <= 2 + KEPT);
+        assert!(wheel.deadlines.next().is_some());
         wheel.remove(nodes[0]);
-        assert_eq!((wheel.deadlines.next(), wheel.deadlines.entries.len()), (None, 0));
+        assert_eq!(wheel.deadlines.next(), None);
     }
 }
