@@ -1,11 +1,12 @@
-//! B23: in a page that is seen the link stays full.
+//! B23: in a page that is seen the link stays full, by a hundred timers a second.
 
 use core::time::Duration;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use tidegate::Client;
-use tidegate::sim::{Engine, Link, Sim};
+use tidegate::sim::{Engine, Link, PageTask, Sim};
 
 use crate::amount;
 use crate::plan::{ENGINES, RATES};
@@ -23,11 +24,25 @@ struct Upload {
 
 impl Upload {
     /// From the first `send` to the last arrival, over a socket that is given all at once if it `is_raw`.
+    ///
+    /// Panics if more than a hundred timers fire in a second.
     fn takes(&self, is_raw: bool) -> Duration {
         let sim = Sim::new();
         sim.set_engine(Some(self.engine));
         sim.set_link(self.link.clone());
         sim.set_seed(self.seed);
+        let (timers, clock) = (RefCell::new(VecDeque::new()), sim.clone());
+        sim.watch_pages(move |task| {
+            if task == PageTask::Hop {
+                return;
+            }
+            let (mut timers, now) = (timers.borrow_mut(), clock.elapsed());
+            timers.push_back(now);
+            if timers.len() > 100 {
+                let first = timers.pop_front().expect("there are more");
+                assert!(now - first >= Duration::from_secs(1), "101 timers from {first:?} to {now:?}");
+            }
+        });
         let arrived = Rc::new(Cell::new((0, Duration::ZERO)));
         let (noted, clock) = (arrived.clone(), sim.clone());
         sim.serve("/", move |handshake| {

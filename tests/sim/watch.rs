@@ -164,12 +164,12 @@ impl Watch {
         is_idle: bool,
         amounts: Option<Amounts>,
     ) {
-        if is_idle {
+        if is_idle && task != PageTask::Overtaken {
             self.fault(now, &format!("B23: a {task:?} with nothing queued"));
         }
         self.tasks += 1;
         match task {
-            PageTask::Timer => {
+            PageTask::Timer | PageTask::Overtaken => {
                 let second = now.saturating_sub(Duration::from_secs(1));
                 while self.timers.front().is_some_and(|fired| *fired <= second) {
                     self.timers.pop_front();

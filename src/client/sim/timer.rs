@@ -17,6 +17,8 @@ use crate::transport::sim::page::{Page, PageConfig, Timeout};
 pub enum PageTask {
     /// A timer has fired.
     Timer,
+    /// A timer has fired, and what it was for has been done by the time at which this is told.
+    Overtaken,
     /// A message to itself has come.
     Hop,
 }
@@ -101,6 +103,11 @@ impl PollTimer for PageTimer {
             return Poll::Pending;
         };
         let now = self.world.now();
+        let has_fired =
+            |set: &mut (Timestamp, Timeout)| set.0 != due && self.tab.borrow().page.fires_at(&set.1) <= now;
+        if self.set.take_if(has_fired).is_some() {
+            self.tell(PageTask::Overtaken);
+        }
         if let Some((_, at)) = self.hop.filter(|hop| hop.0 == due) {
             if at <= now {
                 self.hop = None;

@@ -129,12 +129,14 @@ impl Budget {
         if bytes < self.round.bytes / 2.0 {
             self.round.bytes -= self.round.bytes / 16.0;
         } else if self.round.end <= self.acknowledged && !(is_probe && under_way > self.budget(false)) {
+            // Behind a silence it is this message that has made the peer answer.
+            let is_new = self.round.end == 0.0;
             self.round = Round {
                 bytes,
                 began: self.now,
                 end: self.given,
                 acknowledged: self.acknowledged,
-                acknowledged_at: self.acknowledged_at,
+                acknowledged_at: if is_new { self.now } else { self.acknowledged_at },
                 is_idle: is_probe,
             };
         }
@@ -281,12 +283,12 @@ fn micros(at: Timestamp) -> f64 {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "see `Budget`")]
-fn float(amount: u64) -> f64 {
+pub(super) fn float(amount: u64) -> f64 {
     amount as f64
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
-fn whole(amount: f64) -> u64 {
+pub(super) fn whole(amount: f64) -> u64 {
     amount as u64
 }
 

@@ -12,7 +12,7 @@
 //!
 //! Not here: which message is next (`queue`).
 
-use super::budget::Budget;
+use super::budget::{Budget, float, whole};
 use crate::time::Timestamp;
 
 /// Taste in pacing.
@@ -43,31 +43,38 @@ const MOST: u64 = 1 << 40;
 /// pipes. As long as no more has gone, it may be no more than a buffer that fills.
 const HIDDEN: u64 = 9 << 19;
 
-/// The shortest timer, in microseconds. More than 100 looks in a second gain nothing (measured), as buffers
-/// drain in bursts.
-const SHORTEST: u64 = 10_000;
+/// The shortest timer but for [`SHORTS`], in microseconds: 83 in a second, since more gain nothing (measured), as
+/// buffers drain in bursts.
+const SHORTEST: u64 = 12_000;
 /// The longest one, when nothing moves.
 const LONGEST: u64 = 250_000;
 /// A look that comes this much later than it was to was held up, as by a hidden page.
 const LATE: u64 = 100_000;
-/// For how long after something has gone the next look is at once, by a hop into the next task, while it is the
-/// budget that limits: a browser needs about 0.1 ms to take 64 KiB, a hop a tenth of that. Hops for longer would
-/// take the processor from those that are to make room.
+/// For how long after something has gone the next look is at once, by a hop into the next task, at the beginning of a
+/// backlog: a browser needs about 0.1 ms to take 64 KiB, a hop a tenth of
+/// that. Hops for longer would take the processor from those that are to make room.
 const SPIN: u64 = 200;
-/// The timer after that, at the beginning of a backlog.
+/// The timer after that.
 const SHORT: u64 = 1_000;
+/// How many timers may be shorter than [`SHORTEST`], behind a second without any: what those leave of 100 in a second.
+const SHORTS: u64 = 16;
+/// A burst is over when nothing has moved for so long. The thirds of a full buffer that a kernel has free at once
+/// are 75 ms apart at 5 MB/s.
+const STILL: u64 = 40_000;
 /// Over how long the rate is measured.
 const WINDOW: u64 = 250_000;
-/// Without a backlog for as long as this, what was learnt about the link is forgotten.
+/// Without a backlog for as long as this, what was learnt about the link is forgotten; and that bursts are large, without
+/// another one. Over the longest paths they are 0.6 s apart.
 const FORGET: u64 = 1_000_000;
 /// A link on which more than this goes between two looks has a budget by its rate, in bytes: 5 MB/s. It is less than
 /// the least budget, or that would be all that could go, and no link known to be fast.
-const FAST: u64 = 50_000;
-/// With a budget below this it may be what limits, in bytes.
-const SCANT: u64 = 100_000;
+const FAST: u64 = 60_000;
 /// How many budgets may stand at the beginning. Browser and kernel hide 300 KB at least, and at 2 MB/s a megabyte
-/// (measured), which are empty then: so much stands in them a little later anyway.
+/// (measured), which are empty then: so much stands in them a little later anyway. And from how many on a burst is
+/// large: a slow link's are what a kernel has free at once, a third of its buffer, less than 400 KB.
 const FIRST: u64 = 8;
+/// How many of them as long as it may be a buffer that fills: 20 MB/s by timers, and on a slow link less than is hidden.
+const FILLING: u64 = 4;
 
 /// See the module's page.
 ///
@@ -87,8 +94,14 @@ pub struct Gate {
     looked_at: Timestamp,
     moved_at: Timestamp,
     due: Option<Timestamp>,
-    /// Whether the budget may be what limits, so that it is worth looking again at once.
-    hops: bool,
+    /// What has gone in the present burst, and until when bursts are taken for large: until the first is known, and
+    /// from one that was for [`FORGET`].
+    burst: u64,
+    eager_until: Timestamp,
+    /// Of what goes in this backlog, how much more may only go into hidden buffers.
+    fills: u64,
+    /// How many of [`SHORTS`] there were.
+    shorts: u64,
     /// The window in which the rate is measured: since when, how often it was looked and how much later than it was to
     /// be, how much has gone in it, and how much of that may only have gone into hidden buffers.
     began: Timestamp,
@@ -123,7 +136,10 @@ impl Gate {
             looked_at: Timestamp::ZERO,
             moved_at: Timestamp::ZERO,
             due: None,
-            hops: false,
+            burst: 0,
+            eager_until: Timestamp::ZERO,
+            fills: 0,
+            shorts: 0,
             began: Timestamp::ZERO,
             looks: 0,
             late: 0,
@@ -221,48 +237,37 @@ impl Gate {
             if falls_silent {
                 (self.budget, self.rate) = (floor, 0);
             } else if interval > FORGET {
-                (self.budget, self.rate) = (floor * FIRST, 0);
+                (self.budget, self.rate, self.shorts) = (floor * FIRST, 0, 0);
+            }
+            if self.rate == 0 {
+                self.eager_until = later(now, FORGET);
             }
             (self.began, self.looks, self.late, self.run) = (now, 0, 0, 0);
-            (self.hidden, self.hops) = (HIDDEN, true);
+            (self.hidden, self.fills, self.burst) = (HIDDEN, HIDDEN, 0);
             self.moved_at = now;
             return;
         };
         self.run = self.run.saturating_add(gone);
-        if gone > 0 {
-            self.moved_at = now;
-        }
-        if amount == 0 {
-            self.hops = true;
-            if self.hidden > 0 && self.run >= HIDDEN {
-                // More than can be hidden has gone, and as fast as it was given.
-                self.budget = self.budget.max(doubled(self.budget));
-            }
-        } else if now.micros_since(self.moved_at) >= SHORTEST {
-            // It stands, as it may for a while on a fast link as well. Of that the rate says more, once it is known.
-            self.hops = false;
-            if self.hidden > 0 {
-                self.budget = floor;
-            }
-        }
-        let span = now.micros_since(self.began).max(1);
+        self.follow_burst(now, gone);
+        let span = now.micros_since(self.began);
         // Some engines show a message as standing until all of it has gone: then it has gone in all that time.
         let is_over = span >= WINDOW && (self.run > 0 || amount == 0);
-        // What goes between two looks, by all that is no hidden buffer. Buffers drain in bursts as well, over which
-        // a whole window goes. A look that was put off because nothing moved is not one that was held up.
+        // A look that was put off because nothing moved is not one that was held up.
         let late = now.micros_since(due);
         (self.looks, self.late) = (self.looks + 1, self.late.saturating_add(late));
-        let step = SHORTEST + self.late / self.looks;
-        let counted = if is_over || self.hidden > 0 { self.run.saturating_sub(self.hidden) } else { 0 };
-        let goes = scaled(counted, step, span.max(step));
         if is_over {
+            // What goes between two looks, by all that is no hidden buffer. Buffers drain in bursts as well, over which
+            // a whole window goes.
+            let goes = scaled(self.run.saturating_sub(self.hidden), SHORTEST + self.late / self.looks, span);
+            // What is large is so for a while; but not what has filled buffers.
+            let is_large = self.hidden == 0 && now < self.eager_until;
+            self.budget = if is_large { floor.max(self.budget / 4 * 3) } else { floor };
+            if goes >= FAST {
+                // A little more, or where one message goes between two looks it would be a byte short of two.
+                self.budget = self.budget.max(doubled(goes.saturating_add(goes / 8)));
+            }
             self.rate = scaled(self.run, 1_000_000, span);
             (self.began, self.looks, self.late, self.run, self.hidden) = (now, 0, 0, 0, 0);
-            self.budget = floor;
-        }
-        if goes >= FAST {
-            // A little more, or where one message goes between two looks it would be a byte short of two.
-            self.budget = self.budget.max(doubled(goes.saturating_add(goes / 8)));
         }
         if amount == 0 && late >= LATE {
             // All has gone, though nobody knows when.
@@ -270,9 +275,49 @@ impl Gate {
         }
     }
 
+    /// Between the last look and this one `gone` has left the browser, in which [`standing`](Self::standing) is left.
+    ///
+    /// What drains in bursts that are larger than what a kernel has free at once on a slow link is a path that is
+    /// fast and long, whose buffers run empty between two of them: its average rate says nothing of what the budget
+    /// has to be. So that is twice what goes between two looks, each time that it has limited it.
+    fn follow_burst(&mut self, now: Timestamp, gone: u64) {
+        let floor = self.config.budget_bytes;
+        let still = now.micros_since(self.moved_at);
+        // Of a message that is larger than the budget nobody knows how fast it has gone: some engines show it as
+        // standing until all of it has.
+        let at_once = gone.min(self.budget);
+        self.burst = if now < self.eager_until { self.burst.saturating_add(at_once) } else { 0 };
+        self.fills = self.fills.saturating_sub(gone);
+        let is_large = self.burst >= floor * FIRST;
+        if gone > 0 {
+            self.moved_at = now;
+            if is_large {
+                self.eager_until = later(now, FORGET);
+            }
+        }
+        if self.standing == 0 && is_large {
+            let most = if self.fills > 0 { floor * FILLING } else { CEILING };
+            self.budget = self.budget.max(doubled(at_once).min(most));
+        } else if gone == 0 && still >= SHORTEST {
+            // It stands, as it may for a while on a fast link as well.
+            let is_over = still >= STILL;
+            if self.hidden > 0 {
+                self.budget = self.budget.min(if is_over { floor } else { floor * FILLING });
+            } else if is_over && !is_large && self.burst > 0 {
+                self.eager_until = now;
+            }
+            if is_over {
+                self.burst = 0;
+            }
+        }
+    }
+
     /// A message of `bytes` has to wait, an urgent one not for its turn: when to look again. A moment that is not later than `now` means
     /// at once, but in a task of its own.
     pub fn wait(&mut self, now: Timestamp, bytes: u64, is_urgent: bool) -> Timestamp {
+        let is_eager = now < self.eager_until;
+        let moved = now.micros_since(self.moved_at);
+        let begins = is_eager && self.hidden > 0 && moved < SHORTEST;
         let wait = if let Some(rate) = self.config.max_bytes_per_second
             && self.tokens <= 0
             && !is_urgent
@@ -280,23 +325,19 @@ impl Gate {
             (self.tokens.unsigned_abs() / rate.max(1) + 1).max(SHORTEST)
         } else if let Some(budget) = self.heard() {
             budget.due().micros_since(now).max(SHORTEST)
-        } else if self.hops
-            && (self.hidden > 0 || self.budget < SCANT)
-            && now.micros_since(self.moved_at) < SPIN
-            && !(1..self.budget * 50).contains(&self.rate)
-        {
-            // Unless it is known that a budget lasts for two timers: a hop would fill the kernel's buffer earlier,
-            // and with it what an urgent message waits for.
+        } else if begins && moved < SPIN {
             0
-        } else if self.hops && self.hidden > 0 && self.rate == 0 {
-            SHORT
+        } else if begins && self.shorts < SHORTS {
+            self.shorts += 1;
+            moved.max(SHORT)
         } else {
             let over = self.inside().saturating_add(bytes).saturating_sub(self.budget).min(self.inside());
-            // Half of the time that it should take; and less often when nothing moves.
-            let drains = if self.rate == 0 { 0 } else { scaled(over, 500_000, self.rate).min(5 * SHORTEST) };
-            drains.max(now.micros_since(self.moved_at) / 8).clamp(SHORTEST, LONGEST)
+            // Half of the time that it should take, if it does not come in bursts; and less often when nothing moves.
+            let is_steady = self.rate > 0 && !is_eager;
+            let drains = if is_steady { scaled(over, 500_000, self.rate).min(50_000) } else { 0 };
+            drains.max(moved / 8).clamp(SHORTEST, LONGEST)
         };
-        let due = Timestamp::from_micros(now.as_micros().saturating_add(wait));
+        let due = later(now, wait);
         self.due = Some(due);
         due
     }
@@ -366,14 +407,12 @@ fn doubled(bytes: u64) -> u64 {
     bytes.min(CEILING / 2) * 2
 }
 
+fn later(now: Timestamp, micros: u64) -> Timestamp {
+    Timestamp::from_micros(now.as_micros().saturating_add(micros))
+}
+
 /// `amount * times / by`, or the largest number. In floating point, whose products need no check; 53 bits are
 /// exact enough for rates.
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "see above; `as` saturates"
-)]
 pub(super) fn scaled(amount: u64, times: u64, by: u64) -> u64 {
-    (amount as f64 * times as f64 / by as f64) as u64
+    whole(float(amount) * float(times) / float(by))
 }

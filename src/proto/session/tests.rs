@@ -1,5 +1,6 @@
 //! The session against a host that keeps count of every slot, ticket and byte.
 
+mod bursts;
 mod closing;
 mod host;
 mod matrix;

@@ -248,3 +248,18 @@ fn whoever_owes_an_answer_for_a_second_is_silent() {
     budget.handle_acknowledged(Timestamp::from_micros(30 * SECOND), 1_000);
     assert!(!budget.is_silent(Timestamp::from_micros(30 * SECOND)));
 }
+
+#[test]
+fn a_silence_is_no_part_of_the_rate_that_the_answer_behind_it_tells() {
+    let at = Timestamp::from_micros;
+    let mut budget = Budget::new(at(0), 0);
+    budget.handle_given(at(0), 16_384, false);
+    assert!(budget.is_silent(at(1_000_000)));
+    budget.give_up();
+    for _ in 0..3 {
+        budget.handle_given(at(1_000_000), 16_384, false);
+    }
+    budget.handle_acknowledged(at(1_050_000), 65_536);
+    let rate = budget.bytes_per_second();
+    assert!((1_000_000..1_400_000).contains(&rate), "{rate}");
+}

@@ -1,0 +1,90 @@
+//! Pacing over buffers that drain in bursts, and how many timers it takes.
+
+use core::time::Duration;
+
+use super::host::Host;
+use super::pacing::{KIB, fresh, new};
+use crate::proto::send::Priority;
+use crate::time::Timestamp;
+
+/// Lets pass `time` in which a kernel takes `room` bytes as fast as it is given them, and then no more. Returns for how
+/// long it was given them; for ever, if it has less in the end.
+fn burst(host: &mut Host, time: Duration, room: u64) -> Duration {
+    let (until, mut room) = (host.now.saturating_add(time), room);
+    let (mut first, mut took) = (None, Duration::MAX);
+    while let Some(due) = host.due.filter(|due| *due < until) {
+        let goes = host.standing.min(room);
+        host.standing -= goes;
+        room -= goes;
+        host.pass(due.saturating_since(host.now).max(Duration::from_micros(20)));
+        if goes > 0 {
+            let first = *first.get_or_insert(host.now);
+            took = if room == 0 { host.now.saturating_since(first) } else { took };
+        }
+    }
+    host.pass(until.saturating_since(host.now));
+    took
+}
+
+#[test]
+fn b23_on_a_path_that_drains_in_large_bursts_the_budget_is_by_what_goes_between_two_looks() {
+    let mut host = fresh();
+    for number in 1..=4_000 {
+        host.send_new(new(Priority::Bulk, 16 * KIB, number));
+    }
+    // A megabyte each half a second: 2 MB/s, which buffers that run empty in between make of any link.
+    let took = [(); 12].map(|()| burst(&mut host, Duration::from_millis(550), 1_100_000).as_millis());
+    assert!(took[1] > 80 && took[7..].iter().all(|took| *took <= 12), "{took:?}");
+    assert!(host.session.gauges().budget_bytes <= 1_200_000);
+    // The same rate in the bursts of a link that is as slow as that: after a second it is known.
+    for _ in 0..12 {
+        burst(&mut host, Duration::from_millis(180), 373_000);
+    }
+    assert_eq!(host.session.gauges().budget_bytes, 64 << 10);
+    for _ in 0..20 {
+        burst(&mut host, Duration::from_millis(180), 373_000);
+        assert_eq!(host.session.gauges().budget_bytes, 64 << 10);
+    }
+}
+
+#[test]
+fn b21_as_long_as_a_buffer_may_fill_no_more_than_four_budgets_stand() {
+    let mut host = fresh();
+    for number in 1..=1_000 {
+        host.send_new(new(Priority::Bulk, 16 * KIB, number));
+    }
+    // 40 ms without anything, and then 4 MB at once, or nearly.
+    host.pass(Duration::from_millis(40));
+    for _ in 0..14 {
+        burst(&mut host, Duration::from_millis(20), 300_000);
+        assert!(host.session.gauges().budget_bytes <= 256 << 10);
+    }
+    assert_eq!(host.session.gauges().budget_bytes, 256 << 10);
+}
+
+#[test]
+fn b23_no_more_than_a_hundred_timers_fire_in_a_second() {
+    // Each at once, by each timer, by bursts of the kernel's, and hardly anything.
+    for (room, every) in [(u64::MAX, 1), (70_000, 12), (373_000, 15), (100_000, 200)] {
+        let mut host = fresh();
+        for number in 1..=20_000 {
+            host.send_new(new(Priority::Bulk, 4 * KIB, number));
+        }
+        let (mut timers, mut next, mut free) = (Vec::new(), host.now, 0);
+        while let Some(due) = host.due.filter(|due| due.as_micros() < 4_000_000) {
+            if due > host.now {
+                timers.push(due);
+            }
+            host.pass(due.saturating_since(host.now).max(Duration::from_micros(20)));
+            while next <= host.now {
+                next = next.saturating_add(Duration::from_millis(every));
+                free = room;
+            }
+            let goes = host.standing.min(free);
+            host.standing -= goes;
+            free -= goes;
+        }
+        let second = |pair: &[Timestamp]| pair[100].saturating_since(pair[0]);
+        assert!(timers.windows(101).all(|timers| second(timers) >= Duration::from_secs(1)), "{room} {every}");
+    }
+}
