@@ -66,7 +66,10 @@ impl Deadlines {
     pub(super) fn forget(&mut self, store: &mut Store) {
         self.used -= 1;
         self.front(store);
-        if self.entries.len() > 2 * self.used + KEPT {
+        if self.used == 0 && self.entries.capacity() > KEPT {
+            // What a burst has needed is given back after it. No slot has an entry any more.
+            self.entries = Vec::new();
+        } else if self.entries.len() > 2 * self.used + KEPT {
             self.sweep(store);
         }
     }
@@ -149,10 +152,6 @@ impl Deadlines {
             }
         }
         self.entries.truncate(kept as usize);
-        if kept == 0 {
-            // What a burst has needed is given back after it.
-            self.entries = Vec::new();
-        }
     }
 
     /// Whether it is the deadline of a queued message.
