@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateConfig {
     /// How much may stand in the browser's buffer on a slow link, in bytes; eight times as much at the beginning.
-    /// Default 64 KiB: with less, a timer of 10 ms would hold up links of several megabytes a second, and what is
+    /// Default 64 KiB: with less, a timer of 12 ms would hold up links of several megabytes a second, and what is
     /// hidden below is more anyway.
     pub budget_bytes: u64,
     /// Most bytes to hand over in a second, urgent ones included, which do not wait for it; `None` for no
@@ -33,7 +33,7 @@ impl Default for GateConfig {
     }
 }
 
-/// The largest budget, in bytes: on a gigabit link and with timers of 10 ms, ten times of what is needed.
+/// The largest budget, in bytes: on a gigabit link and with timers of 12 ms, ten times of what is needed.
 const CEILING: u64 = 16 << 20;
 
 /// No amount is taken for more, in bytes: products of it stay within 64 bits.
@@ -51,8 +51,8 @@ const LONGEST: u64 = 250_000;
 /// A look that comes this much later than it was to was held up, as by a hidden page.
 const LATE: u64 = 100_000;
 /// For how long after something has gone the next look is at once, by a hop into the next task, at the beginning of a
-/// backlog: a browser needs about 0.1 ms to take 64 KiB, a hop a tenth of
-/// that. Hops for longer would take the processor from those that are to make room.
+/// backlog: a browser needs about 0.1 ms to take 64 KiB, a hop a tenth of that. Hops for longer would take the processor
+/// from those that are to make room.
 const SPIN: u64 = 200;
 /// The timer after that.
 const SHORT: u64 = 1_000;

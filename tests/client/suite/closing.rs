@@ -3,20 +3,14 @@
 use core::pin::pin;
 
 use futures_util::future::{join, join3};
-use tidegate::{Amount, CloseCause, CloseError, CloseOptions, Closed, Outcome};
+use tidegate::{CloseCause, CloseError, CloseOptions, Closed, Outcome};
 
-use super::{LONG, Net, SHORT, open, pattern, poll_once, text};
-
-fn amount(messages: u64, bytes: u64) -> Amount {
-    let mut amount = Amount::default();
-    (amount.messages, amount.bytes) = (messages, bytes);
-    amount
-}
+use super::{LONG, Net, SHORT, amount_of, open, pattern, poll_once, text};
 
 /// The client closed with `code`, and the peer has confirmed.
 fn confirmed(closed: &Closed, code: u16) {
     assert_eq!((closed.code, closed.was_clean, closed.cause), (code, true, CloseCause::Local));
-    assert_eq!((closed.unsent, closed.unknown), (amount(0, 0), amount(0, 0)));
+    assert_eq!((closed.unsent, closed.unknown), (amount_of(0, 0), amount_of(0, 0)));
 }
 
 pub(crate) async fn b31_close_has_its_own_deadline(net: &impl Net) {
@@ -25,7 +19,7 @@ pub(crate) async fn b31_close_has_its_own_deadline(net: &impl Net) {
     assert_eq!(ticket.await, Outcome::HandedOver);
     let closed = client.close(4001, "bye").await.expect("may be sent");
     assert_eq!((closed.code, closed.was_clean, closed.cause), (1006, false, CloseCause::Unconfirmed));
-    assert_eq!((closed.unsent, closed.unknown), (amount(0, 0), amount(1, 1000)));
+    assert_eq!((closed.unsent, closed.unknown), (amount_of(0, 0), amount_of(1, 1000)));
     // A deadline of the call's own.
     let client = open(net, "/stall").await;
     let closed = client.close_with(CloseOptions::default().within(SHORT)).await.expect("may be sent");
@@ -129,8 +123,8 @@ pub(crate) async fn b36_concurrent_closers_all_get_it(net: &impl Net) {
 pub(crate) async fn b39_the_peers_close_leaves_what_was_sent_unknown(net: &impl Net) {
     let client = open(net, "/close?code=4001&reason=bye").await;
     // Whether this is still taken is the peer's speed; the account must be true in any case.
-    let mut handed_over = amount(0, 0);
-    let mut unsent = amount(0, 0);
+    let mut handed_over = amount_of(0, 0);
+    let mut unsent = amount_of(0, 0);
     let mut tickets = Vec::new();
     while let Ok(ticket) = client.try_send([0; 10]) {
         tickets.push(ticket);
@@ -172,5 +166,5 @@ pub(crate) async fn b32_what_is_queued_is_sent_before_the_close(net: &impl Net) 
     // Echoes that are on their way when the close is sent may keep the peer from confirming in
     // order; what counts here is that everything went out before.
     let closed = closed.expect("may be sent");
-    assert_eq!((closed.unsent, closed.code), (amount(0, 0), 4001));
+    assert_eq!((closed.unsent, closed.code), (amount_of(0, 0), 4001));
 }

@@ -5,19 +5,9 @@ use core::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
-use tidegate::{Amount, Client, Outcome, Priority, SendLimits, SendOptions};
+use tidegate::{Outcome, Priority, SendLimits, SendOptions};
 
-use super::{LONG, Net, Report, SHORT, poll_once, report};
-
-fn amount(messages: u64, bytes: u64) -> Amount {
-    let mut amount = Amount::default();
-    (amount.messages, amount.bytes) = (messages, bytes);
-    amount
-}
-
-async fn bounded(net: &impl Net, route: &str, limits: SendLimits) -> Client {
-    net.connect(route, |builder| builder.send_limits(limits)).await.expect("the route opens")
-}
+use super::{LONG, Net, Report, SHORT, amount_of, bounded, poll_once, report};
 
 pub(crate) async fn b26_a_deadline_ends_the_wait_for_room(net: &impl Net) {
     let limits = SendLimits { max_queued_bytes: 10, ..SendLimits::default() };
@@ -38,14 +28,14 @@ pub(crate) async fn b26_a_deadline_ends_the_wait_for_room(net: &impl Net) {
     assert_eq!(at_once.outcome(), Some(Outcome::Expired));
     let mut changes = sender.stats_changes();
     let all_late = async {
-        while changes.next().await.expect("open").class(Priority::Normal).expired != amount(3, 23) {}
-        assert_eq!(sender.queued(), amount(0, 0));
+        while changes.next().await.expect("open").class(Priority::Normal).expired != amount_of(3, 23) {}
+        assert_eq!(sender.queued(), amount_of(0, 0));
         drop(permit);
     };
     let tickets = join(waiting, all_late).await.0.into_iter().map(|ticket| ticket.expect("open"));
     let (gone, sent) = (Outcome::Expired, Outcome::HandedOver);
     assert_eq!(join_all(tickets).await, [sent, gone, gone, sent]);
-    assert_eq!(sender.stats().class(Priority::Normal).expired, amount(3, 23));
+    assert_eq!(sender.stats().class(Priority::Normal).expired, amount_of(3, 23));
     assert_eq!(report(&client).await, Report::of(["in good time", "."]));
 }
 

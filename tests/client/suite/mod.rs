@@ -41,7 +41,7 @@ use std::task::Wake;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tidegate::{Client, ClientBuilder, ConnectError, Json, Message};
+use tidegate::{Amount, Client, ClientBuilder, ConnectError, Json, Message, SendLimits};
 
 /// A network with the routes of this module's page.
 pub(crate) trait Net {
@@ -66,6 +66,18 @@ pub(crate) const SHORT: Duration = Duration::from_millis(200);
 
 /// A deadline that no test reaches.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// So many messages of so many bytes together.
+fn amount_of(messages: u64, bytes: u64) -> Amount {
+    let mut amount = Amount::default();
+    (amount.messages, amount.bytes) = (messages, bytes);
+    amount
+}
+
+/// A client whose send queue is bounded.
+async fn bounded(net: &impl Net, route: &str, limits: SendLimits) -> Client {
+    net.connect(route, |builder| builder.send_limits(limits)).await.expect("the route opens")
+}
 
 /// Connects to a route with nothing set.
 pub(crate) async fn open(net: &impl Net, route: &str) -> Client {

@@ -7,17 +7,11 @@
 use core::pin::pin;
 
 use futures_util::future::join;
-use tidegate::{Amount, BinaryType, Client, CloseCause, CloseOptions, Message, RecvLimits, RecvPolicy};
+use tidegate::{BinaryType, Client, CloseCause, CloseOptions, Message, RecvLimits, RecvPolicy};
 
-use super::{Count, Net, SHORT, open, poll_with, text};
+use super::{Count, Net, SHORT, amount_of, open, poll_with, text};
 
 const TYPES: [BinaryType; 2] = [BinaryType::ArrayBuffer, BinaryType::Blob];
-
-fn amount(messages: u64, bytes: u64) -> Amount {
-    let mut amount = Amount::default();
-    (amount.messages, amount.bytes) = (messages, bytes);
-    amount
-}
 
 /// A client of `/flood` to which a hundred messages of 1000 bytes have come that nobody has taken, and the
 /// peer's close behind them.
@@ -54,7 +48,7 @@ pub(crate) async fn b16_a_full_queue_closes_with_the_applications_code(net: &imp
         let limits = RecvLimits::default().max_queued_bytes(10_000).policy(RecvPolicy::Close { code: 4123 });
         let client = flooded(net, binary_type, limits).await;
         let closed = client.closed().await;
-        assert_eq!((closed.cause, closed.dropped), (CloseCause::ReceiveOverflow, amount(0, 0)));
+        assert_eq!((closed.cause, closed.dropped), (CloseCause::ReceiveOverflow, amount_of(0, 0)));
         // What was taken before is still there, and nothing after.
         assert_eq!(left(&client).await, (0..10).collect::<Vec<_>>());
     }
@@ -67,7 +61,7 @@ pub(crate) async fn b16_the_oldest_are_dropped_and_counted(net: &impl Net) {
             let client = flooded(net, binary_type, limits).await;
             let closed = client.closed().await;
             assert_eq!((closed.code, closed.cause), (1000, CloseCause::Peer));
-            assert_eq!((client.dropped(), closed.dropped), (amount(90, 90_000), amount(90, 90_000)));
+            assert_eq!((client.dropped(), closed.dropped), (amount_of(90, 90_000), amount_of(90, 90_000)));
             assert_eq!(left(&client).await, (90..100).collect::<Vec<_>>());
         }
     }
@@ -80,7 +74,7 @@ pub(crate) async fn b16_the_newest_are_dropped_and_counted(net: &impl Net) {
             let client = flooded(net, binary_type, limits).await;
             let closed = client.closed().await;
             assert_eq!((closed.code, closed.cause), (1000, CloseCause::Peer));
-            assert_eq!((client.dropped(), closed.dropped), (amount(90, 90_000), amount(90, 90_000)));
+            assert_eq!((client.dropped(), closed.dropped), (amount_of(90, 90_000), amount_of(90, 90_000)));
             assert_eq!(left(&client).await, (0..10).collect::<Vec<_>>());
         }
     }
@@ -90,16 +84,16 @@ pub(crate) async fn b16_every_handle_tells_what_was_dropped(net: &impl Net) {
     let limits = RecvLimits::default().max_queued_messages(1).policy(RecvPolicy::DropOldest);
     let client = net.connect("/echo", |builder| builder.recv_limits(limits)).await.expect("it opens");
     let (sender, receiver) = client.split();
-    assert_eq!((client.dropped(), receiver.dropped()), (amount(0, 0), amount(0, 0)));
+    assert_eq!((client.dropped(), receiver.dropped()), (amount_of(0, 0), amount_of(0, 0)));
     for message in ["one", "three", "fifteen"] {
         sender.send(message).await.expect("open");
     }
     until_dropped(net, &client, 2).await;
-    assert_eq!((client.dropped(), receiver.dropped()), (amount(2, 8), amount(2, 8)));
+    assert_eq!((client.dropped(), receiver.dropped()), (amount_of(2, 8), amount_of(2, 8)));
     assert_eq!(receiver.recv().await, text("fifteen"));
     drop(receiver);
     client.close(4001, "").await.expect("may be sent");
-    assert_eq!((sender.closed().await.dropped, client.dropped()), (amount(2, 8), amount(2, 8)));
+    assert_eq!((sender.closed().await.dropped, client.dropped()), (amount_of(2, 8), amount_of(2, 8)));
 }
 
 pub(crate) async fn b16_a_message_larger_than_the_queue_is_taken_alone(net: &impl Net) {
@@ -116,7 +110,7 @@ pub(crate) async fn b16_a_message_larger_than_the_queue_is_taken_alone(net: &imp
     client.send(large.as_str()).await.expect("open");
     client.send("d").await.expect("open");
     until_dropped(net, &client, 3).await;
-    assert_eq!((client.recv().await, client.dropped()), (text("d"), amount(3, 5003)));
+    assert_eq!((client.recv().await, client.dropped()), (text("d"), amount_of(3, 5003)));
     // It is dropped where something waits, and where nothing does it keeps out what follows.
     let limits = small.policy(RecvPolicy::DropNewest);
     let client = net.connect("/echo", |builder| builder.recv_limits(limits)).await.expect("it opens");
@@ -128,7 +122,7 @@ pub(crate) async fn b16_a_message_larger_than_the_queue_is_taken_alone(net: &imp
     client.send("b").await.expect("open");
     until_dropped(net, &client, 2).await;
     assert_eq!(client.recv().await, text(&large));
-    assert_eq!(client.dropped(), amount(2, 5001));
+    assert_eq!(client.dropped(), amount_of(2, 5001));
 }
 
 pub(crate) async fn b16_bounds_of_zero_keep_one_message(net: &impl Net) {
@@ -163,7 +157,7 @@ pub(crate) async fn b16_a_reader_that_keeps_up_loses_nothing(net: &impl Net) {
             }
         };
         join(reading, sending).await;
-        assert_eq!(client.dropped(), amount(0, 0));
+        assert_eq!(client.dropped(), amount_of(0, 0));
     }
 }
 
@@ -205,10 +199,10 @@ pub(crate) async fn b16_what_comes_after_a_local_close_is_not_counted(net: &impl
 pub(crate) async fn b16_nothing_is_dropped_by_default(net: &impl Net) {
     let client = open(net, "/flood?messages=1000&bytes=1000").await;
     let closed = client.closed().await;
-    assert_eq!((closed.cause, closed.dropped), (CloseCause::Peer, amount(0, 0)));
+    assert_eq!((closed.cause, closed.dropped), (CloseCause::Peer, amount_of(0, 0)));
     let mut received = 0;
     while client.recv().await.is_some() {
         received += 1;
     }
-    assert_eq!((received, client.dropped()), (1000, amount(0, 0)));
+    assert_eq!((received, client.dropped()), (1000, amount_of(0, 0)));
 }

@@ -8,21 +8,11 @@ use core::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tidegate::{
-    Amount, Client, CloseOptions, Message, NotSent, Outcome, Priority, ReserveError, SendError, SendLimits,
+    Client, CloseOptions, Message, NotSent, Outcome, Priority, ReserveError, SendError, SendLimits,
     SendOptions, Ticket,
 };
 
-use super::{LONG, Net, Report, open, pattern, poll_once, report};
-
-fn amount(messages: u64, bytes: u64) -> Amount {
-    let mut amount = Amount::default();
-    (amount.messages, amount.bytes) = (messages, bytes);
-    amount
-}
-
-async fn bounded(net: &impl Net, route: &str, limits: SendLimits) -> Client {
-    net.connect(route, |builder| builder.send_limits(limits)).await.expect("the route opens")
-}
+use super::{LONG, Net, Report, amount_of, bounded, open, pattern, poll_once, report};
 
 fn queue(client: &Client, message: &str, options: SendOptions) -> Ticket {
     client.try_send_with(message, options).expect("there is room")
@@ -204,7 +194,7 @@ pub(crate) async fn drained_waits_until_the_transport_has_sent_everything(net: &
         queue(&client, &"x".repeat(10_000), SendOptions::new().priority(Priority::ALL[number % 4]));
     }
     client.drained().await.expect("open");
-    assert_eq!(client.stats().queued(), amount(0, 0));
+    assert_eq!(client.stats().queued(), amount_of(0, 0));
     assert_eq!(report(&client).await.messages, 40);
 }
 
@@ -248,28 +238,28 @@ pub(crate) async fn stats_count_what_became_of_messages(net: &impl Net) {
     let expired = queue(&client, "late", SendOptions::bulk().deadline(Duration::ZERO));
     let cancelled = queue(&client, "ab", SendOptions::background());
     let stats = client.stats();
-    assert_eq!(stats.queued(), amount(5, 18));
-    assert_eq!(stats.class(Priority::Bulk).queued, amount(3, 12));
+    assert_eq!(stats.queued(), amount_of(5, 18));
+    assert_eq!(stats.class(Priority::Bulk).queued, amount_of(3, 12));
     cancelled.cancel();
     join_all([sent, old, new, expired, cancelled]).await;
     let stats = client.stats();
-    assert_eq!(stats.queued(), amount(0, 0));
+    assert_eq!(stats.queued(), amount_of(0, 0));
     let (urgent, bulk) = (stats.class(Priority::Urgent), stats.class(Priority::Bulk));
-    assert_eq!((urgent.handed_over, bulk.handed_over), (amount(1, 4), amount(1, 5)));
-    assert_eq!((bulk.superseded, bulk.expired), (amount(1, 3), amount(1, 4)));
-    assert_eq!(stats.class(Priority::Background).cancelled, amount(1, 2));
+    assert_eq!((urgent.handed_over, bulk.handed_over), (amount_of(1, 4), amount_of(1, 5)));
+    assert_eq!((bulk.superseded, bulk.expired), (amount_of(1, 3), amount_of(1, 4)));
+    assert_eq!(stats.class(Priority::Background).cancelled, amount_of(1, 2));
     assert_eq!(bulk.waits.counts().iter().sum::<u32>(), 1);
 }
 
 pub(crate) async fn stats_come_again_when_they_have_changed(net: &impl Net) {
     let client = open(net, "/sink").await;
     let mut changes = client.stats_changes();
-    assert_eq!(changes.next().await.map(|stats| stats.queued()), Some(amount(0, 0)));
+    assert_eq!(changes.next().await.map(|stats| stats.queued()), Some(amount_of(0, 0)));
     assert!(poll_once(pin!(changes.next())).await.is_pending());
     queue(&client, "four", SendOptions::new());
     loop {
         let stats = changes.next().await.expect("open");
-        if stats.class(Priority::Normal).handed_over == amount(1, 4) {
+        if stats.class(Priority::Normal).handed_over == amount_of(1, 4) {
             break;
         }
     }

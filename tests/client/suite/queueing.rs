@@ -7,17 +7,11 @@ use core::pin::pin;
 use futures_util::future::{join, join_all};
 use futures_util::{SinkExt, StreamExt, stream};
 use tidegate::{
-    Amount, Client, CloseCause, CloseOptions, Message, Outcome, ReadyState, SendError, SendLimits, Sender,
-    SinkError, Ticket,
+    Client, CloseCause, CloseOptions, Message, Outcome, ReadyState, SendError, SendLimits, Sender, SinkError,
+    Ticket,
 };
 
-use super::{Count, Net, Report, SHORT, open, pattern, poll_once, poll_with, report};
-
-fn amount(messages: u64, bytes: u64) -> Amount {
-    let mut amount = Amount::default();
-    (amount.messages, amount.bytes) = (messages, bytes);
-    amount
-}
+use super::{Count, Net, Report, SHORT, amount_of, open, pattern, poll_once, poll_with, report};
 
 async fn bounded(net: &impl Net, route: &str, messages: u32, bytes: u64) -> Client {
     let limits =
@@ -41,7 +35,7 @@ pub(crate) async fn b28_try_send_gives_the_message_back_when_the_queue_is_full(n
     let (sender, _receiver) = client.split();
     assert_eq!(fill(&sender, "x"), 3);
     full(client.try_send("x"), "x");
-    assert_eq!(sender.queued(), amount(3, 3));
+    assert_eq!(sender.queued(), amount_of(3, 3));
     // Bounded by bytes: exactly so many pass.
     let client = bounded(net, "/sink", 1000, 10).await;
     assert!(client.try_send("123456").is_ok());
@@ -92,11 +86,11 @@ pub(crate) async fn b27_a_dropped_send_leaves_the_message_unsent(net: &impl Net)
         let mut waiting = pin!(sender.send("dropped"));
         assert!(poll_once(waiting.as_mut()).await.is_pending());
         assert!(poll_once(waiting.as_mut()).await.is_pending());
-        assert_eq!(sender.queued(), amount(2, 4));
+        assert_eq!(sender.queued(), amount_of(2, 4));
     }
     // Neither polled nor sent.
     drop(sender.send("never polled"));
-    assert_eq!(sender.queued(), amount(2, 4));
+    assert_eq!(sender.queued(), amount_of(2, 4));
     assert_eq!(report(&client).await, Report::of(["in", "in"]));
 }
 
@@ -137,7 +131,7 @@ pub(crate) async fn b28_a_sink_waits_for_room(net: &impl Net) {
     let payloads: Vec<_> = (0..100_u32).map(|number| number.to_string()).collect();
     let mut messages = stream::iter(payloads.iter().map(|payload| Ok(Message::from(payload.as_str()))));
     sink.send_all(&mut messages).await.expect("open");
-    assert_eq!((messages.next().await, sink.queued()), (None, amount(0, 0)));
+    assert_eq!((messages.next().await, sink.queued()), (None, amount_of(0, 0)));
     assert_eq!(report(&client).await, Report::of(&payloads));
 }
 
@@ -156,7 +150,7 @@ pub(crate) async fn b32_what_is_queued_can_be_dropped_and_is_counted(net: &impl 
     // transport may have had some of them, and those it has not had are counted.
     let unsent = outcomes.iter().filter(|outcome| **outcome == Outcome::Unsent).count() as u64;
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unsent | Outcome::HandedOver)));
-    assert_eq!((closed.unsent, closed.unknown), (amount(unsent, unsent * 6), amount(0, 0)));
+    assert_eq!((closed.unsent, closed.unknown), (amount_of(unsent, unsent * 6), amount_of(0, 0)));
     assert!(unsent > 0, "the close came before anything could go out");
 }
 
@@ -169,7 +163,7 @@ pub(crate) async fn b39_what_was_queued_and_what_was_handed_over_are_counted_apa
     }
     let closed = client.close(4001, "").await.expect("may be sent");
     assert_eq!(closed.cause, CloseCause::Unconfirmed);
-    let (mut unsent, mut unknown) = (amount(0, 0), amount(0, 0));
+    let (mut unsent, mut unknown) = (amount_of(0, 0), amount_of(0, 0));
     for ticket in tickets {
         let amount = match ticket.await {
             Outcome::Unsent => &mut unsent,
