@@ -12,6 +12,12 @@
 //!
 //! Not here: which message is next (`queue`).
 
+mod drain;
+mod window;
+
+use drain::{Drain, Drained};
+use window::Window;
+
 use super::budget::{Budget, float, whole};
 use crate::time::Timestamp;
 
@@ -58,11 +64,6 @@ const SPIN: u64 = 200;
 const SHORT: u64 = 1_000;
 /// How many timers may be shorter than [`SHORTEST`], behind a second without any: what those leave of 100 in a second.
 const SHORTS: u64 = 16;
-/// A burst is over when nothing has moved for so long. The thirds of a full buffer that a kernel has free at once
-/// are 75 ms apart at 5 MB/s.
-const STILL: u64 = 40_000;
-/// Over how long the rate is measured.
-const WINDOW: u64 = 250_000;
 /// Without a backlog for as long as this, what was learnt about the link is forgotten; and that bursts are large, without
 /// another one. Over the longest paths they are 0.6 s apart.
 const FORGET: u64 = 1_000_000;
@@ -70,8 +71,7 @@ const FORGET: u64 = 1_000_000;
 /// the least budget, or that would be all that could go, and no link known to be fast.
 const FAST: u64 = 60_000;
 /// How many budgets may stand at the beginning. Browser and kernel hide 300 KB at least, and at 2 MB/s a megabyte
-/// (measured), which are empty then: so much stands in them a little later anyway. And from how many on a burst is
-/// large: a slow link's are what a kernel has free at once, a third of its buffer, less than 400 KB.
+/// (measured), which are empty then: so much stands in them a little later anyway.
 const FIRST: u64 = 8;
 /// How many of them as long as it may be a buffer that fills: 20 MB/s by timers, and on a slow link less than is hidden.
 const FILLING: u64 = 4;
@@ -92,23 +92,11 @@ pub struct Gate {
     total: u64,
     left: u64,
     looked_at: Timestamp,
-    moved_at: Timestamp,
     due: Option<Timestamp>,
-    /// What has gone in the present burst, and until when bursts are taken for large: until the first is known, and
-    /// from one that was for [`FORGET`].
-    burst: u64,
-    eager_until: Timestamp,
-    /// Of what goes in this backlog, how much more may only go into hidden buffers.
-    fills: u64,
+    drain: Drain,
+    window: Window,
     /// How many of [`SHORTS`] there were.
     shorts: u64,
-    /// The window in which the rate is measured: since when, how often it was looked and how much later than it was to
-    /// be, how much has gone in it, and how much of that may only have gone into hidden buffers.
-    began: Timestamp,
-    looks: u64,
-    late: u64,
-    run: u64,
-    hidden: u64,
     /// What may go at once of [`GateConfig::max_bytes_per_second`], in millionths of a byte, since that is
     /// what a byte per second makes in a microsecond; below 0 it is owed.
     tokens: i64,
@@ -134,17 +122,10 @@ impl Gate {
             total: 0,
             left: 0,
             looked_at: Timestamp::ZERO,
-            moved_at: Timestamp::ZERO,
             due: None,
-            burst: 0,
-            eager_until: Timestamp::ZERO,
-            fills: 0,
+            drain: Drain::new(),
+            window: Window::first(Timestamp::ZERO),
             shorts: 0,
-            began: Timestamp::ZERO,
-            looks: 0,
-            late: 0,
-            run: 0,
-            hidden: 0,
             tokens: 1,
             rate: 0,
             acknowledged: None,
@@ -239,35 +220,22 @@ impl Gate {
             } else if interval > FORGET {
                 (self.budget, self.rate, self.shorts) = (floor * FIRST, 0, 0);
             }
-            if self.rate == 0 {
-                self.eager_until = later(now, FORGET);
-            }
-            (self.began, self.looks, self.late, self.run) = (now, 0, 0, 0);
-            (self.hidden, self.fills, self.burst) = (HIDDEN, HIDDEN, 0);
-            self.moved_at = now;
+            self.drain.begin(now, self.rate > 0);
+            self.window = Window::first(now);
             return;
         };
-        self.run = self.run.saturating_add(gone);
-        self.follow_burst(now, gone);
-        let span = now.micros_since(self.began);
-        // Some engines show a message as standing until all of it has gone: then it has gone in all that time.
-        let is_over = span >= WINDOW && (self.run > 0 || amount == 0);
+        self.follow_drain(now, gone);
         // A look that was put off because nothing moved is not one that was held up.
         let late = now.micros_since(due);
-        (self.looks, self.late) = (self.looks + 1, self.late.saturating_add(late));
-        if is_over {
-            // What goes between two looks, by all that is no hidden buffer. Buffers drain in bursts as well, over which
-            // a whole window goes.
-            let goes = scaled(self.run.saturating_sub(self.hidden), SHORTEST + self.late / self.looks, span);
+        if let Some(measured) = self.window.handle_gone(now, gone, amount, late) {
             // What is large is so for a while; but not what has filled buffers.
-            let is_large = self.hidden == 0 && now < self.eager_until;
+            let is_large = measured.is_sure && self.drain.is_eager(now);
             self.budget = if is_large { floor.max(self.budget / 4 * 3) } else { floor };
-            if goes >= FAST {
+            if measured.goes >= FAST {
                 // A little more, or where one message goes between two looks it would be a byte short of two.
-                self.budget = self.budget.max(doubled(goes.saturating_add(goes / 8)));
+                self.budget = self.budget.max(doubled(measured.goes.saturating_add(measured.goes / 8)));
             }
-            self.rate = scaled(self.run, 1_000_000, span);
-            (self.began, self.looks, self.late, self.run, self.hidden) = (now, 0, 0, 0, 0);
+            self.rate = measured.rate;
         }
         if amount == 0 && late >= LATE {
             // All has gone, though nobody knows when.
@@ -275,49 +243,30 @@ impl Gate {
         }
     }
 
-    /// Between the last look and this one `gone` has left the browser, in which [`standing`](Self::standing) is left.
-    ///
-    /// What drains in bursts that are larger than what a kernel has free at once on a slow link is a path that is
-    /// fast and long, whose buffers run empty between two of them: its average rate says nothing of what the budget
-    /// has to be. So that is twice what goes between two looks, each time that it has limited it.
-    fn follow_burst(&mut self, now: Timestamp, gone: u64) {
+    /// Since the last look `gone` has left the browser. Of bursts that are large the budget is twice what goes between
+    /// two looks, each time that it has limited that.
+    fn follow_drain(&mut self, now: Timestamp, gone: u64) {
         let floor = self.config.budget_bytes;
-        let still = now.micros_since(self.moved_at);
-        // Of a message that is larger than the budget nobody knows how fast it has gone: some engines show it as
-        // standing until all of it has.
         let at_once = gone.min(self.budget);
-        self.burst = if now < self.eager_until { self.burst.saturating_add(at_once) } else { 0 };
-        self.fills = self.fills.saturating_sub(gone);
-        let is_large = self.burst >= floor * FIRST;
-        if gone > 0 {
-            self.moved_at = now;
-            if is_large {
-                self.eager_until = later(now, FORGET);
+        let is_first = self.window.is_first();
+        match self.drain.handle_gone(now, gone, at_once, floor, is_first) {
+            Drained::Large { fills } if self.standing == 0 => {
+                let most = if fills { floor * FILLING } else { CEILING };
+                self.budget = self.budget.max(doubled(at_once).min(most));
             }
-        }
-        if self.standing == 0 && is_large {
-            let most = if self.fills > 0 { floor * FILLING } else { CEILING };
-            self.budget = self.budget.max(doubled(at_once).min(most));
-        } else if gone == 0 && still >= SHORTEST {
-            // It stands, as it may for a while on a fast link as well.
-            let is_over = still >= STILL;
-            if self.hidden > 0 {
-                self.budget = self.budget.min(if is_over { floor } else { floor * FILLING });
-            } else if is_over && !is_large && self.burst > 0 {
-                self.eager_until = now;
-            }
-            if is_over {
-                self.burst = 0;
-            }
+            // As it may for a while on a fast link as well.
+            Drained::Stands if is_first => self.budget = self.budget.min(floor * FILLING),
+            Drained::Over if is_first => self.budget = self.budget.min(floor),
+            _ => {}
         }
     }
 
     /// A message of `bytes` has to wait, an urgent one not for its turn: when to look again. A moment that is not later than `now` means
     /// at once, but in a task of its own.
     pub fn wait(&mut self, now: Timestamp, bytes: u64, is_urgent: bool) -> Timestamp {
-        let is_eager = now < self.eager_until;
-        let moved = now.micros_since(self.moved_at);
-        let begins = is_eager && self.hidden > 0 && moved < SHORTEST;
+        let is_eager = self.drain.is_eager(now);
+        let still = self.drain.still(now);
+        let begins = is_eager && self.window.is_first() && still < SHORTEST;
         let wait = if let Some(rate) = self.config.max_bytes_per_second
             && self.tokens <= 0
             && !is_urgent
@@ -325,17 +274,17 @@ impl Gate {
             (self.tokens.unsigned_abs() / rate.max(1) + 1).max(SHORTEST)
         } else if let Some(budget) = self.heard() {
             budget.due().micros_since(now).max(SHORTEST)
-        } else if begins && moved < SPIN {
+        } else if begins && still < SPIN {
             0
         } else if begins && self.shorts < SHORTS {
             self.shorts += 1;
-            moved.max(SHORT)
+            still.max(SHORT)
         } else {
             let over = self.inside().saturating_add(bytes).saturating_sub(self.budget).min(self.inside());
             // Half of the time that it should take, if it does not come in bursts; and less often when nothing moves.
             let is_steady = self.rate > 0 && !is_eager;
             let drains = if is_steady { scaled(over, 500_000, self.rate).min(50_000) } else { 0 };
-            drains.max(moved / 8).clamp(SHORTEST, LONGEST)
+            drains.max(still / 8).clamp(SHORTEST, LONGEST)
         };
         let due = later(now, wait);
         self.due = Some(due);
