@@ -15,7 +15,7 @@
 mod drain;
 mod window;
 
-use drain::{Drain, Drained};
+use drain::{Drain, Drained, STILL};
 use window::Window;
 
 use super::budget::{Budget, float, whole};
@@ -60,7 +60,7 @@ const LATE: u64 = 100_000;
 /// backlog: a browser needs about 0.1 ms to take 64 KiB, a hop a tenth of that. Hops for longer would take the processor
 /// from those that are to make room.
 const SPIN: u64 = 200;
-/// The timer after that.
+/// The timer after that, and up to four times as long. A page that looks so much later than it was to was busy.
 const SHORT: u64 = 1_000;
 /// How many timers may be shorter than [`SHORTEST`], behind a second without any: what those leave of 100 in a second.
 const SHORTS: u64 = 16;
@@ -220,13 +220,20 @@ impl Gate {
             } else if interval > FORGET {
                 (self.budget, self.rate, self.shorts) = (floor * FIRST, 0, 0);
             }
-            self.drain.begin(now, self.rate > 0);
+            if interval > STILL || falls_silent {
+                self.drain.begin(now, self.rate > 0);
+            } else {
+                self.drain.go_on(now);
+            }
             self.window = Window::first(now);
             return;
         };
-        self.follow_drain(now, gone);
         // A look that was put off because nothing moved is not one that was held up.
         let late = now.micros_since(due);
+        if late >= SHORT {
+            self.drain.handle_busy(now, late);
+        }
+        self.follow_drain(now, gone, interval);
         if let Some(measured) = self.window.handle_gone(now, gone, amount, late) {
             // What is large is so for a while; but not what has filled buffers.
             let is_large = measured.is_sure && self.drain.is_eager(now);
@@ -245,14 +252,22 @@ impl Gate {
 
     /// Since the last look `gone` has left the browser. Of bursts that are large the budget is twice what goes between
     /// two looks, each time that it has limited that.
-    fn follow_drain(&mut self, now: Timestamp, gone: u64) {
+    fn follow_drain(&mut self, now: Timestamp, gone: u64, interval: u64) {
         let floor = self.config.budget_bytes;
         let at_once = gone.min(self.budget);
         let is_first = self.window.is_first();
         match self.drain.handle_gone(now, gone, at_once, floor, is_first) {
-            Drained::Large { fills } if self.standing == 0 => {
-                let most = if fills { floor * FILLING } else { CEILING };
-                self.budget = self.budget.max(doubled(at_once).min(most));
+            Drained::Large { fills: true } if self.standing == 0 => {
+                self.budget = self.budget.max(doubled(at_once).min(floor * FILLING));
+            }
+            Drained::Large { .. } if self.standing == 0 => {
+                // After a shorter timer than others will be as much more goes.
+                let goes = if is_first {
+                    scaled(at_once, SHORTEST, interval.clamp(SHORT, SHORTEST))
+                } else {
+                    at_once
+                };
+                self.budget = self.budget.max(doubled(goes));
             }
             // As it may for a while on a fast link as well.
             Drained::Stands if is_first => self.budget = self.budget.min(floor * FILLING),
@@ -278,7 +293,8 @@ impl Gate {
             0
         } else if begins && self.shorts < SHORTS {
             self.shorts += 1;
-            still.max(SHORT)
+            // At the pace of this burst a quarter of what stands will have gone.
+            (self.drain.takes(now, self.standing) / 4).clamp(SHORT, 4 * SHORT).max(still)
         } else {
             let over = self.inside().saturating_add(bytes).saturating_sub(self.budget).min(self.inside());
             // Half of the time that it should take, if it does not come in bursts; and less often when nothing moves.

@@ -59,6 +59,12 @@ pub(crate) struct Options {
     /// How often everything is measured, beside one round to warm up
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
+    /// How many times as many messages are measured at once
+    ///
+    /// Most measurements take 30 to 100 ms, of which what a connection does at its beginning is a part; with more messages it
+    /// is a smaller one.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    times: u32,
     /// Only the contenders whose names begin so; the raw WebSocket is always there
     #[arg(long, value_name = "PREFIX")]
     only: Option<String>,
@@ -128,7 +134,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut all = serde_json::Map::new();
     for browser in browsers {
         let measured = steps.run(&format!("measure in {browser}"), || {
-            measure(browser, &page, &format!("ws://{peer}"), options.rounds, is_wanted)
+            measure(browser, &page, &format!("ws://{peer}"), (options.rounds, options.times), is_wanted)
         })?;
         print(browser, &measured);
         all.insert(browser.to_string(), serde_json::to_value(measured)?);
@@ -136,7 +142,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     write_json(options.json.as_deref(), &all)
 }
 
-/// Has the page at `page` measure in `browser` against the WebSockets of `server`. Nothing else should run on
+/// Has the page at `page` measure in `browser` against the WebSockets of `server`, each cell once in each of `rounds`
+/// with `factor` times its messages. Nothing else should run on
 /// the machine meanwhile.
 ///
 /// # Errors
@@ -146,16 +153,17 @@ pub(crate) fn measure(
     browser: Browser,
     page: &str,
     server: &str,
-    rounds: u32,
+    (rounds, factor): (u32, u32),
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<Measured> {
     let session = Session::start(&browsers::find(browser)?)?;
     session.open(page)?;
     let contenders = super::contenders(&session, is_wanted)?;
+    let cells = CELLS.map(|(what, bytes, messages)| (what, bytes, messages * factor));
     let mut times = vec![vec![Vec::new(); contenders.len()]; CELLS.len()];
     // One round more, the first of which only warms up.
     for round in 0..=rounds {
-        for ((what, bytes, messages), times) in CELLS.into_iter().zip(&mut times) {
+        for ((what, bytes, messages), times) in cells.into_iter().zip(&mut times) {
             for place in super::in_turn(contenders.len(), round) {
                 let (Some(name), Some(times)) = (contenders.get(place), times.get_mut(place)) else {
                     continue;
@@ -170,7 +178,7 @@ pub(crate) fn measure(
             }
         }
     }
-    let cells = CELLS.into_iter().zip(&times).map(|(cell, times)| summary(cell, &contenders, times));
+    let cells = cells.into_iter().zip(&times).map(|(cell, times)| summary(cell, &contenders, times));
     Ok(Measured {
         rounds,
         cells: cells.collect::<Option<_>>().context("a cell is empty")?,

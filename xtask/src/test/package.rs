@@ -80,7 +80,7 @@ pub(super) fn run(session: &mut Session, places: &Places) {
             let sockets = format!("ws://{}", server.address());
             // The others would have to be built and installed first.
             let is_ours = |name: &str| name.starts_with("raw") || name == "tidegate";
-            let measured = bench::measure(browser, &page, &sockets, rounds, is_ours)?;
+            let measured = bench::measure(browser, &page, &sockets, (rounds, 1), is_ours)?;
             bench::print(browser, &measured);
             Ok(())
         });

@@ -11,16 +11,19 @@
 //! | `Large` | something goes, [`LARGE`] budgets of this burst having gone | `Large`, for another [`FORGET`] |
 //! | `Large` | a burst is over before so much has gone | `Small` |
 //! | `Large` | [`FORGET`] without such a burst | `Small` |
-//! | any | a backlog begins of whose link nothing is known | `Unknown` |
+//! | any | a backlog begins, more than [`STILL`] after the last, of whose link nothing is known | `Unknown` |
+//!
+//! After a shorter pause a burst goes on: an application that answers messages has a backlog now and then only, and its
+//! link is as fast as one that never rests.
 //!
 //! Not here: the rate over a window, the budget (`gate`).
 
-use super::{FIRST, FORGET, HIDDEN, SHORTEST, later};
+use super::{FIRST, FORGET, HIDDEN, SHORTEST, later, scaled};
 use crate::time::Timestamp;
 
 /// A burst is over when nothing has moved for so long. The thirds of a full buffer that a kernel has free at once
 /// are 75 ms apart at 5 MB/s.
-const STILL: u64 = 40_000;
+pub(super) const STILL: u64 = 40_000;
 /// From how many budgets on a burst is large: a slow link's are what a kernel has free at once, a third of its buffer,
 /// less than 400 KB.
 const LARGE: u64 = FIRST;
@@ -56,12 +59,21 @@ pub(super) struct Drain {
     burst: u64,
     /// Of what goes, how much more may only go into hidden buffers.
     fills: u64,
+    /// When the present burst was first seen, and something moved last.
+    began: Timestamp,
     moved_at: Timestamp,
 }
 
 impl Drain {
+    /// Nothing is known, nor has anything gone, at the clock's beginning.
     pub(super) fn new() -> Self {
-        Self { bursts: Bursts::Small, burst: 0, fills: 0, moved_at: Timestamp::ZERO }
+        Self {
+            bursts: Bursts::Unknown(Timestamp::from_micros(FORGET)),
+            burst: 0,
+            fills: HIDDEN,
+            began: Timestamp::ZERO,
+            moved_at: Timestamp::ZERO,
+        }
     }
 
     /// A backlog begins; `is_known` is what came of earlier ones.
@@ -70,6 +82,21 @@ impl Drain {
             self.bursts = Bursts::Unknown(later(now, FORGET));
         }
         (self.burst, self.fills, self.moved_at) = (0, HIDDEN, now);
+    }
+
+    /// A backlog goes on after a pause no longer than [`STILL`].
+    pub(super) fn go_on(&mut self, now: Timestamp) {
+        self.moved_at = now;
+    }
+
+    /// How long `bytes` take at the pace of the present burst, in microseconds; 0 if there is none yet.
+    pub(super) fn takes(&self, now: Timestamp, bytes: u64) -> u64 {
+        if self.burst > 0 { scaled(bytes, now.micros_since(self.began), self.burst) } else { 0 }
+    }
+
+    /// The page has been busy for as long as `late`, in which nothing could be seen to move.
+    pub(super) fn handle_busy(&mut self, now: Timestamp, late: u64) {
+        self.moved_at = later(self.moved_at, late).min(now);
     }
 
     /// Since the last look `gone` has left the browser, and of a message that was larger than the budget `at_once`
@@ -84,6 +111,9 @@ impl Drain {
         is_first: bool,
     ) -> Drained {
         let still = now.micros_since(self.moved_at);
+        if self.burst == 0 {
+            self.began = now;
+        }
         self.burst = if self.is_eager(now) { self.burst.saturating_add(at_once) } else { 0 };
         self.fills = self.fills.saturating_sub(gone);
         let is_large = self.burst >= budget_bytes * LARGE;
@@ -118,3 +148,6 @@ impl Drain {
         now.micros_since(self.moved_at)
     }
 }
+
+#[cfg(test)]
+mod tests;

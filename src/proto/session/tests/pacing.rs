@@ -17,13 +17,20 @@ pub(super) fn fresh() -> Host {
     host
 }
 
+/// Lets time pass in a page that is not busy: whatever is due fires within half a millisecond.
+fn idle(host: &mut Host, millis: u64) {
+    for _ in 0..2 * millis {
+        host.pass(Duration::from_micros(500));
+    }
+}
+
 /// As [`fresh`], over a link that is known to be slow: something has stood there, and is gone.
 fn open() -> Host {
     let mut host = fresh();
     for number in 10_001..=10_009 {
         host.send_new(new(Priority::Normal, 64 * KIB, number));
     }
-    host.pass(Duration::from_millis(40));
+    idle(&mut host, 60);
     for _ in 0..5 {
         host.standing = 0;
         host.pass(Duration::from_millis(5));
@@ -57,10 +64,13 @@ fn b21_at_first_eight_budgets_may_stand_until_something_does() {
         host.send_new(new(Priority::Bulk, 16 * KIB, number));
     }
     assert_eq!((host.sent.len(), host.standing), (32, 512 << 10));
+    // While the page is busy nothing can be seen to go, however long that is.
+    host.pass(Duration::from_millis(100));
+    assert_eq!(host.session.gauges().budget_bytes, 512 << 10);
     // A part of a fast link's buffer is free now and then, and less than 40 ms apart.
-    host.pass(Duration::from_millis(12));
+    idle(&mut host, 24);
     assert_eq!(host.session.gauges().budget_bytes, 256 << 10);
-    host.pass(Duration::from_millis(28));
+    idle(&mut host, 28);
     assert_eq!(host.session.gauges().budget_bytes, 64 << 10);
 }
 
