@@ -66,9 +66,11 @@ impl Deadlines {
     pub(super) fn forget(&mut self, store: &mut Store) {
         self.used -= 1;
         self.front(store);
-        if self.used == 0 && self.entries.capacity() > KEPT {
-            // What a burst has needed is given back after it. No slot has an entry any more.
-            self.entries = Vec::new();
+        if self.used == 0 {
+            // No slot has an entry any more, and soon the store may not have their places either.
+            self.entries.clear();
+            // What a burst has needed is given back after it.
+            self.entries.shrink_to(KEPT);
         } else if self.entries.len() > 2 * self.used + KEPT {
             self.sweep(store);
         }
@@ -293,6 +295,29 @@ mod tests {
                     assert!(next <= earliest && next.is_some() == earliest.is_some());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_looked_for_in_a_store_that_was_given_back() {
+        let mut wheel = Wheel::new();
+        // So long a queue that its places are given back, of which few of the last have a deadline.
+        let plain = |store: &mut Store| store.insert(Payload::Binary(Vec::new()), None, 0);
+        for round in 0..20 {
+            let without: Vec<u32> = (0..900).map(|_| plain(&mut wheel.store)).collect();
+            let with: Vec<u32> = (0..80).map(|due| wheel.insert(10 + due)).collect();
+            for node in without {
+                wheel.store.remove(node);
+            }
+            for node in with {
+                wheel.remove(node);
+            }
+            assert!(wheel.deadlines.entries.is_empty());
+            let shorter: Vec<u32> = (0..500 + round).map(|due| wheel.insert(10 + due)).collect();
+            for node in shorter {
+                wheel.remove(node);
+            }
+            assert_eq!(wheel.deadlines.next(), None);
         }
     }
 
