@@ -129,13 +129,13 @@ impl Budget {
         if bytes < self.round.bytes / 2.0 {
             self.round.bytes -= self.round.bytes / 16.0;
         } else if self.round.end <= self.acknowledged && !(is_probe && under_way > self.budget(false)) {
-            // Behind a silence it is this message that has made the peer answer.
+            // Behind a silence it is this message that has made the peer answer, and what it had before is not its doing.
             let is_new = self.round.end == 0.0;
             self.round = Round {
                 bytes,
                 began: self.now,
                 end: self.given,
-                acknowledged: self.acknowledged,
+                acknowledged: if is_new { self.given - bytes } else { self.acknowledged },
                 acknowledged_at: if is_new { self.now } else { self.acknowledged_at },
                 is_idle: is_probe,
             };

@@ -9,9 +9,9 @@
 //! | `Unknown` | a burst is over, after the first window | `Small` |
 //! | `Unknown` | [`FORGET`] without a large burst | `Small` |
 //! | `Large` | something goes, [`LARGE`] budgets of this burst having gone | `Large`, for another [`FORGET`] |
-//! | `Large` | a burst is over before so much has gone | `Small` |
+//! | `Large` | a burst is over before so much has gone, after the first window | `Small` |
 //! | `Large` | [`FORGET`] without such a burst | `Small` |
-//! | any | a backlog begins, more than [`STILL`] after the last, of whose link nothing is known | `Unknown` |
+//! | any | a backlog begins, more than [`STILL`] after the last look or as acknowledgements fail to come, of whose link nothing is known | `Unknown` |
 //!
 //! After a shorter pause a burst goes on: an application that answers messages has a backlog now and then only, and its
 //! link is as fast as one that never rests.
@@ -84,9 +84,11 @@ impl Drain {
         (self.burst, self.fills, self.moved_at) = (0, HIDDEN, now);
     }
 
-    /// A backlog goes on after a pause no longer than [`STILL`].
-    pub(super) fn go_on(&mut self, now: Timestamp) {
-        self.moved_at = now;
+    /// A backlog goes on after a pause no longer than [`STILL`], in which something has moved or nothing has stood.
+    pub(super) fn go_on(&mut self, now: Timestamp, has_moved: bool) {
+        if has_moved {
+            self.moved_at = now;
+        }
     }
 
     /// How long `bytes` take at the pace of the present burst, in microseconds; 0 if there is none yet.

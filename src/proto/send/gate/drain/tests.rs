@@ -95,7 +95,10 @@ fn it_stands_as_soon_as_a_timer_has_found_nothing_and_a_busy_page_is_no_timer() 
 fn after_a_short_pause_a_burst_goes_on() {
     let mut drain = unknown();
     gone(&mut drain, 10, LARGE - 1);
-    drain.go_on(at(STILL));
+    drain.go_on(at(STILL), true);
+    assert_eq!(drain.still(at(STILL)), 0);
+    drain.go_on(at(STILL + 5), false);
+    assert_eq!(drain.still(at(STILL + 5)), 5, "what stood still does so");
     assert_eq!(gone(&mut drain, STILL + 10, 1), Drained::Large { fills: true });
     drain.begin(at(2 * STILL), true);
     assert_eq!(gone(&mut drain, 2 * STILL + 10, 1), Drained::Some);
