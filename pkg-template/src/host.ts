@@ -282,7 +282,10 @@ export class WasmBacked implements Core {
       // Throws where a runtime lacks it.
       resolve(part.arrayBuffer());
     }).then(
-      (buffer) => this.#tell(FETCHED, id, this.#slots.put(buffer), buffer.byteLength),
+      (buffer) => {
+        // After the end nobody would take it out of its slot.
+        if (this.#core) this.#tell(FETCHED, id, this.#slots.put(buffer), buffer.byteLength);
+      },
       () => this.#tell(FETCHED, id, -1),
     );
   }
