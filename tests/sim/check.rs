@@ -302,7 +302,7 @@ fn unasked(trace: &Trace, priority: Priority) -> u64 {
 /// What a kernel's buffer has at least under way while more waits for it: two thirds of its first size.
 const UNDER_WAY: u64 = 100_000;
 
-/// How late a page's timer is at most when it is seen: the gate's own 10 ms, 20 ms of a busy page, the clamp, and
+/// How late a page's timer is at most when it is seen: the gate's own 12 ms, 20 ms of a busy page, the clamp, and
 /// the news of what has gone, which takes up to 5 ms.
 const LATE: Duration = Duration::from_millis(40);
 

@@ -114,17 +114,9 @@ pub(crate) fn optimise(bound: &Path, npm: &Tools) -> Result<()> {
     let small = bound.with_file_name("small.wasm");
     let mut optimise = npm.command("binaryen", "wasm-opt")?;
     optimise
-        // Low memory: the first kilobyte is the far end of the stack, which has 1 MiB. Implicit traps: those of loads
-        // and divisions, of which Rust has none; a panic is an explicit one and stays.
-        .args([
-            "-Oz",
-            "--low-memory-unused",
-            "--ignore-implicit-traps",
-            "--flatten",
-            "--rereloop",
-            "-Oz",
-            "-Oz",
-        ])
+        // Low memory: the first kilobyte is the far end of the stack, which has 1 MiB. Traps are not to be ignored: a load
+        // or division behind a check could be moved before it.
+        .args(["-Oz", "--low-memory-unused", "--flatten", "--rereloop", "-Oz", "-Oz"])
         .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
         .args(FEATURES);
     process::run(optimise.arg(bound).arg("-o").arg(&small))?;
