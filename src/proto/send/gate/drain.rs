@@ -18,7 +18,7 @@
 //!
 //! Not here: the rate over a window, the budget (`gate`).
 
-use super::{FIRST, FORGET, HIDDEN, SHORTEST, later, scaled};
+use super::{FORGET, HIDDEN, SHORTEST, later, scaled};
 use crate::time::Timestamp;
 
 /// A burst is over when nothing has moved for so long. The thirds of a full buffer that a kernel has free at once
@@ -26,7 +26,7 @@ use crate::time::Timestamp;
 pub(super) const STILL: u64 = 40_000;
 /// From how many budgets on a burst is large: a slow link's are what a kernel has free at once, a third of its buffer,
 /// less than 400 KB.
-const LARGE: u64 = FIRST;
+const LARGE: u64 = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bursts {

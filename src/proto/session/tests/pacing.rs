@@ -18,7 +18,7 @@ pub(super) fn fresh() -> Host {
 }
 
 /// Lets time pass in a page that is not busy: whatever is due fires within half a millisecond.
-fn idle(host: &mut Host, millis: u64) {
+pub(super) fn idle(host: &mut Host, millis: u64) {
     for _ in 0..2 * millis {
         host.pass(Duration::from_micros(500));
     }
@@ -45,6 +45,13 @@ pub(super) fn new(priority: Priority, bytes: usize, number: u64) -> NewMessage {
     NewMessage { priority, ..NewMessage::normal(Payload::Binary(vec![0; bytes]), Some(ticket(number))) }
 }
 
+/// So many bulk messages of `bytes`, numbered from 1.
+pub(super) fn send_bulk(host: &mut Host, messages: u64, bytes: usize) {
+    for number in 1..=messages {
+        host.send_new(new(Priority::Bulk, bytes, number));
+    }
+}
+
 fn sizes(host: &Host) -> Vec<usize> {
     host.sent.iter().map(|sent| usize::try_from(sent.bytes).unwrap()).collect()
 }
@@ -60,9 +67,7 @@ fn turn(host: &mut Host, drained: u64) {
 #[test]
 fn b21_at_first_eight_budgets_may_stand_until_something_does() {
     let mut host = fresh();
-    for number in 1..=100 {
-        host.send_new(new(Priority::Bulk, 16 * KIB, number));
-    }
+    send_bulk(&mut host, 100, 16 * KIB);
     assert_eq!((host.sent.len(), host.standing), (32, 512 << 10));
     // While the page is busy nothing can be seen to go, however long that is.
     host.pass(Duration::from_millis(100));
@@ -77,9 +82,7 @@ fn b21_at_first_eight_budgets_may_stand_until_something_does() {
 #[test]
 fn b21_no_more_than_the_budget_is_handed_over() {
     let mut host = open();
-    for number in 1..=100 {
-        host.send_new(new(Priority::Bulk, 16 * KIB, number));
-    }
+    send_bulk(&mut host, 100, 16 * KIB);
     assert_eq!((sizes(&host), host.standing), (vec![16 * KIB; 4], 64 << 10));
     for _ in 0..40 {
         turn(&mut host, 10_000);
