@@ -19,7 +19,7 @@
 use crate::time::Timestamp;
 
 /// Before anything is known, in bytes: what a TCP begins with (RFC 6928).
-const FIRST: f64 = 14_600.0;
+const AT_FIRST: f64 = 14_600.0;
 /// How long messages may wait in front of the link, in microseconds; twice the jitter, if that is more.
 const DELAY: f64 = 12_000.0;
 /// The most that jitter makes of it: a queue of its own varies as well.
@@ -202,7 +202,7 @@ impl Budget {
     fn budget(&self, is_urgent: bool) -> f64 {
         let path = self.rate * self.shortest;
         match self.state {
-            State::Startup => larger(FIRST, 2.0 * path),
+            State::Startup => larger(AT_FIRST, 2.0 * path),
             State::Probing if !is_urgent => path / 2.0,
             _ => path + self.rate * self.delay(),
         }

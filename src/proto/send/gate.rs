@@ -27,6 +27,7 @@ pub struct GateConfig {
     /// How much may stand in the browser's buffer on a slow link, in bytes; eight times as much at the beginning.
     /// Default 64 KiB: with less, a timer of 12 ms would hold up links of several megabytes a second, and what is
     /// hidden below is more anyway.
+    /// Below 60,000 the upload is no faster than this in each 12 ms, whatever the link takes.
     pub budget_bytes: u64,
     /// Most bytes to hand over in a second, urgent ones included, which do not wait for it; `None` for no
     /// bound. Somewhat below the rate of a known link it keeps the hidden buffers empty, too.
@@ -56,6 +57,9 @@ const SHORTEST: u64 = 12_000;
 const LONGEST: u64 = 250_000;
 /// A look that comes this much later than it was to was held up, as by a hidden page.
 const LATE: u64 = 100_000;
+/// How much of that a bound on the rate makes good, which is what timers of hidden pages are late: behind a longer one
+/// too much would go at once.
+const LONGEST_LATE: u64 = 1_000_000;
 /// For how long after something has gone the next look is at once, by a hop into the next task, at the beginning of a
 /// backlog: a browser needs about 0.1 ms to take 64 KiB, a hop a tenth of that. Hops for longer would take the processor
 /// from those that are to make room.
@@ -95,10 +99,14 @@ pub struct Gate {
     total: u64,
     left: u64,
     looked_at: Timestamp,
+    /// When a message that waits has the browser looked at; still there while [`is_paused`](Self::is_paused).
     due: Option<Timestamp>,
+    /// No message can go, though some are queued: how late the next look is says nothing.
+    is_paused: bool,
     drain: Drain,
     window: Window,
-    /// How many of [`SHORTS`] there were.
+    /// How many of [`SHORTS`] there were in this second. Invariant: each is followed by a look, so that a second without
+    /// a look is one without a short timer.
     shorts: u64,
     /// What may go at once of [`GateConfig::max_bytes_per_second`], in millionths of a byte, since that is
     /// what a byte per second makes in a microsecond; below 0 it is owed.
@@ -126,6 +134,7 @@ impl Gate {
             left: 0,
             looked_at: Timestamp::ZERO,
             due: None,
+            is_paused: false,
             drain: Drain::new(),
             window: Window::first(Timestamp::ZERO),
             shorts: 0,
@@ -201,7 +210,14 @@ impl Gate {
     /// The browser was looked at because a message waits: `amount` is its `bufferedAmount`.
     pub fn handle_amount(&mut self, now: Timestamp, amount: u64) {
         let interval = now.micros_since(self.looked_at);
-        self.refill(interval);
+        // A look that was put off because nothing moved is not one that was held up, nor one for which no message was
+        // there to go.
+        let late = match self.due {
+            Some(due) if !self.is_paused => now.micros_since(due),
+            _ => 0,
+        };
+        self.is_paused = false;
+        self.refill(interval, late);
         let was_silent = self.is_silent;
         if let Some(budget) = &mut self.acknowledged {
             budget.handle_time(now);
@@ -217,7 +233,7 @@ impl Gate {
         let gone = left - self.left;
         (self.left, self.standing, self.given, self.looked_at) = (left, amount, 0, now);
         let floor = self.config.budget_bytes;
-        let Some(due) = self.due.filter(|_| !falls_silent) else {
+        if self.due.is_none() || falls_silent {
             // Nothing has waited, so that what has gone says nothing; nor, after a while, what was learnt
             // before: the link may be another one by now.
             if falls_silent {
@@ -232,9 +248,7 @@ impl Gate {
             }
             self.window = Window::first(now);
             return;
-        };
-        // A look that was put off because nothing moved is not one that was held up.
-        let late = now.micros_since(due);
+        }
         if late >= BUSY {
             self.drain.handle_busy(now, late);
         }
@@ -312,13 +326,19 @@ impl Gate {
             drains.max(still / 8).clamp(SHORTEST, LONGEST)
         };
         let due = later(now, wait);
-        self.due = Some(due);
+        (self.due, self.is_paused) = (Some(due), false);
         due
+    }
+
+    /// What waits cannot go before something else than the browser is done with it, such as a Blob that is read. The
+    /// backlog goes on.
+    pub fn pause(&mut self) {
+        self.is_paused = true;
     }
 
     /// Nothing waits any more.
     pub fn rest(&mut self) {
-        self.due = None;
+        (self.due, self.is_paused) = (None, false);
         if let Some(budget) = &mut self.acknowledged {
             budget.rest();
         }
@@ -327,7 +347,7 @@ impl Gate {
     /// When the browser is to be looked at, if a message waits.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
-        self.due
+        self.due.filter(|_| !self.is_paused)
     }
 
     /// When the browser was looked at last.
@@ -367,10 +387,12 @@ impl Gate {
         self.acknowledged.as_ref().filter(|_| !self.is_silent)
     }
 
-    fn refill(&mut self, interval: u64) {
+    /// Since the last look `interval` has passed, of which this one was `late`.
+    fn refill(&mut self, interval: u64, late: u64) {
         if let Some(rate) = self.config.max_bytes_per_second {
-            // Enough for two timers that come a little late.
-            let most = i64::try_from(scaled(rate, 5 * SHORTEST, 2)).unwrap_or(i64::MAX).max(1);
+            // Enough for two timers that come a little late; and in a hidden page, for those that are.
+            let held_up = if late >= LATE { late.min(LONGEST_LATE) } else { 0 };
+            let most = i64::try_from(scaled(rate, 5 * SHORTEST / 2 + held_up, 1)).unwrap_or(i64::MAX).max(1);
             self.tokens = self.tokens.saturating_add_unsigned(scaled(rate, interval, 1)).min(most);
         }
     }

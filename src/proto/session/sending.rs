@@ -349,8 +349,10 @@ impl Session {
 
     /// As [`due`](Self::due), when no message can go.
     fn rest(&mut self) -> Option<Timestamp> {
-        if let Some(gate) = &mut self.gate {
-            gate.rest();
+        match &mut self.gate {
+            Some(gate) if self.queue.is_empty() => gate.rest(),
+            Some(gate) => gate.pause(),
+            None => {}
         }
         self.due()
     }

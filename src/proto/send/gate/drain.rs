@@ -57,8 +57,8 @@ pub(super) struct Drain {
     bursts: Bursts,
     /// What has gone in the present burst, if they are not small.
     burst: u64,
-    /// Of what goes, how much more may only go into hidden buffers.
-    fills: u64,
+    /// How much more of what goes may only go into hidden buffers.
+    hides: u64,
     /// When the present burst was first seen, and something moved last.
     began: Timestamp,
     moved_at: Timestamp,
@@ -70,7 +70,7 @@ impl Drain {
         Self {
             bursts: Bursts::Unknown(Timestamp::from_micros(FORGET)),
             burst: 0,
-            fills: HIDDEN,
+            hides: HIDDEN,
             began: Timestamp::ZERO,
             moved_at: Timestamp::ZERO,
         }
@@ -81,7 +81,7 @@ impl Drain {
         if !is_known {
             self.bursts = Bursts::Unknown(later(now, FORGET));
         }
-        (self.burst, self.fills, self.moved_at) = (0, HIDDEN, now);
+        (self.burst, self.hides, self.moved_at) = (0, HIDDEN, now);
     }
 
     /// A backlog goes on after a pause no longer than [`STILL`], in which something has moved or nothing has stood.
@@ -117,7 +117,7 @@ impl Drain {
             self.began = now;
         }
         self.burst = if self.is_eager(now) { self.burst.saturating_add(at_once) } else { 0 };
-        self.fills = self.fills.saturating_sub(gone);
+        self.hides = self.hides.saturating_sub(gone);
         let is_large = self.burst >= budget_bytes * LARGE;
         if gone > 0 {
             self.moved_at = now;
@@ -125,7 +125,7 @@ impl Drain {
                 return Drained::Some;
             }
             self.bursts = Bursts::Large(later(now, FORGET));
-            return Drained::Large { fills: self.fills > 0 };
+            return Drained::Large { fills: self.hides > 0 };
         }
         if still < STILL {
             return if still < SHORTEST { Drained::Some } else { Drained::Stands };

@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
-use super::host::Host;
+use super::host::{Host, ticket};
 use super::pacing::{KIB, fresh, idle, send_bulk};
+use crate::proto::send::{NewMessage, Priority};
 use crate::time::Timestamp;
 
 /// Lets pass `time` in which a kernel takes `room` bytes as fast as it is given them, and then no more. Returns for how
@@ -96,5 +97,98 @@ fn b23_no_more_than_a_hundred_timers_fire_in_a_second() {
         assert!(timers.len() > 200, "{room} {every}: {}", timers.len());
         let second = |pair: &[Timestamp]| pair[100].saturating_since(pair[0]);
         assert!(timers.windows(101).all(|timers| second(timers) >= Duration::from_secs(1)), "{room} {every}");
+    }
+}
+
+#[test]
+fn b23_an_upload_of_blobs_that_are_read_in_between_has_one_beginning() {
+    let mut host = fresh();
+    for number in 1..=100 {
+        let blob = host.blob(100_000);
+        host.send_new(NewMessage {
+            priority: Priority::Bulk,
+            ..NewMessage::normal(blob, Some(ticket(number)))
+        });
+    }
+    // Read within a millisecond, and a link of 2 MB/s.
+    let mut budgets = Vec::new();
+    while !host.asked.is_empty() || host.due.is_some() {
+        if !host.asked.is_empty() {
+            host.answer_value();
+        }
+        host.standing = host.standing.saturating_sub(2_000);
+        host.pass(Duration::from_millis(1));
+        budgets.push(host.session.gauges().budget_bytes);
+    }
+    let gauges = host.session.gauges();
+    assert!((1_900_000..=2_100_000).contains(&gauges.bytes_per_second), "{}", gauges.bytes_per_second);
+    assert!(budgets.len() > 4_000 && budgets[1_000..].iter().all(|budget| *budget == 64 << 10));
+}
+
+#[test]
+fn b21_that_a_blob_was_read_for_long_is_not_that_the_page_was_held_up() {
+    let mut host = fresh();
+    send_bulk(&mut host, 40, 64 * KIB);
+    idle(&mut host, 60);
+    assert_eq!(host.session.gauges().budget_bytes, 64 << 10);
+    for number in 41..=42 {
+        let blob = host.blob(60_000);
+        host.send_new(NewMessage {
+            priority: Priority::Bulk,
+            ..NewMessage::normal(blob, Some(ticket(number)))
+        });
+    }
+    // 2 MB/s, until it is the first Blob's turn, which is read for a second.
+    while host.asked.is_empty() {
+        host.standing = host.standing.saturating_sub(2_000);
+        host.pass(Duration::from_millis(1));
+    }
+    host.pass(Duration::from_secs(1));
+    assert_eq!(host.due, None);
+    host.standing = 0;
+    host.answer_value();
+    assert_eq!((host.sent.len(), host.session.gauges().budget_bytes), (41, 64 << 10));
+}
+
+#[test]
+fn b23_short_timers_are_a_quarter_of_what_the_burst_takes_at_its_pace() {
+    // So much goes in each millisecond; half a megabyte stands, which takes 2, 10 and 40 ms.
+    for (kib, expected) in [(256, 1_000..=1_000), (51, 2_000..=3_000), (13, 4_000..=4_000)] {
+        let mut host = fresh();
+        send_bulk(&mut host, 4_000, 16 * KIB);
+        let (mut wait, mut short, mut next) = (0, 0, host.now);
+        let end = host.now.saturating_add(Duration::from_millis(16));
+        while host.now < end {
+            wait = host.due.expect("something waits").micros_since(host.now);
+            short = if (1..12_000).contains(&wait) { wait } else { short };
+            host.pass(Duration::from_micros(wait.max(20)));
+            while next <= host.now {
+                next = next.saturating_add(Duration::from_millis(1));
+                host.standing = host.standing.saturating_sub(kib << 10);
+            }
+        }
+        assert!(expected.contains(&short), "{kib}: {short}, and last {wait}");
+    }
+}
+
+#[test]
+fn b23_there_are_short_timers_again_behind_a_second_without_a_backlog() {
+    let mut host = fresh();
+    for (pause, expected) in [(0, 16), (900, 0), (1_100, 16)] {
+        host.pass(Duration::from_millis(pause));
+        let mut shorts = 0;
+        let mut next = host.now;
+        send_bulk(&mut host, 80, 16 * KIB);
+        while let Some(due) = host.due {
+            let wait = due.micros_since(host.now);
+            shorts += u32::from((1..12_000).contains(&wait));
+            host.pass(Duration::from_micros(wait.max(20)));
+            while next <= host.now {
+                next = next.saturating_add(Duration::from_millis(1));
+                host.standing = host.standing.saturating_sub(13 << 10);
+            }
+        }
+        host.standing = 0;
+        assert_eq!(shorts, expected, "behind {pause} ms");
     }
 }

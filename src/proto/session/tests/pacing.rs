@@ -344,6 +344,24 @@ fn a_bound_on_the_rate_is_kept_but_by_urgent_messages() {
     assert!(host.now.saturating_since(start) >= Duration::from_millis(50));
 }
 
+#[test]
+fn a_bound_on_the_rate_is_reached_by_the_timers_of_a_hidden_page() {
+    let config = GateConfig { max_bytes_per_second: Some(50_000), ..GateConfig::default() };
+    let mut host = Host::behind_gate(true, Some(config));
+    host.session.handle_opened();
+    host.drain();
+    send_bulk(&mut host, 1_000, 1_000);
+    for _ in 0..10 {
+        host.standing = 0;
+        host.pass(Duration::from_secs(1));
+    }
+    assert!((490..=510).contains(&host.sent.len()), "{} of 50 in a second", host.sent.len());
+    // But an hour of sleep is not made good for at once.
+    host.standing = 0;
+    host.pass(Duration::from_secs(3_600));
+    assert!(host.sent.len() < 580, "{}", host.sent.len());
+}
+
 /// The peer has the first `upto` bytes of what was sent behind the nine messages of [`open`].
 fn acknowledge(host: &mut Host, upto: usize) {
     let upto = 9 * 64 * KIB + upto;
