@@ -322,9 +322,10 @@ async fn b38_nothing_is_called_after_everything_was_dropped_in_the_middle_of_a_w
         for number in 0..8 {
             client.try_send(pattern(number, 1 << 20)).expect("room");
         }
-        // A read is waited for, and against `/stall` a write. Where tasks are woken late, `/flood` has sent something.
+        // A read is waited for, and against `/stall` a write. With wasm threads tasks are woken late, when `/flood` has
+        // sent something.
         let waits = poll_once(pin!(client.recv())).await.is_pending();
-        assert!(waits || route.starts_with("/flood"));
+        assert!(waits || (cfg!(target_feature = "atomics") && route.starts_with("/flood")));
         drop(client);
         if route != "/stall" {
             spy.ended().await;
