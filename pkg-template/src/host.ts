@@ -4,6 +4,7 @@
  */
 
 import type { WasmExports, WasmImports } from "./border.js";
+import { now } from "./clock.js";
 import type { Core, Options, Sink, SocketEvent, WebSocketLike } from "./core.js";
 import { bytesOf, type Parcel } from "./data.js";
 import { Timer, onVisibility } from "./timers.js";
@@ -141,7 +142,7 @@ export class WasmBacked implements Core {
   static {
     const sink = (host: number): Sink => hosts.get(host).#sink;
     imports = {
-      now: () => performance.now(),
+      now,
       transmit: (host, slot) => hosts.get(host).#transmit(slot),
       close: (host, code) => hosts.get(host).#close(code),
       detach: (host) => hosts.get(host).#detach(),

@@ -1,5 +1,6 @@
 /** Those who wait for room to send. */
 
+import { now } from "./clock.js";
 import { snapshot, type Parcel } from "./data.js";
 import { aborted } from "./errors.js";
 import type { Ticket } from "./ticket.js";
@@ -69,7 +70,7 @@ export class Lines {
       };
       signal?.addEventListener("abort", onAbort);
       // A timer may be early by a part of a millisecond.
-      const left = due === undefined ? undefined : Math.min(Math.ceil(due - performance.now()) + 1, 0x7fffffff);
+      const left = due === undefined ? undefined : Math.min(Math.ceil(due - now()) + 1, 0x7fffffff);
       const timer = left === undefined ? undefined : setTimeout(() => this.#admitted(waiting) && this.admit(), left);
       this.#lines.set(key, line.add(waiting));
     });

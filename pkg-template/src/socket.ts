@@ -2,6 +2,7 @@
 /** The handle of one open connection. Made by connect.ts, once the socket is open. */
 
 import { checkAmount, checkCloseCode, checkCloseReason, checkMilliseconds } from "./address.js";
+import { now } from "./clock.js";
 import type { Codec } from "./codec.js";
 import type { Opening } from "./connect.js";
 import type { Core, WebSocketLike } from "./core.js";
@@ -32,7 +33,7 @@ const LOW = "bufferedamountlow";
 type Listening = Parameters<EventTarget["addEventListener"]>;
 
 /** How often the socket's buffer is looked at for those who wait until it is empty, in milliseconds. */
-const LOOK_AGAIN = 20;
+const WATCH_EVERY = 20;
 
 /** Takes over a socket that may still be connecting. Not exported from the package. @internal */
 export let adopt: <In, Out>(opening: Opening<In, Out>) => Socket<In, Out>;
@@ -437,7 +438,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       if (signal?.aborted || (fell && once)) this.#listening.delete(listener);
     }
     if (this.#drains.length || (this.#listening.size && isAbove)) {
-      this.#watcher = setTimeout(() => this.#watch(), LOOK_AGAIN);
+      this.#watcher = setTimeout(() => this.#watch(), WATCH_EVERY);
     }
     // Not from here, which may be inside the wasm.
     if (fell) queueMicrotask(() => this.#final || this.dispatchEvent(new Event(LOW)));
@@ -458,7 +459,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       add(counts.superseded, bytes);
       return new Ticket("superseded");
     }
-    if (leave && due! <= performance.now()) {
+    if (leave && due! <= now()) {
       // It is past while it waited for room, and replaces nothing.
       leave();
       add(counts.expired, bytes);
@@ -473,14 +474,14 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       message,
       priority,
       flow?.number ?? 0,
-      due === undefined ? -1 : Math.max(0, due - performance.now()),
+      due === undefined ? -1 : Math.max(0, due - now()),
       old,
     );
     if (number > 0) {
       const cancel = (): void => this.#core?.cancel(number);
       const ticket = new Ticket(undefined, cancel);
       const mark = this.#marks.next;
-      this.#queue.set(number, { ticket, way, came, flow, bytes, since: performance.now(), mark, cancel });
+      this.#queue.set(number, { ticket, way, came, flow, bytes, since: now(), mark, cancel });
       add(counts.queued, bytes);
       if (latest !== undefined) this.#newest.set(latest, number);
       signal?.addEventListener("abort", cancel);
@@ -533,7 +534,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     const counts = this.#counts[way.priority]!;
     add(counts.queued, bytes, -1);
     if (outcome === "handedOver") {
-      addSent(counts, bytes, performance.now() - since);
+      addSent(counts, bytes, now() - since);
       this.#given += bytes;
     } else if (outcome in counts) {
       add(counts[outcome as "expired"], bytes);

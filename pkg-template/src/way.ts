@@ -1,6 +1,7 @@
 /** How a message is sent, and what is kept of those who wait. */
 
 import { checkChoice, checkNumber, checkSignal } from "./address.js";
+import { now } from "./clock.js";
 import { TidegateError, invalid } from "./errors.js";
 import { PRIORITIES, type Count, type Priority } from "./stats.js";
 import type { Closed, Ticket } from "./ticket.js";
@@ -50,7 +51,7 @@ export interface Way {
   readonly priority: number;
   readonly flow: string | undefined;
   readonly latest: string | undefined;
-  /** When its deadline is, by `performance.now`. */
+  /** When its deadline is, by `clock.ts`. */
   readonly due: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -72,7 +73,7 @@ export interface Queued {
   readonly came: number;
   readonly flow: Flow | undefined;
   readonly bytes: number;
-  /** By `performance.now`. */
+  /** By `clock.ts`. */
   readonly since: number;
   /** The number of the mark that is set behind it next. */
   readonly mark: number;
@@ -106,7 +107,7 @@ export function chosen({ priority, flow, latest, deadline, signal }: SendOptions
     priority: checkChoice("priority", priority ?? "normal", PRIORITIES),
     flow: named("flow", flow),
     latest: named("latest", latest),
-    due: within < Infinity ? performance.now() + within : undefined,
+    due: within < Infinity ? now() + within : undefined,
     signal: signal ?? undefined,
   };
 }

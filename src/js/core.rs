@@ -39,7 +39,8 @@ mod told {
     /// Stop sending, go on receiving: milliseconds for that, and those for the close that follows when the peer has
     /// not closed in time.
     pub(super) const END: u8 = 8;
-    // Any other: give up at once.
+    /// Give up at once.
+    pub(super) const ABORT: u8 = 9;
 }
 
 /// A connection, for the TypeScript facade, whose `core.ts` says how it is used.
@@ -148,7 +149,8 @@ impl Core {
                 flush: c > 0.0,
             }),
             told::END => driver.end(deadline(a), deadline(b)),
-            _ => driver.abort(),
+            told::ABORT => driver.abort(),
+            _ => {}
         }
         self.pump();
     }

@@ -17,7 +17,7 @@ pub(super) type Host = i32;
 // between. So truths that go out are 0 or 1, and nothing is unsigned.
 #[wasm_bindgen(raw_module = "host")]
 extern "C" {
-    /// `performance.now()`: monotonic, also across sleep in some browsers; fine for deadlines.
+    /// The facade's clock, in milliseconds. Never goes back.
     fn now() -> f64;
 
     // Any of these may call back into `Core`.

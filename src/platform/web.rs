@@ -5,6 +5,8 @@ pub(crate) use self::application::{Timer, base_url};
 #[cfg(feature = "client")]
 pub(crate) mod waiter;
 
+use core::cell::Cell;
+
 use wasm_bindgen::prelude::*;
 
 use crate::time::{Clock, Timestamp};
@@ -31,19 +33,42 @@ fn milliseconds() -> f64 {
     TIME_ORIGIN.with(|origin| *origin) + performance_now()
 }
 
-/// `performance.now()`: monotonic, also across sleep in some browsers; fine for deadlines.
+/// `performance.now()`, but that it never goes back: fake timers that an application's tests install and take away
+/// again, and broken clocks, go on from where they were. What says no number stands still.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct WebClock;
 
+/// What a clock has said last, and how far it has gone back in all, in microseconds.
+#[derive(Clone, Copy)]
+struct Shown {
+    micros: i64,
+    back: i64,
+}
+
+thread_local! {
+    static SHOWN: Cell<Shown> = const { Cell::new(Shown { micros: 0, back: 0 }) };
+}
+
+impl Shown {
+    /// What is taken for no clock's, in microseconds: 285 years.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+
+    fn then(self, micros: f64) -> Self {
+        // Of a NaN as well.
+        if !(micros.abs() < Self::MOST) {
+            return self;
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "less than 2^53")]
+        let micros = micros as i64;
+        Self { micros, back: self.back.saturating_add((self.micros - micros).max(0)) }
+    }
+}
+
 impl Clock for WebClock {
     fn now(&self) -> Timestamp {
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "never negative, and 2^53 microseconds are 285 years"
-        )]
-        let micros = (milliseconds() * 1000.0) as u64;
-        Timestamp::from_micros(micros)
+        let shown = SHOWN.get().then(milliseconds() * 1000.0);
+        SHOWN.set(shown);
+        Timestamp::from_micros(shown.micros.saturating_add(shown.back).unsigned_abs())
     }
 }
 

@@ -274,6 +274,26 @@ async fn b26_a_clock_that_jumps_expires_what_has_a_deadline_and_loses_nothing() 
     assert_eq!(client.close(1000, "").await.expect("may be sent").code, 1000);
 }
 
+#[wasm_bindgen_test]
+async fn b26_a_clock_that_goes_back_holds_up_nothing_that_waits_at_the_gate() {
+    let clock = Jumping::new();
+    clock.set(86_400_000.0);
+    let client = WebNet
+        .connect("/sink", |builder| builder.budget_bytes(16 * KIB as u64).max_bytes_per_second(1_250_000))
+        .await
+        .expect("it opens");
+    let mut upload = Box::pin(paced(&client));
+    assert!(poll_once(upload.as_mut()).await.is_pending());
+    clock.set(0.0);
+    assert!(upload.await, "held up");
+    let within = SendOptions::new().deadline(core::time::Duration::from_millis(50));
+    assert!(client.try_send(vec![0; 64 * KIB]).is_ok());
+    let late = client.try_send_with(vec![0; 64 * KIB], within).expect("room");
+    clock.set(-86_400_000.0);
+    // What stands in front of it takes 52 ms, of the true time; it is over when it is over.
+    assert!(in_time(late).await.is_some(), "neither sent nor expired");
+}
+
 /// Sends what takes a fifth of a second by its rate, and so needs timers; gives whether it went.
 async fn paced(client: &Client) -> bool {
     for _ in 0..16 {

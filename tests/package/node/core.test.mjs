@@ -81,6 +81,29 @@ test("b28_what_gets_room_is_sent_once_though_others_end_meanwhile", async () => 
   raw.finish(1000);
 });
 
+test("b26_a_clock_that_goes_back_holds_up_nothing", async () => {
+  const { now } = performance;
+  try {
+    performance.now = () => now.call(performance) + 86_400_000;
+    const { socket, raw } = await stuffed();
+    const tickets = [await socket.send("waits")];
+    const within = await socket.send(new Uint8Array(300), { deadline: 20, priority: "bulk" });
+    // A clock that says nothing, one that says what none does, and a day back.
+    for (const read of [NaN, 1e300]) {
+      performance.now = () => read;
+      tickets.push(await socket.send(`${read}`));
+    }
+    performance.now = now;
+    assert.equal(await within.outcome, "expired");
+    raw.bufferedAmount = 0;
+    for (const ticket of tickets) assert.equal(await ticket.outcome, "handedOver");
+    assert.deepEqual(given(raw), ["waits", "NaN", "1e+300"]);
+    raw.finish(1000);
+  } finally {
+    performance.now = now;
+  }
+});
+
 test("b28_flows_get_room_in_the_order_in_which_they_asked", async () => {
   const { socket, raw } = await stuffed({ maxSendMessages: 1 });
   const full = await socket.send("full");
