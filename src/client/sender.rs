@@ -157,7 +157,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// As [`flushed`](Self::flushed).
+    /// As [`flushed`](Self::flushed); and if the connection ended before the buffer was seen without it, however it ended:
+    /// nobody can say then whether all of it was sent.
     ///
     /// # Cancel safety
     ///
@@ -216,7 +217,7 @@ impl Sender {
     }
 
     /// Stops sending: what is queued goes out, nothing more is taken. Receiving goes on until the
-    /// peer closes, or until `within` is over; then this side closes with 1000.
+    /// peer closes, or until `within` is over; then this side closes with 1000. `None`: for as long as it takes.
     ///
     /// This is how to read a peer's last words: after a `close` browsers deliver nothing more.
     ///

@@ -32,6 +32,8 @@ pub(super) struct Marks {
     passed: u64,
     /// The first one that was lost.
     lost: Option<u64>,
+    /// A message was lost that is behind all marks.
+    loses: bool,
     /// The sum of what is open before the marks.
     open: u64,
 }
@@ -43,7 +45,11 @@ impl Marks {
         if queued > 0 && is_new {
             let open = queued.saturating_sub(self.open);
             self.open += open;
-            self.ahead.push_back(Mark { last, open, lost: false });
+            let lost = core::mem::take(&mut self.loses);
+            self.ahead.push_back(Mark { last, open, lost });
+        } else if queued == 0 && core::mem::take(&mut self.loses) {
+            self.passed += 1;
+            self.lost.get_or_insert(self.passed);
         }
         self.passed + self.ahead.len() as u64
     }
@@ -55,6 +61,8 @@ impl Marks {
             mark.open = mark.open.saturating_sub(1);
             mark.lost |= lost;
             self.open = self.open.saturating_sub(1);
+        } else {
+            self.loses |= lost;
         }
         let before = self.passed;
         while let Some(&Mark { open: 0, lost, .. }) = self.ahead.front() {
@@ -97,6 +105,27 @@ mod tests {
         assert!(marks.end(2, false));
         assert_eq!([marks.passed(first), marks.passed(second)], [Passed::Yes; 2]);
         assert_eq!(marks.set(9, 0), second);
+    }
+
+    #[test]
+    fn what_was_lost_before_any_mark_is_lost_for_those_that_are_set_later() {
+        let mut marks = Marks::default();
+        let empty = marks.set(0, 0);
+        marks.end(1, false);
+        marks.end(2, true);
+        let behind = marks.set(4, 2);
+        marks.end(3, false);
+        marks.end(4, false);
+        assert_eq!([empty, behind].map(|mark| marks.passed(mark)), [Passed::Yes, Passed::Lost]);
+        // Also when nothing is queued any more.
+        let mut marks = Marks::default();
+        let empty = marks.set(0, 0);
+        marks.end(1, true);
+        let behind = marks.set(1, 0);
+        assert_eq!(
+            [empty, behind, marks.set(1, 0)].map(|mark| marks.passed(mark)),
+            [Passed::Yes, Passed::Lost, Passed::Lost]
+        );
     }
 
     #[test]

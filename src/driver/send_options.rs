@@ -45,7 +45,7 @@ impl SendOptions {
         Self::new().priority(Priority::Bulk)
     }
 
-    /// When nothing else wants to go.
+    /// When nothing else wants to go, or a sixteenth of what goes out: see [`priority`](Self::priority).
     #[must_use]
     pub fn background() -> Self {
         Self::new().priority(Priority::Background)
@@ -64,7 +64,7 @@ impl SendOptions {
     /// The flow of the message, by name. Default the one without a name.
     ///
     /// Messages of one flow and priority keep their order; the flows of a class share it evenly, by bytes.
-    /// The server does not see them.
+    /// The server does not see them. The name counts in no bound, as long as something of the flow is queued.
     #[must_use]
     pub fn flow(mut self, name: impl Into<Box<str>>) -> Self {
         self.flow = Some(name.into());
@@ -75,7 +75,10 @@ impl SendOptions {
     /// ([`Outcome::Superseded`](crate::Outcome::Superseded)), and this one takes its place in the queue. With
     /// another priority or flow than that one it goes to the end of its own. A value is the newest from the moment on at
     /// which there is room for it: one that waits for room in another line may replace a newer one, so that a key
-    /// is best kept to one priority and flow.
+    /// is best kept to one priority and flow. The queued value is dropped even if this one has expired by then.
+    ///
+    /// There is room for it as soon as the queue has room for what it is larger by. The key itself counts in no
+    /// bound, though it is kept as long as its value is queued: keys are for names, not for data.
     #[must_use]
     pub fn latest(mut self, key: impl Into<Box<str>>) -> Self {
         self.latest = Some(key.into());

@@ -300,6 +300,7 @@ macro_rules! for_transports_with_a_task {
             b28_ten_thousand_senders_each_get_their_turn,
             flushed_waits_for_what_was_queued_before_it_and_for_nothing_else,
             flushed_and_drained_say_that_the_connection_ended_first,
+            flushed_says_that_the_connection_ended_though_nobody_has_asked_before,
             drained_waits_until_the_transport_has_sent_everything,
             b28_reserved_room_is_kept_until_it_is_used_or_given_back,
             stats_count_what_became_of_messages,

@@ -187,6 +187,21 @@ pub(crate) async fn flushed_and_drained_say_that_the_connection_ended_first(net:
     assert_eq!(client.flushed().await, Err(NotSent), "nor later");
 }
 
+pub(crate) async fn flushed_says_that_the_connection_ended_though_nobody_has_asked_before(net: &impl Net) {
+    let client = open(net, "/stall").await;
+    for number in 0..200 {
+        client.try_send(pattern(number, 65_536)).expect("there is room");
+    }
+    let closing = client.close_with(CloseOptions::default().drop_queued().within(Duration::ZERO));
+    assert!(closing.await.expect("the code may be sent").unsent.messages > 0);
+    assert_eq!((client.flushed().await, client.drained().await), (Err(NotSent), Err(NotSent)));
+    // Where all of it was sent, it was.
+    let client = open(net, "/sink").await;
+    client.send("sent").await.expect("open");
+    assert_eq!(client.close(1000, "").await.expect("may be sent").unsent.messages, 0);
+    assert_eq!(client.flushed().await, Ok(()));
+}
+
 pub(crate) async fn drained_waits_until_the_transport_has_sent_everything(net: &impl Net) {
     let client = open(net, "/sink").await;
     client.drained().await.expect("nothing is queued");
