@@ -211,7 +211,7 @@ function open<In, Out>(
     const failed = (closed: Closed): TidegateError =>
       new TidegateError(
         "connect",
-        `no connection to ${address} (close code ${closed.code})${told ? "; see `cause`" : "; browsers do not tell why"}; ` +
+        `no connection to ${address} (close code ${closed.code})${told ? "; see `cause`" : "; WebSockets do not tell why"}; ` +
           "check the address, the server's log, and that it acknowledges a subprotocol",
         { closed, cause: told },
       );

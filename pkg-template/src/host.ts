@@ -9,7 +9,7 @@ import type { Core, Options, Sink, SocketEvent, WebSocketLike } from "./core.js"
 import { bytesOf, type Parcel } from "./data.js";
 import { Timer, onVisibility } from "./timers.js";
 
-/** `error` says nothing that `close` does not, but `ws` kills the process over one that nobody hears. */
+/** `error` says nothing that `close` does not, but in Node 22 it may be the only one. */
 const EVENTS = ["open", "message", "error", "close"];
 
 /** The reason that goes with a close because the receive queue was full. */
@@ -233,6 +233,9 @@ export class WasmBacked implements Core {
     } else if (event.type === "close") {
       this.#received = event.reason;
       this.#tell(CLOSED, event.code, +event.wasClean);
+    } else if (!this.#raw.readyState) {
+      // Of a handshake that has failed Node 22 says nothing else; all others are closed at their `error`, or closing.
+      this.#tell(CLOSED, 1006);
     }
   }
 

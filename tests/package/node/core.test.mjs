@@ -55,6 +55,21 @@ test("b19_a_send_that_waits_for_room_is_refused_when_the_connection_ends", async
   assert.deepEqual((await socket.closed).unsent, { messages: 1, bytes: 1 });
 });
 
+test("b05_an_error_without_a_close_event_is_the_end_of_the_attempt", async () => {
+  // As Node 22 has it, whose socket stays in the state "connecting" for ever.
+  class Silent extends FakeSocket {
+    constructor(...args) {
+      super(...args);
+      queueMicrotask(() => this.dispatchEvent(new Event("error")));
+    }
+  }
+  await assert.rejects(connect("ws://host.test/", { WebSocket: Silent, within: 0 }), ({ code, closed }) => {
+    assert.deepEqual([code, closed.code, closed.reason, closed.wasClean], ["connect", 1006, "", false]);
+    return true;
+  });
+  assert.equal(FakeSocket.sockets.at(-1).listeners, 0);
+});
+
 test("b28_what_gets_room_is_sent_once_though_others_end_meanwhile", async () => {
   const { socket, raw } = await stuffed({ maxSendBytes: 1000 });
   const expired = await socket.send(new Uint8Array(300), { deadline: 20 });
