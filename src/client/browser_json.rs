@@ -30,7 +30,7 @@ use super::typed::{Codec, DecodeError, EncodeError};
 
 /// JSON in text messages, by the browser's own `JSON`: a page does not load an implementation of its own.
 ///
-/// It writes what [`Json`](super::Json) writes, and reads what that reads, so that either may be at the other end.
+/// It writes what `Json` (of the feature `json`) writes, and reads what that reads, so that either may be at the other end.
 /// Integers are exact in both directions up to 128 bits: a number beyond 2^53 − 1 goes around JavaScript's
 /// numbers, by its digits. An error would be the other way without loss; but identifiers of 64 bits are ordinary,
 /// and whether one is in the way would show with the first large one only. (A *peer* in JavaScript rounds them,

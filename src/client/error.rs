@@ -59,6 +59,9 @@ pub enum ConnectError {
     NoTls,
     /// On the host, `connect` has to be called inside a tokio runtime, and `connect_in` inside
     /// `Sim::block_on`. Nothing was tried.
+    ///
+    /// The runtime needs its timers and its IO (`enable_all` of tokio's `Builder`), which nobody can ask for: without
+    /// one of them tokio panics in the task of the connection, and `connect` ends as [`Aborted`](Self::Aborted).
     NoRuntime,
 }
 

@@ -46,7 +46,7 @@ impl Amount {
 pub enum CloseCause {
     /// The peer closed it, or the network or the opening handshake failed.
     Peer,
-    /// The caller gave up: a dropped `connect` future, an aborted signal.
+    /// The caller gave up: a dropped `connect` future, an aborted signal; on the host also a runtime that is gone.
     Aborted,
     /// The connect deadline passed.
     ConnectTimeout,

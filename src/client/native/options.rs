@@ -73,7 +73,7 @@ impl ClientBuilder {
     /// percent-encoded, which are sent by Basic authentication. The proxy is asked for a tunnel (`CONNECT`)
     /// for `ws:` as for `wss:`, and looks up the server's name itself; TLS with the server is spoken inside.
     /// With the feature `tls`, `https://…` speaks TLS with the proxy, too, and trusts as
-    /// [`tls`](Self::tls) says.
+    /// `tls` says.
     ///
     /// Default: no proxy. Environment variables such as `HTTPS_PROXY` are not looked at: give what they
     /// say, if you want it.

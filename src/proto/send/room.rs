@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 ///
 /// Each class has the first two bounds to itself, so that a full upload queue keeps no urgent message out.
 /// A message larger than `max_queued_bytes` or `max_flow_bytes` is taken when nothing else of its class, or
-/// its flow, is queued, since it would otherwise never be taken at all.
+/// its flow, is queued, since it would otherwise never be taken at all. Payloads count, in bytes; the names of flows and keys
+/// do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendLimits {
     /// Largest sum of the sizes of the queued messages of one priority, in bytes. Default 16 MiB.

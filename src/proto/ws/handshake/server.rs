@@ -316,7 +316,7 @@ impl Response {
     }
 
     /// The value of a field of this response.
-    #[cfg(feature = "native")]
+    #[cfg(all(feature = "native", not(target_family = "wasm")))]
     pub(crate) fn header_value(&self, name: &str) -> Option<&str> {
         self.headers().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
