@@ -46,8 +46,11 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
         rows.push(Row { file, bytes: path.metadata()?.len() });
     }
     let cells: Vec<_> = rows.iter().map(|row| [row.file.clone(), row.bytes.to_string()]).collect();
-    crate::steps::print_table(["target/npm", "bytes"], &cells);
-    write_json(json, &rows)
+    crate::steps::print_table([&*out().to_string_lossy(), "bytes"], &cells);
+    write_json(json, &rows)?;
+    // The last line, to be pasted behind `npm install`.
+    println!("{}", package.tarball.display());
+    Ok(())
 }
 
 /// Builds the package, if anything it is made of has changed.
