@@ -102,7 +102,20 @@ export function checkCloseReason(reason: string): string {
 }
 
 /**
- * A number from 0 to `most`; `fallback` if not given.
+ * Options as they are given, none if that is null or undefined; `wanted` is what an error asks for.
+ *
+ * @throws {@link TidegateError} with the code `option`: no object, or an array.
+ */
+export function checkOptions<T extends object>(given: T | null | undefined, wanted = "an object"): T {
+  const options = given ?? ({} as T);
+  if (typeof options !== "object" || Array.isArray(options)) {
+    throw invalid("options", given, wanted);
+  }
+  return options;
+}
+
+/**
+ * A number from `least` to `most`, by default one of bytes, of which 0 are not none; `fallback` if not given.
  *
  * @throws {@link TidegateError} with the code `option`: another number, or none.
  */
@@ -110,11 +123,12 @@ export function checkNumber(
   name: string,
   given: number | null | undefined,
   fallback: number,
-  wanted: string,
-  most = Infinity,
+  wanted = "0 to 2^53",
+  most = 2 ** 53,
+  least = 0,
 ): number {
   const number = given ?? fallback;
-  if (typeof number === "number" && number >= 0 && number <= most) return number;
+  if (typeof number === "number" && number >= least && number <= most) return number;
   throw invalid(name, given, wanted);
 }
 
@@ -124,7 +138,7 @@ export function checkNumber(
  * @throws {@link TidegateError} with the code `option`: negative, or not a number.
  */
 export function checkAmount(name: string, value: number | undefined, fallback: number): number {
-  const amount = checkNumber(name, value, fallback, "a number, 0 for none");
+  const amount = checkNumber(name, value, fallback, "a number, 0 for none", Infinity);
   // Rounded up, or a duration below a millisecond would switch its deadline off.
   return amount === Infinity ? 0 : Math.ceil(amount);
 }
@@ -154,5 +168,5 @@ export function checkMilliseconds(name: string, value: number | undefined, fallb
  * @throws {@link TidegateError} with the code `option`: anything else, such as a controller.
  */
 export function checkSignal(signal: AbortSignal | null | undefined): void {
-  if (signal != undefined && !signal.addEventListener) throw invalid("signal", "none", "an AbortSignal");
+  if (signal != undefined && !signal.addEventListener) throw invalid("signal", signal, "an AbortSignal");
 }

@@ -5,8 +5,9 @@ import {
   checkChoice,
   checkCloseCode,
   checkMilliseconds,
-  checkProtocols,
   checkNumber,
+  checkOptions,
+  checkProtocols,
   checkSignal,
   resolveAddress,
 } from "./address.js";
@@ -14,13 +15,13 @@ import { now } from "./clock.js";
 import type { Codec } from "./codec.js";
 import type { CoreConstructor, Host, Options, SocketEvent, WasmSource, WebSocketLike } from "./core.js";
 import type { Message, Sendable } from "./data.js";
-import { TidegateError, aborted } from "./errors.js";
+import { TidegateError, aborted, invalid } from "./errors.js";
 import { letGo, listen, unlisten } from "./host.js";
 import { Inbox } from "./inbox.js";
 import { abort, adopt, type Socket } from "./socket.js";
 import type { Closed } from "./ticket.js";
 
-/** Options of `connect`. */
+/** Options of `connect`. Where 0 is no bound or no deadline, so is `Infinity`. */
 export interface ConnectOptions<In = Message, Out = Sendable> {
   /** Subprotocols to offer, the preferred one first. Default none. */
   protocols?: string | readonly string[] | undefined;
@@ -33,7 +34,7 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
    * attempt back for 60 s without notice; 0: no deadline.
    */
   within?: number | undefined;
-  /** Makes messages of values and values of messages. Default none: values are messages. */
+  /** Makes messages of values and values of messages, by its `encode` and `decode`. Default none: values are messages. */
   codec?: Codec<In, Out> | undefined;
   /** The `WebSocket` class to use, such as that of the package `ws`. Default: the host's own. */
   WebSocket?: (new (url: string, protocols: string[]) => WebSocketLike) | undefined;
@@ -46,9 +47,15 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
   maxSendBytes?: number | undefined;
   /** Most messages of one priority queued for sending. Default 65,536; 0: no bound; never above 16,777,216. */
   maxSendMessages?: number | undefined;
-  /** Most bytes of one flow queued for sending. Default 0: no bound. */
+  /**
+   * Most bytes of one flow queued for sending, of all its priorities together. Default 0: no bound. A larger message
+   * is taken when nothing else of its flow is queued.
+   *
+   * This and `maxFlowMessages` bound the flows that have a name, the empty one as well. What is sent without `flow`
+   * has the bounds of its priority only; in the crate it counts as one more flow.
+   */
   maxFlowBytes?: number | undefined;
-  /** Most messages of one flow queued for sending. Default 0: no bound. */
+  /** Most messages of one flow queued for sending, as `maxFlowBytes`. Default 0: no bound. */
   maxFlowMessages?: number | undefined;
   /**
    * What each priority below urgent is guaranteed of all bytes while it has something to send. Default 1/16,
@@ -58,7 +65,8 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
   /**
    * How many bytes may stand in the browser's own buffer on a slow link; one urgent message, or one that is larger
    * than this, may come on top. Default 65,536. At the beginning it is eight times as much, until something stands
-   * there; on fast links it grows by itself, up to 16 MiB.
+   * there; on fast links it grows by itself, up to 16 MiB, or to eight times this if that is more. A finite number; 0
+   * is as 1, the least, and not none.
    *
    * What the browser has been given nothing overtakes, so that this and what it hides (about a megabyte at
    * 2 MB/s) are what an urgent message waits behind. Less makes little difference; it slows fast links down,
@@ -134,16 +142,17 @@ export interface Connect {
  * are kept and handed over with the socket, so that connecting takes the longer of the two.
  */
 export function connectOn(host: Host): Connect {
-  return <In, Out>(url: string | URL, options?: ConnectOptions<In, Out>) => open(host, url, options ?? {});
+  return <In, Out>(url: string | URL, options?: ConnectOptions<In, Out>) => open(host, url, options);
 }
 
 function open<In, Out>(
   host: Host,
   url: string | URL,
-  options: ConnectOptions<In, Out>,
+  given: ConnectOptions<In, Out> | undefined,
 ): Promise<Socket<In, Out>> {
   // What is thrown in here rejects the promise.
   return new Promise((resolve, reject) => {
+    const options = checkOptions(given, '{ protocols: "chat.v2" }');
     const { signal, codec } = options;
     const binaryType = options.binaryType ?? "arraybuffer";
     const address = resolveAddress(url);
@@ -156,12 +165,16 @@ function open<In, Out>(
     const overflow = checkChoice("receivePolicy", options.receivePolicy ?? "close", ["close", "dropOldest", "dropNewest"]);
     const pacing = [
       checkNumber("guaranteedShare", options.guaranteedShare, 1 / 16, "0 to 1/4", 1 / 4),
-      checkAmount("budgetBytes", options.budgetBytes, 65_536),
+      checkNumber("budgetBytes", options.budgetBytes, 65_536),
       checkAmount("maxBytesPerSecond", options.maxBytesPerSecond, 0),
     ];
     const forms = ["arraybuffer", "blob"];
     checkChoice("binaryType", binaryType, forms);
     checkSignal(signal);
+    // From JavaScript it may be anything.
+    if (codec != undefined && !(Object(codec).encode && Object(codec).decode)) {
+      throw invalid("codec", codec, "encode and decode");
+    }
     if (signal?.aborted) throw aborted(signal);
 
     const loading = host.load(options.wasm ?? undefined);
@@ -285,6 +298,8 @@ function create(
   }
   try {
     const raw = new Socket(address, protocols);
+    // Throws if that is no WebSocket.
+    unlisten(raw, onError);
     // `ws` in Node is an EventEmitter, for which an `error` without a listener ends the process. This
     // one stays, since an abandoned handshake reports its error later.
     (raw as { on?: (type: string, listener: (cause: unknown) => void) => void }).on?.("error", onError);

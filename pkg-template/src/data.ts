@@ -80,7 +80,7 @@ export function parcel(data: Sendable): Parcel {
     // The others say 0, as an empty one does; only these two tell.
     if (!bytes) view ? (data as Uint8Array).keys?.() : new Uint8Array(memory);
   } catch (cause) {
-    throw new TidegateError("detached", "the buffer is detached: its bytes were transferred away", { cause });
+    throw new TidegateError("detached", "the buffer is detached or shrunk", { cause });
   }
   const loan = memory.resizable || !(memory instanceof ArrayBuffer);
   return { data: loan ? bytesOf(source).slice() : source, kind: 1, bytes, owned: loan };

@@ -9,7 +9,7 @@ import type { Closed } from "./ticket.js";
  * - `url`, `protocols`: an argument of {@link connect} that cannot work; no socket was made.
  * - `option`: an option or an argument that cannot work, of {@link connect} or of a method of its socket; nothing was
  *   done.
- * - `environment`: there is no `WebSocket` here, or its constructor refused.
+ * - `environment`: there is no `WebSocket` here, or its constructor refused, or makes something else.
  * - `noWebSocketStream`: that transport was chosen, and there is no such class here; nothing was tried.
  * - `wasm`: tidegate's own wasm could not be loaded.
  * - `connect`: the connection did not come about; `closed` has the close event, and `cause` what `ws` says.
@@ -19,7 +19,7 @@ import type { Closed } from "./ticket.js";
  *   connection has ended, and `closed` tells how.
  * - `unsupported`: a value that is neither text, bytes nor a Blob, given or received.
  * - `unreadable`: a Blob that was written to a stream, and whose content could not be read.
- * - `detached`: a buffer that has no bytes any more, or cannot be transferred.
+ * - `detached`: a buffer that has no bytes any more, or too few for its view, or cannot be transferred.
  * - `encode`, `decode`: the codec threw; `cause` has what it threw.
  * - `closeCode`, `closeReason`: may not be sent in a close frame; the socket stays open.
  * - `busy`: a second consumer asked for a message while the first was still waiting for one.
@@ -81,7 +81,8 @@ export class TidegateError extends Error {
 
 /** The error for an option or argument `name` that cannot work, and what is `wanted` instead. */
 export function invalid(name: string, given: unknown, wanted: string): TidegateError {
-  return new TidegateError("option", `${name} is ${String(given)}; give ${wanted}`);
+  // With its type, or "200" would look like a number, and ["a"] like a string.
+  return new TidegateError("option", `${name} is ${String(given)} (${typeof given}); give ${wanted}`);
 }
 
 /** The error for an operation that `signal` has ended; its reason becomes the `cause`. */

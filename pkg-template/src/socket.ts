@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** The handle of one open connection. Made by connect.ts, once the socket is open. */
 
-import { checkAmount, checkCloseCode, checkCloseReason, checkMilliseconds } from "./address.js";
+import { checkCloseCode, checkCloseReason, checkMilliseconds, checkNumber, checkOptions } from "./address.js";
 import { now } from "./clock.js";
 import type { Codec } from "./codec.js";
 import type { Opening } from "./connect.js";
@@ -14,7 +14,6 @@ import { Marks } from "./marks.js";
 import { add, addSent, count, hasRoom, newCounts, readStats, type Count, type Stats } from "./stats.js";
 import { CAUSES, OUTCOMES, Ticket, type Amount, type CloseOptions, type Closed, type EndOptions, type Outcome } from "./ticket.js";
 import {
-  PLAIN,
   chosen,
   notSent,
   refused,
@@ -163,7 +162,10 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     return this.#final ? 3 : this.#closing ? 2 : this.#raw.readyState;
   }
 
-  /** Bytes that have not left: those queued here and those in the socket's own buffer. */
+  /**
+   * Bytes that have not left: those queued here and those in the socket's own buffer. After the end the latter stay, as
+   * in `WebSocket`: what it could not send never leaves.
+   */
   get bufferedAmount(): number {
     return this.#counts.reduce((sum, { queued }) => sum + queued.bytes, this.#raw.bufferedAmount ?? 0);
   }
@@ -188,7 +190,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   send(data: Out, options?: SendOptions): Promise<Ticket> {
     try {
       const message = this.#encode(data);
-      const way = options ? chosen(options) : PLAIN;
+      const way = chosen(options);
       if (way.signal?.aborted) throw aborted(way.signal, { data: message.data });
       // A closed connection leaves the caller's buffer alone.
       if (options?.transfer && !this.#stopped) transfer(message);
@@ -208,7 +210,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    */
   trySend(data: Out, options?: TrySendOptions): Ticket | undefined {
     const message = this.#encode(data);
-    const way = options ? chosen(options) : PLAIN;
+    const way = chosen(options);
     const ticket = this.#lines.hasSome(way) ? undefined : this.#offer(message, way);
     if (ticket && options?.transfer) {
       try {
@@ -271,6 +273,9 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * Closes the connection and tells how it ended. Every call gives the same result; the first one's
    * arguments count. The browser delivers nothing that arrives after this; {@link end} does.
    *
+   * What is queued is sent first (`flush`); a {@link send} that still waits for room was never queued, and rejects with
+   * `closed`.
+   *
    * `code` is 1000 or 3000 to 4999, default none (1000 if there is a reason); `reason` is at most
    * 123 bytes of UTF-8.
    *
@@ -280,21 +285,23 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   async close(code?: number, reason?: string, options?: CloseOptions): Promise<Closed> {
     const why = checkCloseReason(reason ?? "");
     const number = code == undefined ? (why && 1000) || 0 : checkCloseCode(code);
-    const ms = checkMilliseconds("within", options?.within, CLOSE_WITHIN);
+    const { within, flush } = checkOptions(options);
+    const ms = checkMilliseconds("within", within, CLOSE_WITHIN);
     this.#closing = true;
     this.#stop();
-    this.#core?.close(number, why, ms, options?.flush ?? true);
+    this.#core?.close(number, why, ms, flush ?? true);
     return this.closed;
   }
 
   /**
    * Sends what is queued and no more, and goes on receiving until the peer closes; if it has not
-   * within the deadline, closes with 1000. Tells how the connection ended.
+   * within the deadline, closes with 1000. A {@link send} that still waits for room rejects with `closed`. Tells how
+   * the connection ended.
    *
    * Rejects with a {@link TidegateError} `option`, and then changes nothing.
    */
   async end(options?: EndOptions): Promise<Closed> {
-    const ms = checkMilliseconds("within", options?.within, CLOSE_WITHIN);
+    const ms = checkMilliseconds("within", checkOptions(options).within, CLOSE_WITHIN);
     this.#closing = true;
     this.#stop();
     this.#core?.end(ms, CLOSE_WITHIN);
@@ -364,10 +371,10 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * nothing is acknowledged for a second, or four round trips, the queue goes by what the browser says again until
    * something is.
    *
-   * Throws a {@link TidegateError} `option` unless `bytes` is a number from 0 on.
+   * Throws a {@link TidegateError} `option` unless `bytes` is a finite number from 0 on.
    */
   acknowledged(bytes: number): void {
-    checkAmount("bytes", bytes ?? NaN, 0);
+    checkNumber("bytes", bytes, NaN);
     this.#core?.acknowledged(bytes);
   }
 
@@ -378,7 +385,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
 
   /**
    * The `bufferedamountlow` event comes when {@link bufferedAmount} has fallen to this, in a microtask of its own
-   * and not any more when the connection has ended. Default 0.
+   * and not any more when the connection has ended. Default 0: when nothing is left. Setting it
+   * to what is no finite number from 0 on throws a {@link TidegateError} `option`.
    *
    * Specification: as `RTCDataChannel.bufferedAmountLowThreshold` of WebRTC.
    */
@@ -387,7 +395,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   }
 
   set bufferedAmountLowThreshold(bytes: number) {
-    this.#low = checkAmount("bufferedAmountLowThreshold", bytes, 0);
+    this.#low = checkNumber("bufferedAmountLowThreshold", bytes, 0);
     // It has not fallen by that.
     this.#isAbove = this.bufferedAmount > this.#low;
     this.#watch();

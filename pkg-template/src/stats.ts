@@ -37,7 +37,7 @@ export interface Stats {
    * when a message has to wait. What is under way instead, if the server acknowledges and that is less.
    */
   readonly bufferedAmount: number;
-  /** How many may stand there, or be under way. */
+  /** How many may stand there, or be under way: see `budgetBytes` of `ConnectOptions` for how it begins and grows. */
   readonly budgetBytes: number;
   /**
    * What has left it in a second, over the last quarter of a second or more in which messages had to wait; 0 if none had.

@@ -19,7 +19,8 @@ export interface StreamsOptions<In = Message, Out = Sendable> extends ConnectOpt
    * - `"socket"`: `WebSocket`.
    * - `"stream"`: `WebSocketStream`, which Chromium and its relatives have; not a standard yet. A receive queue that is
    *   half full then makes the peer wait, and `receivePolicy` has no use; the browser is given the next message when it
-   *   has let go of the one before, instead of `budgetBytes` and `maxBytesPerSecond`.
+   *   has let go of the one before, instead of `budgetBytes` and `maxBytesPerSecond`. With the option `WebSocket` beside
+   *   it `connect` rejects with `option`.
    *
    *   For those who receive more than they can take in, from a server that can wait. It is never chosen by itself:
    *   when a peer reset the connection while a message was being written, the whole tab crashed in tests with Chromium
@@ -48,7 +49,8 @@ export interface StreamSocket<In = Message, Out = Sendable> extends Socket<In, O
    * if it has not, or if the receive queue has overflowed, behind what came before. What `recv` rejects with ends
    * it as well: `decode`, `unsupported`, `busy`. Cancelling it closes the connection at once, dropping what is queued,
    * with `closeCode` and `reason` of the reason that is given, if it has them and they may be sent. Leaving a `for await`
-   * over it cancels it, unlike one over the socket.
+   * over it cancels it, unlike one over the socket. For TypeScript before 6 such a loop needs `"DOM.AsyncIterable"` in
+   * `lib`.
    */
   readonly readable: ReadableStream<In>;
   /**
@@ -87,7 +89,7 @@ export function connectStreamsOn(host: Host): ConnectStreams {
     const options = given ?? {};
     type Connect = (url: string | URL, options: ConnectOptions<In, Out>) => Promise<Socket<In, Out>>;
     const { sendOptions } = options;
-    if (sendOptions) chosen(sendOptions);
+    chosen(sendOptions);
     let connection;
     if (checkChoice("transport", options.transport ?? "socket", ["socket", "stream"])) {
       if (options.WebSocket) throw new TidegateError("option", 'give `WebSocket` or `transport: "stream"`, not both');

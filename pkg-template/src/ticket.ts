@@ -8,7 +8,7 @@
  * - `unsent`: the connection ended first; it was never given to the socket.
  * - `unknown`: the connection ended while it was under way.
  * - `unreadable`: a Blob whose content could not be read, such as a file that has gone.
- * - `expired`: its deadline passed while it was queued; nothing of it was sent.
+ * - `expired`: its deadline passed while it was queued, or waited for room; nothing of it was sent.
  * - `superseded`: a newer message of the same `latest` key came while it was queued; nothing of it was sent.
  */
 export type Outcome = (typeof OUTCOMES)[number];

@@ -1,6 +1,6 @@
 /** How a message is sent, and what is kept of those who wait. */
 
-import { checkChoice, checkNumber, checkSignal } from "./address.js";
+import { checkChoice, checkNumber, checkOptions, checkSignal } from "./address.js";
 import { now } from "./clock.js";
 import { TidegateError, invalid } from "./errors.js";
 import { PRIORITIES, type Count, type Priority } from "./stats.js";
@@ -17,7 +17,7 @@ export interface TrySendOptions {
   priority?: Priority | undefined;
   /**
    * A name. Messages of one flow and priority keep their order; the flows of a priority share it evenly, by
-   * bytes. The server does not see them. Default: the one without a name.
+   * bytes. The server does not see them. Default: the one without a name, which is another than that named `""`.
    */
   flow?: string | undefined;
   /**
@@ -29,7 +29,10 @@ export interface TrySendOptions {
   latest?: string | undefined;
   /**
    * Milliseconds that the message is worth sending: if it has not left the queue by then, it never does
-   * (`expired`), nor does it wait for room any longer. 0 has passed at once. Default none.
+   * (`expired`), nor does it wait for room any longer. 0 or less has passed at once, so that `due - Date.now()` will
+   * do. Default none, as `Infinity`.
+   *
+   * What has left the queue is beyond it: browser and kernel may hold that back for longer.
    */
   deadline?: number | undefined;
   /**
@@ -57,7 +60,7 @@ export interface Way {
 }
 
 /** That of a plain `send`. */
-export const PLAIN: Way = { priority: 1, flow: undefined, latest: undefined, due: undefined, signal: undefined };
+const PLAIN: Way = { priority: 1, flow: undefined, latest: undefined, due: undefined, signal: undefined };
 
 /** A flow that has something queued. */
 export interface Flow {
@@ -100,14 +103,16 @@ function named(what: string, name: unknown): string | undefined {
  *
  * @throws {@link TidegateError} with the code `option`.
  */
-export function chosen({ priority, flow, latest, deadline, signal }: SendOptions): Way {
-  const within = checkNumber("deadline", deadline, Infinity, "milliseconds");
+export function chosen(options: SendOptions | null | undefined): Way {
+  if (options == undefined) return PLAIN;
+  const { priority, flow, latest, deadline, signal } = checkOptions(options);
+  const within = checkNumber("deadline", deadline, Infinity, "milliseconds", Infinity, -Infinity);
   checkSignal(signal);
   return {
     priority: checkChoice("priority", priority ?? "normal", PRIORITIES),
     flow: named("flow", flow),
     latest: named("latest", latest),
-    due: within < Infinity ? now() + within : undefined,
+    due: within < Infinity ? now() + Math.max(0, within) : undefined,
     signal: signal ?? undefined,
   };
 }

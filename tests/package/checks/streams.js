@@ -161,7 +161,7 @@ const streamed = {
   },
 
   async b24_what_is_piped_goes_as_the_options_say(t) {
-    await t.fails(t.connect("/sink", { sendOptions: { priority: "low" } }), "option");
+    for (const sendOptions of [{ priority: "low" }, "bulk", ""]) await t.fails(t.connect("/sink", { sendOptions }), "option");
     const socket = await t.connect("/sink", { sendOptions: { priority: "bulk", flow: "file" } });
     await pieces(20).readable.pipeTo(socket.writable, { preventClose: true });
     const { bulk, normal } = socket.stats().classes;

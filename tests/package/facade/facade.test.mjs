@@ -31,6 +31,20 @@ async function opened(options = {}) {
   return { socket, raw, core: FakeCore.cores.at(-1) };
 }
 
+/** A class for those who are not to make a socket: an attempt is another error than the one that is expected. */
+const Refusing = class {
+  constructor() {
+    throw new Error("mixed content");
+  }
+};
+
+/** That the error has this code and a message in which `words` are. */
+const tells = (expected, words) => (error) => {
+  code(expected)(error);
+  assert.ok(error.message.includes(words), error.message);
+  return true;
+};
+
 const code = (expected) => (error) => {
   assert.ok(error instanceof TidegateError, String(error));
   assert.equal(error.code, expected);
@@ -447,7 +461,7 @@ test("b29_detached_buffers_are_typed_errors", async () => {
   const shrinking = new ArrayBuffer(8, { maxByteLength: 8 });
   const beyond = [new Uint8Array(shrinking, 4, 4), new DataView(shrinking, 4, 4)];
   shrinking.resize(2);
-  for (const view of beyond) assert.throws(() => parcel(view), code("detached"));
+  for (const view of beyond) assert.throws(() => parcel(view), tells("detached", "or shrunk"));
   const { socket } = await opened();
   await assert.rejects(socket.send(buffer), code("detached"));
 });
@@ -556,6 +570,61 @@ test("options_are_checked_before_a_socket_is_made", async () => {
   assert.equal(FakeSocket.sockets.length, before);
   const { core } = await opened();
   assert.deepEqual(core.bounds, { guaranteedShare: 1 / 16, budgetBytes: 65_536, maxBytesPerSecond: 0 });
+});
+
+test("infinity_is_none_where_0_is_none_and_refused_where_it_is_not", async () => {
+  const bounds = Object.fromEntries(
+    ["maxSendBytes", "maxSendMessages", "maxFlowBytes", "maxFlowMessages", "maxReceiveBytes", "maxReceiveMessages"].map((name) => [name, Infinity]),
+  );
+  const { socket, raw, core } = await opened({ ...bounds, maxBytesPerSecond: Infinity, budgetBytes: 0 });
+  assert.deepEqual([core.bounds.maxBytesPerSecond, core.bounds.budgetBytes], [0, 0]);
+  raw.gated = true;
+  // Twice what the defaults take.
+  for (let count = 0; count < 2; count++) assert.ok(socket.trySend(new Uint8Array(16 << 20), { flow: "a" }));
+  assert.throws(() => (socket.bufferedAmountLowThreshold = Infinity), tells("option", "0 to 2^53"));
+  assert.equal(socket.bufferedAmountLowThreshold, 0);
+  assert.throws(() => socket.acknowledged(Infinity), tells("option", "0 to 2^53"));
+  assert.equal(core.peerHas, undefined);
+  const connect = connectOn({ Core: FakeCore, load: () => undefined });
+  await assert.rejects(connect(URL_, { WebSocket: Refusing, budgetBytes: Infinity }), tells("option", "0 to 2^53"));
+  await assert.rejects(connect(URL_, { WebSocket: Refusing, maxSendBytes: -1 }), tells("option", "0 for none"));
+});
+
+test("options_that_are_no_object_are_typed_errors_and_nothing_is_done", async () => {
+  const connect = connectOn({ Core: FakeCore, load: () => undefined });
+  const own = globalThis.WebSocket;
+  // They name no class.
+  globalThis.WebSocket = Refusing;
+  try {
+    for (const options of ["chat.v2", ["chat.v2"], "", 5, 0, false, Symbol("x"), Refusing]) {
+      await assert.rejects(connect(URL_, options), tells("option", '{ protocols: "chat.v2" }'));
+    }
+    await assert.rejects(connect(URL_, ["chat.v2"]), tells("option", "chat.v2 (object)"));
+  } finally {
+    globalThis.WebSocket = own;
+  }
+  const { socket, raw, core } = await opened();
+  for (const options of ["bulk", ["bulk"], "", 5, 0, true]) {
+    await assert.rejects(socket.send("x", options), tells("option", "an object"));
+    assert.throws(() => socket.trySend("x", options), tells("option", "an object"));
+    await assert.rejects(socket.close(1000, "a", options), tells("option", "an object"));
+    await assert.rejects(socket.end(options), tells("option", "an object"));
+  }
+  assert.deepEqual([raw.sent, raw.closeCalls, core.closeArgs, core.endArgs, socket.readyState], [[], [], undefined, undefined, 1]);
+});
+
+test("a_codec_that_cannot_serve_is_refused_when_connecting", async () => {
+  const connect = connectOn({ Core: FakeCore, load: () => undefined });
+  for (const codec of [{}, 5, "", "json", { encode: String }, { decode: String }]) {
+    await assert.rejects(connect(URL_, { WebSocket: Refusing, codec }), tells("option", "encode and decode"));
+  }
+});
+
+test("an_error_about_an_option_shows_what_was_given_with_its_type", async () => {
+  const { socket } = await opened();
+  await assert.rejects(socket.send("x", { deadline: "200" }), tells("option", "deadline is 200 (string); give milliseconds"));
+  await assert.rejects(socket.send("x", { signal: {} }), tells("option", "signal is [object Object] (object); give an AbortSignal"));
+  assert.throws(() => socket.acknowledged(undefined), tells("option", "bytes is undefined (undefined)"));
 });
 
 test("b16_the_receive_queue_has_its_bounds_and_policy_from_the_options", async () => {
@@ -928,9 +997,24 @@ test("b26_a_deadline_that_has_passed_is_an_outcome", async () => {
   assert.equal(await socket.trySend("late", { deadline: 0 }).outcome, "expired");
 });
 
+test("b26_a_negative_deadline_has_passed_at_once", async () => {
+  const { socket, raw, core } = await opened({ maxSendMessages: 1 });
+  for (const deadline of [-1, -1e12, -Infinity]) {
+    raw.gated = false;
+    await socket.send("late", { deadline });
+    assert.equal(core.way.deadlineMs, 0);
+    // Nor does it wait for room.
+    raw.gated = true;
+    await socket.send("full");
+    assert.equal(await (await socket.send("late", { deadline })).outcome, "expired");
+    core.drain();
+  }
+  assert.deepEqual(socket.stats().classes.normal.expired, { messages: 3, bytes: 12 });
+});
+
 test("b28_wrong_options_of_a_send_are_typed_errors_and_nothing_is_sent", async () => {
   const { socket, raw } = await opened();
-  for (const options of [{ priority: "high" }, { priority: 1 }, { deadline: -1 }, { deadline: NaN }, { deadline: "soon" }, { deadline: "5" }, { flow: 1 }, { flow: Symbol("x") }, { latest: {} }, { signal: 0 }, { signal: new AbortController() }]) {
+  for (const options of [{ priority: "high" }, { priority: 1 }, { deadline: NaN }, { deadline: "soon" }, { deadline: "5" }, { flow: 1 }, { flow: Symbol("x") }, { latest: {} }, { signal: 0 }, { signal: new AbortController() }]) {
     await assert.rejects(socket.send("x", options), code("option"));
     assert.throws(() => socket.trySend("x", options), code("option"));
   }
@@ -963,12 +1047,11 @@ test("what_is_null_is_not_given_and_what_is_wrong_is_a_typed_error", async () =>
 
 test("a_constructor_that_throws_or_is_missing_is_a_typed_error", async () => {
   const connect = connectOn({ Core: FakeCore, load: () => Promise.reject(new Error("unused")) });
-  const Refusing = class {
-    constructor() {
-      throw new Error("mixed content");
-    }
-  };
   await assert.rejects(connect(URL_, { WebSocket: Refusing }), code("environment"));
+  // One that makes something else, and one that cannot be called.
+  for (const WebSocket of [class {}, 5]) {
+    await assert.rejects(connect(URL_, { WebSocket }), (error) => code("environment")(error) && error.cause instanceof TypeError);
+  }
   if (!globalThis.WebSocket) await assert.rejects(connect(URL_), code("environment"));
 });
 
