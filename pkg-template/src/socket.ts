@@ -30,6 +30,7 @@ const CLOSE_WITHIN = 10_000;
 
 const LOW = "bufferedamountlow";
 type Listening = Parameters<EventTarget["addEventListener"]>;
+type Leaving = Parameters<EventTarget["removeEventListener"]>;
 
 /** How often the socket's buffer is looked at for those who wait until it is empty, in milliseconds. */
 const WATCH_EVERY = 20;
@@ -412,8 +413,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (listener) this.addEventListener(LOW, listener);
   }
 
-  override addEventListener(type: "bufferedamountlow", listener: (event: Event) => unknown, options?: Listening[2]): void;
-  override addEventListener(...listening: Listening): void;
+  /** As that of `EventTarget`, for the one event that there is: messages and the end come by {@link recv} and {@link closed}. */
+  override addEventListener(type: "bufferedamountlow", listener: Listening[1], options?: Listening[2]): void;
   override addEventListener(...listening: Listening): void {
     super.addEventListener(...listening);
     const [type, listener, options] = listening;
@@ -422,7 +423,9 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     this.#watch();
   }
 
-  override removeEventListener(...listening: Parameters<EventTarget["removeEventListener"]>): void {
+  /** Takes a listener off again. */
+  override removeEventListener(type: "bufferedamountlow", listener: Listening[1], options?: Leaving[2]): void;
+  override removeEventListener(...listening: Leaving): void {
     super.removeEventListener(...listening);
     if (listening[0] === LOW) this.#listening.delete(listening[1]);
   }
@@ -465,13 +468,13 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (this.#queue.get(old)?.came! > came) {
       // It has waited for room, in another line than the newer value.
       add(counts.superseded, bytes);
-      return new Ticket("superseded");
+      return Ticket.of("superseded");
     }
     if (leave && due! <= now()) {
       // It is past while it waited for room, and replaces nothing.
       leave();
       add(counts.expired, bytes);
-      return new Ticket("expired");
+      return Ticket.of("expired");
     }
     if (!this.#admits(bytes, way, old)) return undefined;
     leave?.();
@@ -487,7 +490,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     );
     if (number > 0) {
       const cancel = (): void => this.#core?.cancel(number);
-      const ticket = new Ticket(undefined, cancel);
+      const ticket = Ticket.of(undefined, cancel);
       const mark = this.#marks.next;
       this.#queue.set(number, { ticket, way, came, flow, bytes, since: now(), mark, cancel });
       add(counts.queued, bytes);
@@ -499,13 +502,13 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     if (flow) this.#leaveFlow(way.flow!, flow, bytes);
     if (number === -4) {
       add(counts.expired, bytes);
-      return new Ticket("expired");
+      return Ticket.of("expired");
     }
     if (number) throw refused(message.data);
     addSent(counts, bytes, 0);
     this.#given += bytes;
     if (this.#listening.size) this.#watch();
-    return new Ticket("handedOver");
+    return Ticket.of("handedOver");
   }
 
   /** Whether there is room for so many bytes; the message of number `old` would make room for them. */

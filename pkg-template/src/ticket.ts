@@ -82,17 +82,21 @@ export interface EndOptions {
   within?: number | undefined;
 }
 
-/** A message that was taken by `send`. Dropping the ticket changes nothing about the message. */
+/** A message that was taken by `send`, which alone makes these. Dropping the ticket changes nothing about the message. */
 export class Ticket {
   #outcome: Outcome | undefined;
   #promise: Promise<Outcome> | undefined;
   #resolve: ((outcome: Outcome) => void) | undefined;
   #cancel: (() => void) | undefined;
 
-  /** Made by `send`. @internal */
-  constructor(outcome: Outcome | undefined, cancel?: () => void) {
+  private constructor(outcome: Outcome | undefined, cancel?: () => void) {
     this.#outcome = outcome;
     this.#cancel = cancel;
+  }
+
+  /** The ticket of a message that has ended so, or not yet. @internal */
+  static of(outcome: Outcome | undefined, cancel?: () => void): Ticket {
+    return new Ticket(outcome, cancel);
   }
 
   /** Notes the outcome of `ticket`; its promise is made only when somebody asks for it. @internal */

@@ -1,7 +1,7 @@
 /** What must compile and what must not, under both module resolutions. Never run. */
 
 import { WebSocket as NodeSocket } from "ws";
-import { connect, json, TidegateError, Socket, type Amount, type Closed, type Codec, type ConnectOptions, type ErrorCode, type Message, type Outcome, type Sendable, type Ticket } from "tidegate";
+import { connect, json, TidegateError, Socket, type Amount, type Closed, type Codec, type ConnectOptions, type ErrorCode, type Message, type Outcome, type Sendable, Ticket } from "tidegate";
 import { connect as connectStreams, type StreamSocket } from "tidegate/streams";
 
 type FromServer = { kind: "welcome"; name: string };
@@ -31,6 +31,11 @@ async function plain(): Promise<void> {
 
   socket.addEventListener("bufferedamountlow", (event) => event.type satisfies string);
   socket.addEventListener("bufferedamountlow", { handleEvent() {} }, { once: true });
+  socket.removeEventListener("bufferedamountlow", () => {});
+  // It serves where any target does.
+  socket satisfies EventTarget;
+  const target: EventTarget = socket;
+  void target;
 
   // @ts-expect-error an object needs a codec
   await socket.send({ kind: "hello" });
@@ -50,8 +55,21 @@ async function plain(): Promise<void> {
   await connect("/live", { wasm: Promise.resolve(new Uint8Array(1)) });
   // @ts-expect-error not an option
   await connect("/live", { reconnect: true });
+  // @ts-expect-error messages do not come as events
+  socket.addEventListener("message", () => {});
+  // @ts-expect-error nor does the end
+  socket.addEventListener("close", () => {});
+  // @ts-expect-error nor does the opening, which connect waits for
+  socket.addEventListener("open", { handleEvent() {} });
+  // @ts-expect-error so that there is nothing to take off
+  socket.removeEventListener("message", () => {});
   // @ts-expect-error made by connect only
   new Socket();
+  // @ts-expect-error made by send only
+  new Ticket();
+  // @ts-expect-error whatever is given
+  new Ticket("expired");
+  (maybe as unknown) instanceof Ticket;
   // @ts-expect-error not writable
   socket.protocol = "other";
   // @ts-expect-error nor what it counts
@@ -73,6 +91,8 @@ async function streamed(): Promise<void> {
   await connect("/live", { transport: "stream" });
   // @ts-expect-error not of the type that is sent
   await typed.writable.getWriter().write({ kind: "welcome" });
+  // @ts-expect-error nor have these messages as events
+  socket.addEventListener("message", () => {});
   // @ts-expect-error a socket of the other entry has none
   (await connect("/live")).readable;
 }
