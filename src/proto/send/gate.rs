@@ -27,7 +27,7 @@ pub struct GateConfig {
     /// How much may stand in the browser's buffer on a slow link, in bytes; eight times as much at the beginning.
     /// Default 64 KiB: with less, a timer of 12 ms would hold up links of several megabytes a second, and what is
     /// hidden below is more anyway.
-    /// Below 60,000 the upload is no faster than this in each 12 ms, whatever the link takes.
+    /// Below 60,000 an upload of messages that fit it may be no faster than this in each 12 ms, whatever the link takes.
     pub budget_bytes: u64,
     /// Most bytes to hand over in a second, urgent ones included, which do not wait for it; `None` for no
     /// bound. Somewhat below the rate of a known link it keeps the hidden buffers empty, too.
@@ -103,6 +103,10 @@ pub struct Gate {
     due: Option<Timestamp>,
     /// No message can go, though some are queued: how late the next look is says nothing.
     is_paused: bool,
+    /// Something stood at the last look, on a link that is known to be slow: then the buffers below are full. A kernel
+    /// takes more when a good part of its buffer is free, or when it is given something; so whatever is handed over
+    /// meanwhile keeps it full to the brim. Therefore nothing is, until all that stands is gone.
+    is_full: bool,
     drain: Drain,
     window: Window,
     /// How many of [`SHORTS`] there were in this second. Invariant: each is followed by a look, so that a second without
@@ -135,6 +139,7 @@ impl Gate {
             looked_at: Timestamp::ZERO,
             due: None,
             is_paused: false,
+            is_full: false,
             drain: Drain::new(),
             window: Window::first(Timestamp::ZERO),
             shorts: 0,
@@ -171,6 +176,7 @@ impl Gate {
         }
         let most = match bytes {
             _ if is_urgent => self.budget,
+            _ if self.is_full => 0,
             fits if fits <= self.budget => self.budget - fits,
             _ => self.budget / 2,
         };
@@ -212,11 +218,11 @@ impl Gate {
         let interval = now.micros_since(self.looked_at);
         // A look that was put off because nothing moved is not one that was held up, nor one for which no message was
         // there to go.
+        let was_paused = core::mem::take(&mut self.is_paused);
         let late = match self.due {
-            Some(due) if !self.is_paused => now.micros_since(due),
+            Some(due) if !was_paused => now.micros_since(due),
             _ => 0,
         };
-        self.is_paused = false;
         self.refill(interval, late);
         let was_silent = self.is_silent;
         if let Some(budget) = &mut self.acknowledged {
@@ -233,7 +239,9 @@ impl Gate {
         let gone = left - self.left;
         (self.left, self.standing, self.given, self.looked_at) = (left, amount, 0, now);
         let floor = self.config.budget_bytes;
-        if self.due.is_none() || falls_silent {
+        // For how much of a pause something stood nobody knows, if nothing does at its end.
+        let has_rested = was_paused && amount == 0;
+        if self.due.is_none() || falls_silent || has_rested {
             // Nothing has waited, so that what has gone says nothing; nor, after a while, what was learnt
             // before: the link may be another one by now.
             if falls_silent {
@@ -246,7 +254,9 @@ impl Gate {
             } else {
                 self.drain.go_on(now, gone > 0 || stood == 0);
             }
-            self.window = Window::first(now);
+            let goes_on = has_rested && !falls_silent && interval <= FORGET;
+            self.window = if goes_on { self.window.again(now, gone) } else { Window::first(now) };
+            self.is_full = false;
             return;
         }
         if late >= BUSY {
@@ -267,6 +277,7 @@ impl Gate {
             // All has gone, though nobody knows when.
             self.budget = self.budget.max(doubled(gone));
         }
+        self.is_full = amount > 0 && self.rate > 0 && self.budget == floor;
     }
 
     /// Since the last look `gone` has left the browser. Of bursts that are large the budget is twice what goes between
@@ -319,7 +330,8 @@ impl Gate {
             // At the pace of this burst a quarter of what stands will have gone.
             (self.drain.takes(now, self.standing) / 4).clamp(SHORT, 4 * SHORT).max(still)
         } else {
-            let over = self.inside().saturating_add(bytes).saturating_sub(self.budget).min(self.inside());
+            let fits = if self.is_full { 0 } else { self.budget };
+            let over = self.inside().saturating_add(bytes).saturating_sub(fits).min(self.inside());
             // Half of the time that it should take, if it does not come in bursts; and less often when nothing moves.
             let is_steady = self.rate > 0 && !is_eager;
             let drains = if is_steady { scaled(over, 500_000, self.rate).min(50_000) } else { 0 };
@@ -334,6 +346,9 @@ impl Gate {
     /// backlog goes on.
     pub fn pause(&mut self) {
         self.is_paused = true;
+        if let Some(budget) = &mut self.acknowledged {
+            budget.rest();
+        }
     }
 
     /// Nothing waits any more.

@@ -39,6 +39,11 @@ impl Window {
         Self { began: now, looks: 0, late: 0, gone: 0, hidden: 0 }
     }
 
+    /// It begins once more, `gone` bytes having gone since the last look.
+    pub(super) fn again(&self, now: Timestamp, gone: u64) -> Self {
+        Self { hidden: self.hidden.saturating_sub(self.gone.saturating_add(gone)), ..Self::next(now) }
+    }
+
     /// Whether hidden buffers may be filling in it.
     pub(super) fn is_first(&self) -> bool {
         self.hidden > 0

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::host::{Host, ticket};
-use super::pacing::{KIB, fresh, idle, send_bulk};
+use super::pacing::{KIB, fresh, idle, new, send_bulk};
 use crate::proto::send::{NewMessage, Priority};
 use crate::time::Timestamp;
 
@@ -81,7 +81,7 @@ fn b23_no_more_than_a_hundred_timers_fire_in_a_second() {
         let mut host = fresh();
         send_bulk(&mut host, 20_000, 4 * KIB);
         let (mut timers, mut next, mut free) = (Vec::new(), host.now, 0);
-        while let Some(due) = host.due.filter(|due| due.as_micros() < 4_000_000) {
+        while let Some(due) = host.due.filter(|due| due.as_micros() < 5_000_000) {
             if due > host.now {
                 timers.push(due);
             }
@@ -148,6 +148,31 @@ fn b21_that_a_blob_was_read_for_long_is_not_that_the_page_was_held_up() {
     host.standing = 0;
     host.answer_value();
     assert_eq!((host.sent.len(), host.session.gauges().budget_bytes), (41, 64 << 10));
+    let rate = host.session.gauges().bytes_per_second;
+    assert!((1_700_000..=2_100_000).contains(&rate), "{rate}");
+}
+
+#[test]
+fn b22_that_a_blob_was_read_for_long_makes_no_fast_link_slow() {
+    let mut host = fresh();
+    send_bulk(&mut host, 1_000, 64 * KIB);
+    let blob = host.blob(60_000);
+    host.send_new(NewMessage { priority: Priority::Bulk, ..NewMessage::normal(blob, Some(ticket(1_001))) });
+    // 100 MB/s.
+    while host.asked.is_empty() {
+        host.standing = host.standing.saturating_sub(100_000);
+        host.pass(Duration::from_millis(1));
+    }
+    let before = host.session.gauges();
+    assert!(before.bytes_per_second > 90_000_000 && before.budget_bytes > 2_000_000, "{before:?}");
+    host.standing = 0;
+    host.pass(Duration::from_millis(900));
+    host.answer_value();
+    for number in 1_002..=1_200 {
+        host.send_new(new(Priority::Bulk, 64 * KIB, number));
+    }
+    let after = host.session.gauges();
+    assert_eq!((after.bytes_per_second, after.budget_bytes), (before.bytes_per_second, before.budget_bytes));
 }
 
 #[test]
