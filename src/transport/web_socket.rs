@@ -6,7 +6,7 @@
 //!
 //! Not here: any protocol decision, any queue.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Array, ArrayBuffer, Uint8Array};
@@ -48,8 +48,8 @@ extern "C" {
     fn extensions(this: &Socket) -> Option<String>;
 }
 
-/// What is listened to. `error` says nothing that `close` does not, but a host may report one
-/// that nobody listens to as uncaught.
+/// What is listened to. Behind `open` an `error` says nothing that `close` does not, but a host may report one
+/// that nobody listens to as uncaught; before it, it may be all that comes.
 const EVENTS: [&str; 4] = ["open", "message", "error", "close"];
 
 type Listener = Closure<dyn Fn(JsValue)>;
@@ -83,9 +83,9 @@ impl WebSocketTransport {
         // by themselves, as the standard has it.
         let wants_protocol = !protocols.is_empty();
         let listener = {
-            let (socket, values) = (socket.clone(), values.clone());
+            let (socket, values, was_open) = (socket.clone(), values.clone(), Cell::new(false));
             Listener::new(move |event: JsValue| {
-                take(&socket, wants_protocol, &values, &event);
+                take(&socket, wants_protocol, &was_open, &values, &event);
                 values.notify();
             })
         };
@@ -105,7 +105,7 @@ impl WebSocketTransport {
 }
 
 /// Takes one event of the socket into the inbox.
-fn take(socket: &Socket, wants_protocol: bool, values: &WebValues, event: &JsValue) {
+fn take(socket: &Socket, wants_protocol: bool, was_open: &Cell<bool>, values: &WebValues, event: &JsValue) {
     let event = event.unchecked_ref::<web_sys::Event>();
     let taken = match event.type_().as_str() {
         "message" => TransportEvent::Message(content(values, event.unchecked_ref::<MessageEvent>().data())),
@@ -115,7 +115,14 @@ fn take(socket: &Socket, wants_protocol: bool, values: &WebValues, event: &JsVal
             let _ = socket.close();
             TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false }
         }
-        "open" => TransportEvent::Opened,
+        "open" => {
+            was_open.set(true);
+            TransportEvent::Opened
+        }
+        // A handshake has failed, of which Node 22 says nothing else, nor WebKit where the page may not have one.
+        "error" if !was_open.get() => {
+            TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false }
+        }
         "close" => {
             let event = event.unchecked_ref::<CloseEvent>();
             let (code, reason, was_clean) = (event.code(), event.reason(), event.was_clean());

@@ -37,6 +37,18 @@ async fn b05_every_refusal_fails_once_with_the_close_event() {
 }
 
 #[wasm_bindgen_test]
+async fn b05_an_error_before_the_opening_is_the_end_of_the_attempt() {
+    // Node 22 says no more, nor does WebKit where a policy forbids the connection.
+    let spy = Spy::new();
+    let mut connecting = pin!(WebNet.connect("/never", |builder| builder));
+    assert!(poll_once(connecting.as_mut()).await.is_pending());
+    spy.ask("a.dispatchEvent(new Event('error')); return null;");
+    let Err(ConnectError::Failed { closed, .. }) = connecting.await else { panic!("it must fail") };
+    assert_eq!((closed.code, closed.was_clean), (1006, false));
+    assert_eq!(spy.ask("return [a.listeners, a.readyState >= 2];"), "[0,true]");
+}
+
+#[wasm_bindgen_test]
 async fn b05_an_unacknowledged_subprotocol_fails() {
     let connecting = WebNet.connect("/no-subprotocol", |builder| builder.subprotocol("chat.v2"));
     let Err(ConnectError::Failed { closed, .. }) = connecting.await else { panic!("it must fail") };
