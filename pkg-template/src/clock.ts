@@ -9,8 +9,9 @@ let back = 0;
  * and take away again, and broken clocks, go on from where they were. What says no number stands still.
  */
 export function now(): number {
-  // 300 years are a clock's end, or what is added to it would change nothing.
-  const read = Math.min(performance.now() || shown, 1e13);
+  // 300 years are beyond a clock.
+  const said = performance.now();
+  const read = Math.abs(said) < 1e13 ? said : shown;
   if (read < shown) back += shown - read;
   return (shown = read) + back;
 }

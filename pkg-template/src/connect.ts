@@ -51,8 +51,7 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
    * Most bytes of one flow queued for sending, of all its priorities together. Default 0: no bound. A larger message
    * is taken when nothing else of its flow is queued.
    *
-   * This and `maxFlowMessages` bound the flows that have a name, the empty one as well. What is sent without `flow`
-   * has the bounds of its priority only; in the crate it counts as one more flow.
+   * What is sent without `flow` is one more flow, for which this and `maxFlowMessages` hold as well.
    */
   maxFlowBytes?: number | undefined;
   /** Most messages of one flow queued for sending, as `maxFlowBytes`. Default 0: no bound. */
@@ -70,13 +69,13 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
    *
    * What the browser has been given nothing overtakes, so that this and what it hides (about a megabyte at
    * 2 MB/s) are what an urgent message waits behind. Less makes little difference; it slows fast links down,
-   * and below 60,000 an upload is no faster than this in each 12 ms.
+   * and below 60,000 an upload of messages that fit it may be no faster than this in each 12 ms.
    */
   budgetBytes?: number | undefined;
   /**
    * Most bytes to hand over to the browser in a second. Default 0: no bound. A little less than what the link is
    * known to take keeps even the buffers empty that the browser hides. Urgent messages do not wait for it, but
-   * are counted.
+   * are counted. Behind a timer that was late, as in a busy page, up to what a second allows goes at once.
    */
   maxBytesPerSecond?: number | undefined;
   /**
@@ -224,7 +223,7 @@ function open<In, Out>(
     const failed = (closed: Closed): TidegateError =>
       new TidegateError(
         "connect",
-        `no connection to ${address} (close code ${closed.code})${told ? "; see `cause`" : "; WebSockets do not tell why"}; ` +
+        `no connection to ${address} (close code ${closed.code})${told ? "; see `cause`" : "; browsers do not tell why"}; ` +
           "check the address, the server's log, and that it acknowledges a subprotocol",
         { closed, cause: told },
       );

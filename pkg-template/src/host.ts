@@ -9,7 +9,7 @@ import type { Core, Options, Sink, SocketEvent, WebSocketLike } from "./core.js"
 import { bytesOf, type Parcel } from "./data.js";
 import { Timer, onVisibility } from "./timers.js";
 
-/** `error` says nothing that `close` does not, but in Node 22 it may be the only one. */
+/** Behind `open` an `error` says nothing that `close` does not; before it, it may be all that comes. */
 const EVENTS = ["open", "message", "error", "close"];
 
 /** The reason that goes with a close because the receive queue was full. */
@@ -131,6 +131,7 @@ export class WasmBacked implements Core {
   #received = "";
   /** Whether messages that arrive are for the application: none is that comes before the opening or after a close. */
   #delivers = false;
+  #wasOpen = false;
   readonly #fire = (): void => {
     this.#tell(TIMER);
   };
@@ -229,12 +230,13 @@ export class WasmBacked implements Core {
       if (overflow) this.#reason = OVERFLOW;
       this.#tell(RECEIVED, overflow);
     } else if (event.type === "open") {
+      this.#wasOpen = true;
       this.#tell(OPENED);
     } else if (event.type === "close") {
       this.#received = event.reason;
       this.#tell(CLOSED, event.code, +event.wasClean);
-    } else if (!this.#raw.readyState) {
-      // Of a handshake that has failed Node 22 says nothing else; all others are closed at their `error`, or closing.
+    } else if (!this.#wasOpen) {
+      // `error`. A handshake has failed, of which Node 22 says nothing else, nor WebKit where the page may not have one.
       this.#tell(CLOSED, 1006);
     }
   }

@@ -69,9 +69,15 @@ export class Lines {
         this.admit();
       };
       signal?.addEventListener("abort", onAbort);
-      // A timer may be early by a part of a millisecond.
-      const left = due === undefined ? undefined : Math.min(Math.ceil(due - now()) + 1, 0x7fffffff);
-      const timer = left === undefined ? undefined : setTimeout(() => this.#admitted(waiting) && this.admit(), left);
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      // It may be early: by a part of a millisecond, where the clock has gone back, and in 24 days.
+      const arm = (): void => {
+        timer = setTimeout(() => {
+          if (this.#admitted(waiting)) this.admit();
+          else if (line.has(waiting)) arm();
+        }, Math.min(Math.ceil(due! - now()) + 1, 0x7fffffff));
+      };
+      if (due !== undefined) arm();
       this.#lines.set(key, line.add(waiting));
     });
   }

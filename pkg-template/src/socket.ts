@@ -75,8 +75,8 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
   /** How often something was to be sent. */
   #calls = 0;
   readonly #lines = new Lines((...offered) => this.#offer(...offered));
-  /** Numbers for the names of flows that have something queued; 0 is the flow without a name. */
-  readonly #flows = new Map<string, Flow>();
+  /** The flow without a name, and those that have something queued. */
+  readonly #flows = new Map<string | undefined, Flow>([[undefined, { number: 0, queued: count() }]]);
   readonly #freeFlows: number[] = [];
   /** The number of the newest queued message of each key. */
   readonly #newest = new Map<string, number>();
@@ -478,13 +478,13 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     }
     if (!this.#admits(bytes, way, old)) return undefined;
     leave?.();
-    const flow = way.flow === undefined ? undefined : this.#flow(way.flow);
+    const flow = this.#flow(way.flow);
     // Before the call: the last message before this one may end within it, and would take the flow with it.
-    if (flow) add(flow.queued, bytes);
+    add(flow.queued, bytes);
     const number = this.#core!.send(
       message,
       priority,
-      flow?.number ?? 0,
+      flow.number,
       due === undefined ? -1 : Math.max(0, due - now()),
       old,
     );
@@ -499,7 +499,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       if (this.#listening.size) this.#watch();
       return ticket;
     }
-    if (flow) this.#leaveFlow(way.flow!, flow, bytes);
+    this.#leaveFlow(way.flow, flow, bytes);
     if (number === -4) {
       add(counts.expired, bytes);
       return Ticket.of("expired");
@@ -517,26 +517,26 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     const replaced = this.#queue.get(old);
     const fits = (queued: Count, most: number, mostMessages: number, isSame: boolean | undefined): boolean =>
       hasRoom(isSame ? { messages: queued.messages - 1, bytes: queued.bytes - replaced!.bytes } : queued, bytes, most, mostMessages);
-    const named = flow === undefined ? undefined : this.#flows.get(flow);
+    const known = this.#flows.get(flow);
     return (
       fits(this.#counts[priority]!.queued, maxBytes, maxMessages, replaced && replaced.way.priority === priority) &&
-      (!named || fits(named.queued, maxFlowBytes, maxFlowMessages, replaced?.flow === named))
+      (!known || fits(known.queued, maxFlowBytes, maxFlowMessages, replaced?.flow === known))
     );
   }
 
-  #flow(name: string): Flow {
+  #flow(name: string | undefined): Flow {
     let flow = this.#flows.get(name);
     if (!flow) {
-      flow = { number: this.#freeFlows.pop() ?? this.#flows.size + 1, queued: count() };
+      flow = { number: this.#freeFlows.pop() ?? this.#flows.size, queued: count() };
       this.#flows.set(name, flow);
     }
     return flow;
   }
 
   /** A message of a flow is not queued any more. Gives the flow's number back if none is. */
-  #leaveFlow(name: string, flow: Flow, bytes: number): void {
+  #leaveFlow(name: string | undefined, flow: Flow, bytes: number): void {
     add(flow.queued, bytes, -1);
-    if (!flow.queued.messages && this.#flows.delete(name)) this.#freeFlows.push(flow.number);
+    if (flow.number && !flow.queued.messages && this.#flows.delete(name)) this.#freeFlows.push(flow.number);
   }
 
   #conclude(number: number, outcome: Outcome): void {
@@ -551,7 +551,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
       add(counts[outcome as "expired"], bytes);
     }
     if (way.latest !== undefined && this.#newest.get(way.latest) === number) this.#newest.delete(way.latest);
-    if (flow) this.#leaveFlow(way.flow!, flow, bytes);
+    this.#leaveFlow(way.flow, flow, bytes);
     this.#marks.end(mark, outcome);
     Ticket.settle(ticket, outcome);
     this.#lines.admit();

@@ -74,7 +74,7 @@ export interface Queued {
   readonly way: Way;
   /** Which of the calls of `send` and `trySend` it came by. */
   readonly came: number;
-  readonly flow: Flow | undefined;
+  readonly flow: Flow;
   readonly bytes: number;
   /** By `clock.ts`. */
   readonly since: number;

@@ -190,7 +190,7 @@ impl ClientBuilder {
     ///
     /// What the browser has been given nothing overtakes, so that this and what it hides (about a megabyte at
     /// 2 MB/s) are what an urgent message waits behind. Less makes little difference; it slows fast links down.
-    /// Below 60,000 the upload is no faster than this in each 12 ms, whatever the link takes.
+    /// Below 60,000 an upload of messages that fit it may be no faster than this in each 12 ms, whatever the link takes.
     ///
     /// Only in browsers, over [`Transport::Socket`]: on the host the connection waits for the stream.
     pub fn budget_bytes(mut self, budget: u64) -> Self {
@@ -201,7 +201,8 @@ impl ClientBuilder {
     /// Most bytes to hand over to the browser in a second; `None` for no bound. Default none.
     ///
     /// A little less than what the link is known to take keeps even the buffers empty that the browser hides.
-    /// Urgent messages do not wait for it, but are counted.
+    /// Urgent messages do not wait for it, but are counted. Behind a timer that was late, as in a hidden page or a busy one, up
+    /// to what a second allows goes at once.
     ///
     /// Only in browsers, over [`Transport::Socket`].
     pub fn max_bytes_per_second(mut self, rate: impl Into<Option<u64>>) -> Self {

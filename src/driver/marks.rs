@@ -45,8 +45,7 @@ impl Marks {
         if queued > 0 && is_new {
             let open = queued.saturating_sub(self.open);
             self.open += open;
-            let lost = core::mem::take(&mut self.loses);
-            self.ahead.push_back(Mark { last, open, lost });
+            self.ahead.push_back(Mark { last, open, lost: core::mem::take(&mut self.loses) });
         } else if queued == 0 && core::mem::take(&mut self.loses) {
             self.passed += 1;
             self.lost.get_or_insert(self.passed);

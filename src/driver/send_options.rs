@@ -75,7 +75,7 @@ impl SendOptions {
     /// ([`Outcome::Superseded`](crate::Outcome::Superseded)), and this one takes its place in the queue. With
     /// another priority or flow than that one it goes to the end of its own. A value is the newest from the moment on at
     /// which there is room for it: one that waits for room in another line may replace a newer one, so that a key
-    /// is best kept to one priority and flow. The queued value is dropped even if this one has expired by then.
+    /// is best kept to one priority and flow.
     ///
     /// There is room for it as soon as the queue has room for what it is larger by. The key itself counts in no
     /// bound, though it is kept as long as its value is queued: keys are for names, not for data.

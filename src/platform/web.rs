@@ -34,11 +34,12 @@ fn milliseconds() -> f64 {
 }
 
 /// `performance.now()`, but that it never goes back: fake timers that an application's tests install and take away
-/// again, and broken clocks, go on from where they were. What says no number stands still.
+/// again, and broken clocks, go on from where they were. What says no number stands still. With wasm threads, a clock
+/// that has gone back in one of them is ahead of the others from then on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct WebClock;
 
-/// What a clock has said last, and how far it has gone back in all, in microseconds.
+/// What a clock of this thread has said last, and how far it has gone back in all, in microseconds.
 #[derive(Clone, Copy)]
 struct Shown {
     micros: i64,

@@ -698,10 +698,13 @@ test("b28_flows_have_bounds_of_their_own", async () => {
   await socket.send("2", { flow: "b" });
   assert.equal(socket.trySend("3", { flow: "b" }), undefined);
   await socket.send("4");
+  await socket.send("5");
+  assert.equal(socket.trySend("6"), undefined, "without a name it is one as well");
+  await socket.send("7", { flow: "" });
   core.drain();
   await waiting;
   core.drain();
-  assert.equal(raw.sent.length, 5);
+  assert.equal(raw.sent.length, 7);
 });
 
 test("flushed_waits_for_what_was_queued_before_it_and_for_nothing_else", async () => {

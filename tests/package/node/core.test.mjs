@@ -101,18 +101,37 @@ test("b26_a_clock_that_goes_back_holds_up_nothing", async () => {
   try {
     performance.now = () => now.call(performance) + 86_400_000;
     const { socket, raw } = await stuffed();
-    const tickets = [await socket.send("waits")];
-    const within = await socket.send(new Uint8Array(300), { deadline: 20, priority: "bulk" });
-    // A clock that says nothing, one that says what none does, and a day back.
-    for (const read of [NaN, 1e300]) {
+    const tickets = [];
+    // A clock that says nothing, those that say what none does, and that of fake timers.
+    for (const read of [NaN, 1e300, -Infinity, 0]) {
       performance.now = () => read;
-      tickets.push(await socket.send(`${read}`));
+      tickets.push(await socket.send(`${read}`, { deadline: 60_000 }));
     }
-    performance.now = now;
+    performance.now = () => 50;
+    const within = await socket.send("within", { deadline: 50 });
+    performance.now = () => 150;
+    tickets.push(await socket.send("last"));
     assert.equal(await within.outcome, "expired");
+    performance.now = now;
     raw.bufferedAmount = 0;
     for (const ticket of tickets) assert.equal(await ticket.outcome, "handedOver");
-    assert.deepEqual(given(raw), ["waits", "NaN", "1e+300"]);
+    assert.deepEqual(given(raw), ["NaN", "1e+300", "-Infinity", "0", "last"]);
+    raw.finish(1000);
+  } finally {
+    performance.now = now;
+  }
+});
+
+test("b28_a_send_that_waits_for_room_expires_though_the_clock_has_gone_back_meanwhile", async () => {
+  const { socket, raw } = await stuffed({ maxSendMessages: 1 });
+  await socket.send("full");
+  const { now } = performance;
+  try {
+    performance.now = () => now.call(performance) + 86_400_000;
+    const waiting = socket.send("waits", { deadline: 20 });
+    // As much as is lost is what has passed since it was asked last: here nothing, or 20 ms.
+    performance.now = now;
+    assert.equal(await (await waiting).outcome, "expired");
     raw.finish(1000);
   } finally {
     performance.now = now;
