@@ -55,8 +55,7 @@ impl Shown {
     const MOST: f64 = 9_007_199_254_740_992.0;
 
     fn then(self, micros: f64) -> Self {
-        // Of a NaN as well.
-        if !(micros.abs() < Self::MOST) {
+        if micros.is_nan() || micros.abs() >= Self::MOST {
             return self;
         }
         #[allow(clippy::cast_possible_truncation, reason = "less than 2^53")]
