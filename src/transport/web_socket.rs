@@ -113,16 +113,14 @@ fn take(socket: &Socket, wants_protocol: bool, was_open: &Cell<bool>, values: &W
             // WHATWG WebSockets, establish a connection: fail it. The close that follows is
             // the second one, and does not count.
             let _ = socket.close();
-            TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false }
+            failed()
         }
         "open" => {
             was_open.set(true);
             TransportEvent::Opened
         }
         // A handshake has failed, of which Node 22 says nothing else, nor WebKit where the page may not have one.
-        "error" if !was_open.get() => {
-            TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false }
-        }
+        "error" if !was_open.get() => failed(),
         "close" => {
             let event = event.unchecked_ref::<CloseEvent>();
             let (code, reason, was_clean) = (event.code(), event.reason(), event.was_clean());
@@ -131,6 +129,11 @@ fn take(socket: &Socket, wants_protocol: bool, was_open: &Cell<bool>, values: &W
         _ => return,
     };
     values.push(taken);
+}
+
+/// The end of a connection that was none (WHATWG WebSockets, fail the WebSocket connection).
+fn failed() -> TransportEvent {
+    TransportEvent::Closed { code: 1006, reason: String::new(), was_clean: false }
 }
 
 fn content(values: &WebValues, data: JsValue) -> Incoming {
