@@ -103,10 +103,6 @@ pub struct Gate {
     due: Option<Timestamp>,
     /// No message can go, though some are queued: how late the next look is says nothing.
     is_paused: bool,
-    /// Something stood at the last look, on a link that is known to be slow: then the buffers below are full. A kernel
-    /// takes more when a good part of its buffer is free, or when it is given something; so whatever is handed over
-    /// meanwhile keeps it full to the brim. Therefore nothing is, until all that stands is gone.
-    is_full: bool,
     drain: Drain,
     window: Window,
     /// How many of [`SHORTS`] there were in this second. Invariant: each is followed by a look, so that a second without
@@ -139,7 +135,6 @@ impl Gate {
             looked_at: Timestamp::ZERO,
             due: None,
             is_paused: false,
-            is_full: false,
             drain: Drain::new(),
             window: Window::first(Timestamp::ZERO),
             shorts: 0,
@@ -176,7 +171,7 @@ impl Gate {
         }
         let most = match bytes {
             _ if is_urgent => self.budget,
-            _ if self.is_full => 0,
+            _ if self.is_full() => 0,
             fits if fits <= self.budget => self.budget - fits,
             _ => self.budget / 2,
         };
@@ -256,7 +251,6 @@ impl Gate {
             }
             let goes_on = has_rested && !falls_silent && interval <= FORGET;
             self.window = if goes_on { self.window.again(now, gone) } else { Window::first(now) };
-            self.is_full = false;
             return;
         }
         if late >= BUSY {
@@ -277,7 +271,6 @@ impl Gate {
             // All has gone, though nobody knows when.
             self.budget = self.budget.max(doubled(gone));
         }
-        self.is_full = amount > 0 && self.rate > 0 && self.budget == floor;
     }
 
     /// Since the last look `gone` has left the browser. Of bursts that are large the budget is twice what goes between
@@ -330,7 +323,7 @@ impl Gate {
             // At the pace of this burst a quarter of what stands will have gone.
             (self.drain.takes(now, self.standing) / 4).clamp(SHORT, 4 * SHORT).max(still)
         } else {
-            let fits = if self.is_full { 0 } else { self.budget };
+            let fits = if self.is_full() { 0 } else { self.budget };
             let over = self.inside().saturating_add(bytes).saturating_sub(fits).min(self.inside());
             // Half of the time that it should take, if it does not come in bursts; and less often when nothing moves.
             let is_steady = self.rate > 0 && !is_eager;
@@ -400,6 +393,13 @@ impl Gate {
     /// What acknowledgements say, as long as they come.
     fn heard(&self) -> Option<&Budget> {
         self.acknowledged.as_ref().filter(|_| !self.is_silent)
+    }
+
+    /// Something stood at the last look, on a link that is known to be slow: then the buffers below are full. A kernel
+    /// takes more when a good part of its buffer is free, or when it is given something; so whatever is handed over
+    /// meanwhile keeps it full to the brim. Therefore nothing is, until all that stands is gone.
+    fn is_full(&self) -> bool {
+        self.standing > 0 && self.rate > 0 && self.budget == self.config.budget_bytes
     }
 
     /// Since the last look `interval` has passed, of which this one was `late`.

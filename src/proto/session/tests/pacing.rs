@@ -11,7 +11,11 @@ pub(super) const KIB: usize = 1 << 10;
 
 /// A session behind a gate, open.
 pub(super) fn fresh() -> Host {
-    let mut host = Host::behind_gate(true, Some(GateConfig::default()));
+    behind(GateConfig::default())
+}
+
+fn behind(config: GateConfig) -> Host {
+    let mut host = Host::behind_gate(true, Some(config));
     host.session.handle_opened();
     host.drain();
     host
@@ -171,6 +175,30 @@ fn b23_a_slow_link_is_looked_at_by_timers_once_it_is_known() {
 }
 
 #[test]
+fn b21_on_a_slow_link_nothing_but_what_is_urgent_goes_to_a_browser_in_which_something_stands() {
+    let mut host = fresh();
+    send_bulk(&mut host, 300, 16 * KIB);
+    // 2 MB/s, until that is known and something stands.
+    while host.session.gauges().bytes_per_second == 0 || host.standing < 40_000 {
+        host.standing = host.standing.saturating_sub(2_000);
+        host.pass(Duration::from_millis(1));
+    }
+    idle(&mut host, 60);
+    let sent = host.sent.len();
+    // A message has gone, and another; the budget has room, but the buffers below are full.
+    for standing in [32_000, 16_000, 1] {
+        host.standing = standing;
+        idle(&mut host, 60);
+        assert_eq!(host.sent.len(), sent, "{standing}");
+    }
+    host.send_new(new(Priority::Urgent, 5, 1_000));
+    assert_eq!(host.sent.len(), sent + 1);
+    host.standing = 0;
+    idle(&mut host, 60);
+    assert_eq!(host.sent.len(), sent + 5, "a budget in four messages");
+}
+
+#[test]
 fn b23_nothing_is_asked_for_when_nothing_waits() {
     let mut host = open();
     assert_eq!(host.due, None);
@@ -321,9 +349,7 @@ fn b23_nothing_is_looked_at_behind_a_close_frame() {
 #[test]
 fn a_bound_on_the_rate_is_kept_but_by_urgent_messages() {
     let config = GateConfig { max_bytes_per_second: Some(1_000_000), ..GateConfig::default() };
-    let mut host = Host::behind_gate(true, Some(config));
-    host.session.handle_opened();
-    host.drain();
+    let mut host = behind(config);
     for number in 1..=400 {
         host.send_new(new(Priority::Bulk, 10_000, number));
     }
@@ -347,9 +373,7 @@ fn a_bound_on_the_rate_is_kept_but_by_urgent_messages() {
 #[test]
 fn a_bound_on_the_rate_is_reached_by_the_timers_of_a_hidden_page() {
     let config = GateConfig { max_bytes_per_second: Some(50_000), ..GateConfig::default() };
-    let mut host = Host::behind_gate(true, Some(config));
-    host.session.handle_opened();
-    host.drain();
+    let mut host = behind(config);
     send_bulk(&mut host, 1_000, 1_000);
     for _ in 0..10 {
         host.standing = 0;
@@ -474,9 +498,7 @@ fn b22_a_fast_link_is_known_though_only_a_message_goes_at_a_time() {
 #[test]
 fn an_urgent_message_is_not_held_up_by_the_bound_on_the_rate() {
     let config = GateConfig { max_bytes_per_second: Some(1_000), ..GateConfig::default() };
-    let mut host = Host::behind_gate(true, Some(config));
-    host.session.handle_opened();
-    host.drain();
+    let mut host = behind(config);
     // A minute's worth and more.
     host.send_new(new(Priority::Bulk, 1 << 20, 1));
     host.send_new(new(Priority::Urgent, 32, 2));
@@ -489,9 +511,7 @@ fn an_urgent_message_is_not_held_up_by_the_bound_on_the_rate() {
 #[test]
 fn urgent_messages_do_not_wait_for_one_that_is_owed_its_share_and_held_up_by_the_bound_on_the_rate() {
     let config = GateConfig { max_bytes_per_second: Some(1_000), ..GateConfig::default() };
-    let mut host = Host::behind_gate(true, Some(config));
-    host.session.handle_opened();
-    host.drain();
+    let mut host = behind(config);
     host.send_new(new(Priority::Bulk, 16 * KIB, 1));
     host.send_new(new(Priority::Bulk, 16 * KIB, 2));
     for number in 3..100 {
