@@ -36,6 +36,7 @@
 //! | `sim` | `sim::Sim`: servers in memory, links with rate and delay, virtual time |
 //! | `json` | `Client::typed`: values of your own types, by serde, with the codec `Json` |
 //! | `browser-json` | in browsers `Client::typed` with the codec `BrowserJson`: the platform's JSON, a third less to load; elsewhere nothing |
+//! | `v1` | `proto::v1`: the core of the subprotocol `tidegate.v1`, without I/O; no handle uses it yet |
 //! | `js` | the exports of the npm package, without `client`; nothing for Rust |
 //!
 //! Without any feature there is [`proto`]: the state machines and the RFC 6455 codec, without I/O.
@@ -72,7 +73,7 @@ mod platform;
 pub mod proto;
 #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
 pub mod server;
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "v1"))]
 mod slab;
 pub mod time;
 #[cfg(any(feature = "client", feature = "js"))]

@@ -1,5 +1,7 @@
 //! A table with small reusable keys.
 
+use alloc::vec::Vec;
+
 /// Values under keys that are reused as soon as they are free. All operations are O(1).
 #[derive(Debug)]
 pub(crate) struct Slab<V> {

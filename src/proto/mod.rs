@@ -18,6 +18,8 @@ pub(crate) mod payload;
 mod recv;
 mod send;
 mod session;
+#[cfg(feature = "v1")]
+pub mod v1;
 #[cfg(not(feature = "js"))]
 pub mod ws;
 

@@ -21,6 +21,12 @@ pub enum Outcome {
     Expired,
     /// A newer message of the same `latest` key came while it was queued; nothing of it was sent.
     Superseded,
+    /// The peer has it, as it has said: only over `tidegate.v1`.
+    #[cfg(feature = "v1")]
+    Delivered,
+    /// It is larger than the peer takes; nothing of it was sent. Only over `tidegate.v1`.
+    #[cfg(feature = "v1")]
+    TooBig,
 }
 
 /// A number of messages and the sum of their sizes.

@@ -446,6 +446,8 @@ impl Session {
             Outcome::Unknown => self.unknown.add(bytes),
             // Nothing of these was sent, and their owner has had word of each.
             Outcome::Cancelled | Outcome::Unreadable | Outcome::Expired | Outcome::Superseded => {}
+            #[cfg(feature = "v1")]
+            Outcome::Delivered | Outcome::TooBig => {}
         }
     }
 

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 /// SplitMix64, as the simulator's own.
+#[derive(Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {

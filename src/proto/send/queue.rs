@@ -6,120 +6,30 @@
 //! Every operation costs the same however much is queued, but for the rounds of large messages,
 //! which cost one step for each 16 KiB.
 //!
+//! Plain mode takes whole messages ([`pop`](SendQueue::pop)). With the feature `v1` they can leave in chunks as well:
+//! `chunks` has that, and in what its shares differ.
+//!
 //! Not here: bounds (`room`, where messages enter), pacing (`gate`), what is in a message.
 
 // Lanes, places and slots are numbered by 32 bits, and there are far fewer of each.
 #![allow(clippy::cast_possible_truncation, reason = "see above")]
 
+#[cfg(feature = "v1")]
+mod chunks;
 mod deadlines;
+mod message;
 mod store;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 mod tests;
 
 use self::deadlines::Deadlines;
+pub use self::message::{MESSAGE_COST, MessageId, NewMessage, Next, QUANTUM, QueueConfig, Queued, TicketId};
 use self::store::{NONE, Store};
 use super::priority::{Flow, Priority};
 use crate::proto::payload::{Hosted, HostedKind, Payload};
 use crate::time::Timestamp;
 use alloc::vec::Vec;
-
-/// By what the driver knows a message whose outcome somebody waits for. Opaque to the core.
-#[cfg(not(feature = "js"))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TicketId(pub core::num::NonZeroU64);
-
-/// No message of the npm build has one: its facade goes by the [`MessageId`].
-#[cfg(feature = "js")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TicketId {}
-
-/// By what the queue knows a message. Never 0, below 2^53, and not used again for a long time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MessageId(pub u64);
-
-/// How much one flow sends before the next of its class has its turn, and of how much of its share a
-/// class is owed before it goes first, in bytes.
-pub const QUANTUM: u32 = 16 << 10;
-
-/// What each message costs beside its payload, in bytes: it orders those that have none.
-pub const MESSAGE_COST: u32 = 64;
-
-/// Taste in ordering.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueConfig {
-    /// What each class below urgent is guaranteed while it has something to send, in 256ths of all
-    /// bytes. Default 16, a sixteenth. 0 to 64: at 64 a quarter each, which leaves urgent the last.
-    pub share: u8,
-}
-
-impl Default for QueueConfig {
-    fn default() -> Self {
-        Self { share: 16 }
-    }
-}
-
-/// A message as it enters the queue.
-#[derive(Debug)]
-pub struct NewMessage {
-    /// Its class.
-    pub priority: Priority,
-    /// Its flow.
-    pub flow: Flow,
-    /// What is to be sent.
-    pub payload: Payload,
-    /// When it is not worth sending any more.
-    pub deadline: Option<Timestamp>,
-    /// The message whose newer value it is. If that is still queued it ends, and this one takes its place, or
-    /// the last one of its own lane if that is another.
-    pub replaces: Option<MessageId>,
-    /// Who waits for its outcome; `None` if nobody can.
-    pub ticket: Option<TicketId>,
-}
-
-impl NewMessage {
-    /// A message of no particular kind.
-    #[must_use]
-    pub fn normal(payload: Payload, ticket: Option<TicketId>) -> Self {
-        let (priority, flow) = (Priority::default(), Flow::default());
-        Self { priority, flow, payload, deadline: None, replaces: None, ticket }
-    }
-}
-
-/// A message that has left the queue.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Queued {
-    /// What it was known by.
-    pub id: MessageId,
-    /// Its class.
-    pub priority: Priority,
-    /// Its flow.
-    pub flow: Flow,
-    /// Its content.
-    pub payload: Payload,
-    /// Who waits for its outcome.
-    pub ticket: Option<TicketId>,
-}
-
-impl Queued {
-    fn new(id: MessageId, lane: u32, payload: Payload, ticket: Option<TicketId>) -> Self {
-        let (priority, flow) = place_of(lane);
-        Self { id, priority, flow, payload, ticket }
-    }
-}
-
-/// The message whose turn it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Next {
-    /// What it is known by.
-    pub id: MessageId,
-    /// Its class.
-    pub priority: Priority,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// The value of the host, if it is one.
-    pub hosted: Option<Hosted>,
-}
 
 const CLASSES: usize = Priority::ALL.len();
 
@@ -145,11 +55,29 @@ enum Place {
     Fresh,
     /// In turn with the others.
     Round,
+    /// Nowhere, whatever is in it, until it is set ready again.
+    #[cfg(feature = "v1")]
+    Held,
+}
+
+impl Place {
+    const fn is_in_line(self) -> bool {
+        #[cfg(feature = "v1")]
+        if matches!(self, Self::Held) {
+            return false;
+        }
+        !matches!(self, Self::Aside)
+    }
 }
 
 impl Lane {
     const EMPTY: Self =
         Self { first: NONE, last: NONE, messages: 0, link: NONE, credit: 0, place: Place::Aside };
+
+    /// Whether what is in it, or comes into it, does not go now.
+    fn waits(&self) -> bool {
+        !self.place.is_in_line() && (self.messages > 0 || self.place != Place::Aside)
+    }
 }
 
 /// Lanes in turn.
@@ -185,6 +113,9 @@ pub struct SendQueue {
     classes: [Class; CLASSES],
     deadlines: Deadlines,
     share: i64,
+    /// See [`set_unit`](Self::set_unit).
+    #[cfg(feature = "v1")]
+    unit: i64,
     /// The last message was urgent, so that a class that is due goes before the next one.
     was_urgent: bool,
     messages: u64,
@@ -204,6 +135,8 @@ impl SendQueue {
             classes: [Class { fresh: ring, round: ring, ready: 0, owed: 0 }; CLASSES],
             deadlines: Deadlines::new(),
             share: i64::from(config.share.min(64)),
+            #[cfg(feature = "v1")]
+            unit: i64::from(QUANTUM),
             was_urgent: false,
             messages: 0,
             #[cfg(not(feature = "js"))]
@@ -214,7 +147,7 @@ impl SendQueue {
     /// Appends a message, at `now`. Gives its name, and the message that it has replaced.
     pub fn push(&mut self, now: Timestamp, new: NewMessage) -> (MessageId, Option<Queued>) {
         let NewMessage { priority, flow, payload, deadline, replaces, ticket } = new;
-        let lane = flow.0 * CLASSES as u32 + priority as u32;
+        let lane = lane_of(flow, priority);
         self.messages += 1;
         self.count_bytes(0, payload.bytes());
         let place = replaces.and_then(|id| self.store.find(id));
@@ -249,14 +182,23 @@ impl SendQueue {
         let payload = node.payload.as_ref()?;
         let hosted = payload.hosted();
         let priority = place_of(node.lane).0;
-        Some(Next { id: self.store.id(at), priority, bytes: payload.bytes(), hosted })
+        Some(Next {
+            id: self.store.id(at),
+            priority,
+            #[cfg(feature = "v1")]
+            flow: place_of(node.lane).1,
+            #[cfg(feature = "v1")]
+            is_text: payload.is_text(),
+            bytes: payload.bytes(),
+            hosted,
+        })
     }
 
     /// Takes the message whose turn it is, and the time that it has waited, in microseconds.
     pub fn pop(&mut self, now: Timestamp) -> Option<(Queued, u64)> {
         let lane = self.pick()?;
         let at = self.lane(lane).first;
-        let waited = u64::from(ticks(now).wrapping_sub(self.store.node(at).queued_at)) << TICK_BITS;
+        let waited = self.waited(at, now);
         let item = self.take(at);
         let bytes = item.payload.bytes();
         self.lane(lane).credit -= cost(bytes);
@@ -267,7 +209,10 @@ impl SendQueue {
     /// Notes what each class is owed after a message that has gone. For one that goes by an empty queue without
     /// having been pushed, which leaves everything else as it is if it is not urgent.
     pub fn pass(&mut self, priority: Priority, bytes: u64) {
-        let (class, cost) = (priority.index(), cost(bytes));
+        self.pay(priority.index(), cost(bytes));
+    }
+
+    fn pay(&mut self, class: usize, cost: i64) {
         // Urgent ones that come one by one, each when the one before it has gone, are many all the same.
         self.was_urgent = class == 0 || (self.was_urgent && self.has_urgent());
         let share = self.share;
@@ -304,6 +249,9 @@ impl SendQueue {
     pub fn remove_any(&mut self) -> Option<Queued> {
         if self.pick().is_none() {
             for lane in 0..self.lanes.len() as u32 {
+                #[cfg(feature = "v1")]
+                self.release(lane);
+                #[cfg(not(feature = "v1"))]
                 self.set_ready(lane);
             }
         }
@@ -328,7 +276,7 @@ impl SendQueue {
         let Lane { first, place, messages, .. } = *self.lane(lane);
         let Class { fresh, round, .. } = *self.class(lane);
         let has_turn = lane == if place == Place::Fresh { fresh.first } else { round.first };
-        if first == at && has_turn && place != Place::Aside {
+        if first == at && has_turn && place.is_in_line() {
             self.leave(lane);
             self.class(lane).ready -= messages;
         }
@@ -391,6 +339,24 @@ impl SendQueue {
     #[allow(clippy::unused_self, reason = "as the other one")]
     fn count_bytes(&mut self, _: u64, _: u64) {}
 
+    /// How long a message has been queued, in microseconds.
+    fn waited(&self, at: u32, now: Timestamp) -> u64 {
+        u64::from(ticks(now).wrapping_sub(self.store.node(at).queued_at)) << TICK_BITS
+    }
+
+    /// The quantum, in bytes.
+    #[cfg(feature = "v1")]
+    fn unit(&self) -> i64 {
+        self.unit
+    }
+
+    /// The quantum, in bytes.
+    #[cfg(not(feature = "v1"))]
+    #[allow(clippy::unused_self, reason = "as the other one")]
+    fn unit(&self) -> i64 {
+        i64::from(QUANTUM)
+    }
+
     fn has_urgent(&self) -> bool {
         self.classes.first().is_some_and(|urgent| urgent.ready > 0)
     }
@@ -405,10 +371,7 @@ impl SendQueue {
         let mut strict = None;
         for class in 1..CLASSES {
             let Some(lane) = self.pick_from(class) else { continue };
-            let first = self.lane(lane).first;
-            let bytes = self.store.node(first).payload.as_ref().map_or(0, Payload::bytes);
-            let due = cost(bytes).min(i64::from(QUANTUM)) * 256;
-            if self.classes.get(class).is_some_and(|class| class.owed >= due) {
+            if self.is_due_in(class, lane) {
                 return Some(lane);
             }
             strict = strict.or(Some(lane));
@@ -416,8 +379,17 @@ impl SendQueue {
         if is_urgent { self.pick_from(0) } else { strict }
     }
 
+    /// Whether a class is owed enough for what its `lane` begins with to go before its turn.
+    fn is_due_in(&mut self, class: usize, lane: u32) -> bool {
+        let first = self.lane(lane).first;
+        let bytes = self.store.node(first).payload.as_ref().map_or(0, Payload::bytes);
+        let due = cost(bytes).min(self.unit()) * 256;
+        self.classes.get(class).is_some_and(|class| class.owed >= due)
+    }
+
     /// The lane of a class whose turn it is in the class.
     fn pick_from(&mut self, class: usize) -> Option<u32> {
+        let unit = self.unit();
         loop {
             let Class { fresh, round, .. } = *self.classes.get(class)?;
             let lane = if fresh.first == NONE { round.first } else { fresh.first };
@@ -431,10 +403,10 @@ impl SendQueue {
                 }
                 if fresh.first == NONE && round.first == round.last {
                     // Alone in its class: there is nobody to take turns with.
-                    state.credit = i64::from(QUANTUM);
+                    state.credit = unit;
                     return Some(lane);
                 }
-                state.credit += i64::from(QUANTUM);
+                state.credit += unit;
             }
             let (was_fresh, is_empty) = (state.place == Place::Fresh, state.messages == 0);
             self.leave(lane);
@@ -445,13 +417,18 @@ impl SendQueue {
         }
     }
 
-    /// Appends a message to its lane.
-    fn append(&mut self, lane: u32, at: u32) {
+    /// Sees to it that a lane exists.
+    fn create(&mut self, lane: u32) {
         if self.lanes.len() <= lane as usize {
             self.lanes.resize(lane as usize + 1, Lane::EMPTY);
         }
+    }
+
+    /// Appends a message to its lane.
+    fn append(&mut self, lane: u32, at: u32) {
+        self.create(lane);
         let state = self.lane(lane);
-        let (last, waits) = (state.last, state.messages > 0 && state.place == Place::Aside);
+        let (last, waits) = (state.last, state.waits());
         state.last = at;
         state.messages += 1;
         if last == NONE {
@@ -466,7 +443,8 @@ impl SendQueue {
             self.class(lane).ready += 1;
         }
         if is_new {
-            self.lane(lane).credit = i64::from(QUANTUM);
+            let unit = self.unit();
+            self.lane(lane).credit = unit;
             self.join(lane, Place::Fresh);
         }
     }
@@ -491,7 +469,7 @@ impl SendQueue {
         if next == NONE {
             state.last = prev;
         }
-        if state.place != Place::Aside {
+        if state.place.is_in_line() {
             self.class(lane).ready -= 1;
         } else if prev == NONE {
             // It was what the lane has waited for.
@@ -559,6 +537,10 @@ impl SendQueue {
     }
 }
 
+fn lane_of(flow: Flow, priority: Priority) -> u32 {
+    flow.0 * CLASSES as u32 + priority as u32
+}
+
 /// Class and flow of a lane.
 fn place_of(lane: u32) -> (Priority, Flow) {
     let priority = Priority::ALL.get(lane as usize % CLASSES).copied().unwrap_or_default();
@@ -567,8 +549,12 @@ fn place_of(lane: u32) -> (Priority, Flow) {
 
 /// What a message costs in turns and shares.
 fn cost(bytes: u64) -> i64 {
+    size(bytes) + i64::from(MESSAGE_COST)
+}
+
+fn size(bytes: u64) -> i64 {
     // Nothing that exists is larger; the products above stay within 64 bits.
-    i64::try_from(bytes).unwrap_or(i64::MAX).min(1 << 50) + i64::from(MESSAGE_COST)
+    i64::try_from(bytes).unwrap_or(i64::MAX).min(1 << 50)
 }
 
 /// Moments are kept in 16 microseconds, of which 32 bits hold 19 hours.

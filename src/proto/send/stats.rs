@@ -61,6 +61,13 @@ impl ClassStats {
                 self.waits.record(done.waited_micros);
                 &mut self.handed_over
             }
+            #[cfg(feature = "v1")]
+            Outcome::Delivered => {
+                self.waits.record(done.waited_micros);
+                &mut self.handed_over
+            }
+            #[cfg(feature = "v1")]
+            Outcome::TooBig => return,
             Outcome::Expired => &mut self.expired,
             Outcome::Superseded => &mut self.superseded,
             Outcome::Cancelled => &mut self.cancelled,

@@ -1,0 +1,190 @@
+//! The log: what was handed over and is not acknowledged, for another connection.
+//!
+//! It keeps parts and not copies: the head of a record as it was encoded, and the range of a *source* for its content.
+//! A source is the content of an item, or of a piece of a Blob; it is let go of when no record needs it.
+//!
+//! Not here: when to send again, how much may be in it.
+
+use super::budget::Stamp;
+use crate::proto::Done;
+use crate::proto::payload::{Payload, Slot};
+use crate::slab::Slab;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// Most numbers that may be unacknowledged: half of what 16 bits tell apart, less one.
+pub(super) const MAX_UNACKNOWLEDGED: u64 = 32_767;
+
+/// By what a source is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SourceKey(u32);
+
+/// Contents in use.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    sources: Slab<(Payload, u32)>,
+}
+
+impl Sources {
+    /// Keeps a content, which has one user.
+    pub(super) fn insert(&mut self, payload: Payload) -> SourceKey {
+        SourceKey(self.sources.insert((payload, 1)))
+    }
+
+    /// One more user.
+    pub(super) fn hold(&mut self, key: SourceKey) {
+        if let Some((_, users)) = self.sources.get_mut(key.0) {
+            *users += 1;
+        }
+    }
+
+    /// One user less; the slot that nobody needs any more, if there is one.
+    pub(super) fn release(&mut self, key: SourceKey) -> Option<Slot> {
+        let (_, users) = self.sources.get_mut(key.0)?;
+        *users -= 1;
+        if *users > 0 {
+            return None;
+        }
+        self.sources.remove(key.0).and_then(|(payload, _)| payload.slot())
+    }
+
+    /// The content.
+    pub(super) fn get(&self, key: SourceKey) -> Option<&Payload> {
+        self.sources.get(key.0).map(|(payload, _)| payload)
+    }
+}
+
+/// One record.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Of the whole record, as it goes over the wire.
+    pub(super) bytes: u64,
+    /// Its beginning, or all of it.
+    pub(super) head: Vec<u8>,
+    /// The rest.
+    pub(super) content: Option<(SourceKey, Range<u64>)>,
+    /// When it was last handed over.
+    pub(super) stamp: Option<Stamp>,
+    /// The item whose last record it is.
+    pub(super) ends: Option<Done>,
+    /// The channel of that item, by its number.
+    pub(super) channel: u64,
+}
+
+/// See the module's page. Numbers begin with 1.
+#[derive(Debug)]
+pub(super) struct Log {
+    entries: VecDeque<Entry>,
+    /// The highest number that the peer has acknowledged.
+    acknowledged: u64,
+    /// The highest number that this connection was given.
+    sent: u64,
+    /// Sum of the sizes of all records in it.
+    bytes: u64,
+    /// Whether contents are kept: no connection will ever follow otherwise.
+    keeps: bool,
+}
+
+impl Log {
+    pub(super) fn new() -> Self {
+        Self { entries: VecDeque::new(), acknowledged: 0, sent: 0, bytes: 0, keeps: true }
+    }
+
+    /// The number of the next new record.
+    pub(super) fn next(&self) -> u64 {
+        self.acknowledged + self.entries.len() as u64 + 1
+    }
+
+    /// The first number in it; the next one if it is empty.
+    pub(super) fn oldest(&self) -> u64 {
+        self.acknowledged + 1
+    }
+
+    /// The highest number that this connection was given.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn keeps(&self) -> bool {
+        self.keeps
+    }
+
+    /// Whether one more record of `bytes` may be handed over.
+    pub(super) fn has_room(&self, bytes: u64, limit: u64) -> bool {
+        (self.entries.len() as u64) < MAX_UNACKNOWLEDGED && self.bytes + bytes <= limit
+    }
+
+    /// A new record, which is given to the connection now. Its number is [`next`](Self::next) of before.
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.bytes += entry.bytes;
+        self.entries.push_back(entry);
+        self.sent = self.next() - 1;
+    }
+
+    /// The record that is to be given to this connection again, if one is.
+    pub(super) fn unsent(&mut self) -> Option<&mut Entry> {
+        let at = usize::try_from(self.sent - self.acknowledged).ok()?;
+        self.entries.get_mut(at)
+    }
+
+    /// It was given.
+    pub(super) fn note_sent(&mut self) {
+        self.sent += 1;
+    }
+
+    /// Another connection has begun, and the peer has everything up to what is acknowledged.
+    pub(super) fn restart(&mut self) {
+        self.sent = self.acknowledged;
+    }
+
+    /// When the record `number` was handed over.
+    pub(super) fn stamp(&self, number: u64) -> Option<Stamp> {
+        let at = usize::try_from(number.checked_sub(self.acknowledged + 1)?).ok()?;
+        self.entries.get(at).and_then(|entry| entry.stamp)
+    }
+
+    /// Takes out the oldest record if the peer has everything up to `number`.
+    pub(super) fn acknowledge(&mut self, number: u64) -> Option<Entry> {
+        if self.acknowledged >= number {
+            return None;
+        }
+        let entry = self.entries.pop_front()?;
+        self.acknowledged += 1;
+        self.sent = self.sent.max(self.acknowledged);
+        self.bytes -= entry.bytes;
+        Some(entry)
+    }
+
+    /// Takes the ends of items on channels for which `is_one` says so.
+    pub(super) fn take_ends(&mut self, is_one: impl Fn(u64) -> bool) -> Vec<Done> {
+        let entries = self.entries.iter_mut().filter(|entry| is_one(entry.channel));
+        entries.filter_map(|entry| entry.ends.take()).collect()
+    }
+
+    /// Takes out the oldest record, since none will be needed any more.
+    pub(super) fn give_up(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.bytes;
+        Some(entry)
+    }
+
+    /// No connection will follow this one: contents are not needed. Gives those that were kept, one by one.
+    pub(super) fn forget_content(&mut self) -> Vec<SourceKey> {
+        self.keeps = false;
+        let mut sources = Vec::new();
+        for entry in &mut self.entries {
+            entry.head = Vec::new();
+            sources.extend(entry.content.take().map(|(source, _)| source));
+        }
+        sources
+    }
+}

@@ -1,0 +1,492 @@
+//! One session: what survives connections. Greeting, channels, the log, the end.
+//!
+//! `handle_*` takes input, [`Session::poll_output`] gives one output at a time, until [`Output::Timeout`] or
+//! [`Output::Blocked`]. Outputs are to be polled before the next message is given: a [`Event::Chunk`] names a range of it.
+//!
+//! | phase | until |
+//! |---|---|
+//! | `Detached` | a connection is attached, or the time to resume is over |
+//! | `Greeting` | the peer's first record |
+//! | `Open` | the connection is lost, or the session ends |
+//! | `Over` | – |
+//!
+//! Not here: connections and when to try again, timers, content of items, sessions of other peers.
+
+mod channels;
+mod config;
+mod ends;
+mod greeting;
+mod output;
+mod phase;
+mod receive;
+mod schedule;
+mod send;
+mod waiting;
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+pub use self::config::{SessionConfig, Side};
+use self::greeting::Greeting;
+pub use self::output::{
+    Cause, Chunk, Event, Gauges, GoingAway, Insert, NewItem, OpenError, Outgoing, Output, Over, ResumeRequest,
+};
+use self::phase::Phase;
+use self::waiting::{Acks, Control, Drain, Loose};
+use super::abuse::Bucket;
+use super::budget::Budget;
+use super::channel::{Channel, ChannelKey, ChannelKind, Directions, Rx, Stage, Tx};
+use super::code::{ChannelCode, FatalCode};
+use super::flow::{RecvWindow, SendWindow};
+use super::liveness::Liveness;
+use super::mux::Mux;
+use super::replay::{Log, SourceKey, Sources};
+use super::settings::Settings;
+use crate::proto::outcome::{Amount, Outcome};
+use crate::proto::payload::{FetchId, Payload, Slot};
+use crate::proto::send::{Flow, MessageId, NewMessage, Priority, SendQueue};
+use crate::time::Timestamp;
+
+/// Bytes of a token.
+pub const TOKEN_BYTES: usize = 32;
+
+/// How much of a Blob is read at once, in bytes.
+const BLOCK_BYTES: u64 = 256 << 10;
+
+/// By what a peer finds its session again: 256 random bits.
+pub type Token = [u8; TOKEN_BYTES];
+
+/// See the module's page.
+#[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own about the present connection"
+)]
+pub struct Session {
+    config: SessionConfig,
+    /// What the peer has announced.
+    peer: Settings,
+    phase: Phase,
+    now: Timestamp,
+    token: Option<Token>,
+    resume_ttl_s: u64,
+    /// Of the server, for the next connection.
+    hint: String,
+    /// How many connections have got as far as an answer to the greeting.
+    epoch: u64,
+    greeting: Greeting,
+    /// CHAN_LIMIT and CREDIT are to be said again, after what was lost.
+    restates: bool,
+    retry_after_ms: u64,
+    mux: Mux,
+    queue: SendQueue,
+    sources: Sources,
+    log: Log,
+    budget: Budget,
+    bucket: Bucket,
+    liveness: Liveness,
+    acks: Acks,
+    loose: Loose,
+    controls: VecDeque<Control>,
+    /// Channels whose OPEN waits.
+    opens: VecDeque<ChannelKey>,
+    /// Something waits for acknowledgements, for its pace, or for the connection's buffer.
+    is_blocked: bool,
+    /// It is the connection's buffer that it waits for.
+    is_buffer_full: bool,
+    /// Until when the session may take to end.
+    drain: Option<Drain>,
+    /// What this side has to say about it, on each connection.
+    goaway: Option<GoingAway>,
+    /// The peer handles so many of this side's channels only.
+    peer_handles: Option<u64>,
+    /// This side handles so many of the peer's channels only.
+    handles: Option<u64>,
+    /// Bytes that may be given to the connection before it is looked at again.
+    allowance: u64,
+    has_looked: bool,
+    looked_at: Timestamp,
+    wants_look: bool,
+    /// Since when something is under way of which nothing was acknowledged.
+    waits_since: Option<Timestamp>,
+    /// Reads that have not ended, and for which channels.
+    reads: Vec<(u64, ChannelKey)>,
+    /// Sum of the windows of all channels.
+    windows: u64,
+    /// Decides what means nothing; 0 for nothing of the sort.
+    random: u64,
+    fetches: u64,
+    unsent: Amount,
+    unknown: Amount,
+    pending: VecDeque<Output>,
+}
+
+impl Session {
+    /// A session without a connection.
+    #[must_use]
+    pub fn new(now: Timestamp, config: SessionConfig) -> Self {
+        let is_server = config.is_server();
+        let peer = Settings::default();
+        let (token, resume_ttl_s) = match &config.side {
+            Side::Server { resume: Some((seconds, token)), .. } => (Some(*token), *seconds),
+            _ => (None, 0),
+        };
+        let mut budget = Budget::new(config.budget);
+        let replay_limit = u64::from(config.settings.replay_limit_bytes);
+        budget.set_limits(peer.max_message_bytes.saturating_sub(31), replay_limit);
+        let mut log = Log::new();
+        if is_server && token.is_none() {
+            log.forget_content();
+        }
+        Self {
+            mux: Mux::new(is_server, u64::from(peer.max_channels), u64::from(config.settings.max_channels)),
+            queue: SendQueue::new(config.queue),
+            peer,
+            phase: Phase::Detached { until: None },
+            now,
+            token,
+            resume_ttl_s,
+            hint: String::new(),
+            epoch: 0,
+            greeting: Greeting::Said,
+            restates: false,
+            retry_after_ms: 0,
+            sources: Sources::default(),
+            log,
+            budget,
+            bucket: Bucket::new(now),
+            liveness: Liveness::new(is_server),
+            acks: Acks::default(),
+            loose: Loose::default(),
+            controls: VecDeque::new(),
+            opens: VecDeque::new(),
+            is_blocked: false,
+            is_buffer_full: false,
+            drain: None,
+            goaway: None,
+            peer_handles: None,
+            handles: None,
+            allowance: 0,
+            has_looked: false,
+            looked_at: now,
+            wants_look: false,
+            waits_since: None,
+            reads: Vec::new(),
+            windows: 0,
+            random: 0,
+            fetches: 0,
+            unsent: Amount::default(),
+            unknown: Amount::default(),
+            pending: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Opens a channel. What is sent on it goes at `priority`; the peer is asked to answer at the same.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]; nothing has happened then.
+    pub fn open(
+        &mut self,
+        kind: ChannelKind,
+        name: String,
+        meta: Vec<u8>,
+        priority: Priority,
+    ) -> Result<ChannelKey, OpenError> {
+        if self.is_ending() || self.peer_handles.is_some() {
+            return Err(OpenError::Closing);
+        }
+        if name.len() as u64 > u64::from(self.peer.max_name_bytes) {
+            return Err(OpenError::NameTooLong(self.peer.max_name_bytes));
+        }
+        if meta.len() as u64 > u64::from(self.peer.max_meta_bytes) {
+            return Err(OpenError::MetaTooLong(self.peer.max_meta_bytes));
+        }
+        let channel = self.channel(Stage::Pending { name, meta }, true, kind, priority);
+        let key = self.mux.insert(channel);
+        self.opens.push_back(key);
+        Ok(key)
+    }
+
+    fn channel(&mut self, stage: Stage, is_own: bool, kind: ChannelKind, class: Priority) -> Channel {
+        let settings = &self.config.settings;
+        let sends = SendWindow::new(u64::from(self.peer.initial_window));
+        let receives =
+            RecvWindow::new(u64::from(settings.initial_window), u64::from(settings.max_item_bytes));
+        self.windows += receives.window();
+        let mut channel = Channel::new(stage, is_own, kind, class, (sends, receives));
+        channel.max_item = u64::from(self.peer.max_item_bytes);
+        channel
+    }
+
+    /// An item to send on a channel. Gives its name, by which it can be cancelled or replaced.
+    ///
+    /// # Errors
+    ///
+    /// Gives the payload back if nothing can be sent there any more; nothing was counted.
+    pub fn handle_send(
+        &mut self,
+        now: Timestamp,
+        channel: ChannelKey,
+        item: NewItem,
+    ) -> Result<MessageId, Payload> {
+        self.now = now;
+        let is_closing = self.is_ending();
+        let Some(state) = self.mux.get(channel).filter(|state| !is_closing && state.tx == Tx::Open) else {
+            return Err(item.payload);
+        };
+        let begun = state.begun.as_ref().map(|begun| begun.done.id);
+        let NewItem { payload, deadline, replaces, ticket } = item;
+        let (priority, flow) = (state.class, Flow(channel.0));
+        // What has begun goes on to its end.
+        let replaces = replaces.filter(|id| Some(*id) != begun);
+        let is_late = deadline.is_some_and(|due| due <= now);
+        let new = NewMessage { priority, flow, payload, deadline, replaces, ticket };
+        let (id, old) = self.queue.push(now, new);
+        if let Some(old) = old {
+            self.finish_queued(&old, Outcome::Superseded);
+        }
+        if is_late && let Some(item) = self.queue.remove(id) {
+            self.finish_queued(&item, Outcome::Expired);
+        }
+        Ok(id)
+    }
+
+    /// Takes an item out of the queue. Its end follows as [`Event::Done`]. Returns whether it was still there; one
+    /// that has begun is not.
+    pub fn handle_cancel(&mut self, id: MessageId) -> bool {
+        let Some(flow) = self.queue.flow_of(id) else { return false };
+        let key = ChannelKey(flow.0);
+        let begun = self.mux.get(key).and_then(|state| state.begun.as_ref());
+        if begun.is_some_and(|begun| begun.done.id == id) {
+            return false;
+        }
+        let Some(item) = self.queue.remove(id) else { return false };
+        self.finish_queued(&item, Outcome::Cancelled);
+        self.close_if_sent(key);
+        true
+    }
+
+    /// Nothing more is sent on this channel. What is queued goes first.
+    pub fn handle_close_channel(&mut self, key: ChannelKey) {
+        if let Some(channel) = self.mux.get_mut(key)
+            && channel.tx == Tx::Open
+        {
+            channel.tx = Tx::Closing;
+            self.close_if_sent(key);
+        }
+    }
+
+    /// Ends one direction of a channel or both at once, with what is queued there.
+    ///
+    /// `detail` is cut to 1,024 bytes. Directions that have ended stay as they are.
+    pub fn handle_reset(
+        &mut self,
+        key: ChannelKey,
+        directions: Directions,
+        code: ChannelCode,
+        mut detail: Vec<u8>,
+    ) {
+        detail.truncate(1024);
+        let Some(channel) = self.mux.get_mut(key) else { return };
+        let sending = directions.sending() && matches!(channel.tx, Tx::Open | Tx::Closing);
+        let receiving = directions.receiving() && channel.rx == Rx::Open;
+        let Some(directions) = Directions::of(sending, receiving) else { return };
+        if sending && matches!(channel.stage, Stage::Pending { .. }) {
+            // The peer has never heard of it.
+            self.opens.retain(|open| *open != key);
+            (channel.tx, channel.rx) = (Tx::Ended, Rx::Ended);
+            self.drop_items(key, Outcome::Cancelled);
+            self.forget_if_over(key);
+            return;
+        }
+        if sending {
+            self.stop_sending(key);
+        }
+        if receiving {
+            self.stop_receiving(key);
+        }
+        self.controls.push_back(Control::Reset { channel: key, directions, code, detail });
+    }
+
+    /// The application has taken items of this channel, for which [`Chunk::last`] has named the cost.
+    pub fn handle_taken(&mut self, now: Timestamp, key: ChannelKey, cost: u64) {
+        self.now = now;
+        self.consume(key, cost);
+    }
+
+    /// Nobody uses this channel here any more: what is queued goes, and nothing more is wanted of the peer. After this
+    /// the key may name another channel.
+    pub fn handle_dropped(&mut self, key: ChannelKey) {
+        self.handle_close_channel(key);
+        self.handle_reset(key, Directions::Receiving, ChannelCode::Cancelled, Vec::new());
+        if let Some(channel) = self.mux.get_mut(key) {
+            channel.is_dropped = true;
+            self.forget_if_over(key);
+        }
+    }
+
+    /// Notes the present moment.
+    pub fn handle_time(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// What this side receives on this channel: a window of `window` bytes and items up to `max_item`. Nothing below
+    /// what is in force. Once for each channel; by itself only for channels that the peer has opened.
+    pub fn handle_accept(&mut self, key: ChannelKey, window: u64, max_item: u64) {
+        let spare = self.config.rx_budget.saturating_sub(self.windows);
+        let Some(channel) = self.mux.get_mut(key) else { return };
+        if channel.has_accepted || channel.rx != Rx::Open || matches!(channel.tx, Tx::Ending | Tx::Ended) {
+            return;
+        }
+        channel.has_accepted = true;
+        let before = channel.recv_window.window();
+        let window = window.min(before + spare);
+        // An item that the window does not admit would never arrive.
+        let max_item = max_item.min(largest_item(window)).max(channel.recv_window.max_item());
+        channel.recv_window.open(window, max_item);
+        self.windows += channel.recv_window.window() - before;
+        self.controls.push_back(Control::Accept(key));
+    }
+
+    /// A sign that the connection may be gone: it came online, the page became visible.
+    pub fn handle_probe(&mut self, now: Timestamp) {
+        self.now = now;
+        self.liveness.probe(now);
+    }
+
+    /// How many bytes stand in the connection's buffer.
+    pub fn handle_amount(&mut self, now: Timestamp, amount: u64) {
+        self.now = now;
+        (self.has_looked, self.looked_at) = (true, now);
+        self.allowance = self.budget.buffered_limit().saturating_sub(amount);
+        if amount == 0 {
+            self.allowance = self.allowance.max(1);
+        }
+    }
+
+    /// A task of the host's has begun in which the connection's buffer may show less than before.
+    pub fn handle_task(&mut self) {
+        self.has_looked = false;
+    }
+
+    /// The answer to [`Output::Fetch`]; `None` if the host could not read it.
+    pub fn handle_fetched(&mut self, id: FetchId, content: Option<Payload>) {
+        self.fetched(id, content);
+    }
+
+    /// Ends the session when everything has gone and was acknowledged, or after `within_ms`. No channel is opened
+    /// any more.
+    pub fn handle_close(&mut self, now: Timestamp, within_ms: u64) {
+        let going = GoingAway {
+            channels: self.mux.peer_opened(),
+            code: FatalCode::None,
+            drain_ms: within_ms,
+            reconnect_after_ms: 0,
+            jitter_ms: 0,
+        };
+        self.go_away(now, going, false);
+    }
+
+    /// A server goes away: what has begun may go on for `drain_ms`, then the session ends. Clients come back after
+    /// `reconnect_after_ms`, and up to `jitter_ms` later.
+    pub fn handle_shutdown(
+        &mut self,
+        now: Timestamp,
+        drain_ms: u64,
+        reconnect_after_ms: u64,
+        jitter_ms: u64,
+    ) {
+        let channels = self.mux.peer_opened();
+        let code = FatalCode::None;
+        self.go_away(now, GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms }, true);
+    }
+
+    /// The name by which this session can be resumed, and for how many seconds.
+    #[must_use]
+    pub fn token(&self) -> Option<(&Token, u64)> {
+        self.token.as_ref().map(|token| (token, self.resume_ttl_s))
+    }
+
+    /// What the server wants in the next connection's URL as `tidegate-hint`; empty for nothing.
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
+
+    /// Whether the last event has been polled.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over) && self.pending.is_empty()
+    }
+
+    /// Whether a connection is attached to it.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        matches!(self.phase, Phase::Greeting { .. } | Phase::Open)
+    }
+
+    /// What is under way, and what may be; bytes a second, and the shortest time there and back in microseconds.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            in_flight: self.budget.in_flight(),
+            budget: self.budget.bytes(),
+            chunk: self.budget.chunk_bytes(),
+            bytes_per_second: self.budget.bytes_per_second(),
+            round_trip_micros: self.budget.round_trip_micros(),
+            log: self.log.bytes(),
+            windows: self.windows,
+            queued: self.queue.messages(),
+        }
+    }
+
+    /// Bytes of credit that a channel has, and the sum of what it has cost: for those who look for leaks.
+    #[must_use]
+    pub fn credit(&self, key: ChannelKey) -> Option<(u64, u64)> {
+        self.mux.get(key).map(|channel| (channel.send_window.credit(), channel.send_window.used()))
+    }
+
+    /// Whether no new item or channel is taken.
+    fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Over) || self.drain.is_some()
+    }
+
+    fn event(&mut self, event: Event) {
+        self.pending.push_back(Output::Event(event));
+    }
+
+    fn release(&mut self, slot: Option<Slot>) {
+        if let Some(slot) = slot {
+            self.pending.push_back(Output::Release(slot));
+        }
+    }
+
+    fn release_source(&mut self, source: SourceKey) {
+        let slot = self.sources.release(source);
+        self.release(slot);
+    }
+
+    /// What is sent on a channel goes at another priority from now on, what is queued included.
+    pub fn set_priority(&mut self, key: ChannelKey, priority: Priority) {
+        let Some(channel) = self.mux.get_mut(key) else { return };
+        let before = core::mem::replace(&mut channel.class, priority);
+        if before != priority {
+            self.queue.set_priority(Flow(key.0), before, priority);
+        }
+    }
+}
+
+/// The largest item that arrives through a window for certain, in chunks of 512 bytes: `w >= m + floor(m / 8) + 64`.
+fn largest_item(window: u64) -> u64 {
+    window.saturating_sub(64) / 9 * 8
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

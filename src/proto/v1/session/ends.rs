@@ -1,0 +1,183 @@
+//! How items, directions and channels end.
+
+use alloc::vec::Vec;
+
+use super::waiting::{Control, Drain};
+use super::{Event, GoingAway, Session};
+use crate::proto::send::{Flow, MessageId, Queued};
+use crate::proto::v1::channel::{Begun, Block, ChannelKey, Rx, Tx};
+use crate::proto::v1::code::ChannelCode;
+use crate::proto::{Done, Outcome};
+use crate::time::{Duration, Timestamp};
+
+impl Session {
+    /// An item that never began has ended.
+    pub(super) fn finish_queued(&mut self, item: &Queued, outcome: Outcome) {
+        if let Some(block) = self.take_block(item.flow, item.id) {
+            self.release_source(block.source);
+        }
+        self.finish(done(item, 0, outcome));
+        self.release(item.payload.slot());
+    }
+
+    pub(super) fn finish(&mut self, done: Done) {
+        match done.outcome {
+            Outcome::Unsent => self.unsent.add(done.bytes),
+            Outcome::Unknown => self.unknown.add(done.bytes),
+            _ => {}
+        }
+        self.event(Event::Done(done));
+    }
+
+    /// An item that had begun has ended before its last chunk.
+    pub(super) fn finish_begun(&mut self, begun: &Begun, outcome: Outcome) {
+        // Its place in the queue holds nothing but a mark.
+        self.queue.remove(begun.done.id);
+        let block = self.take_block(begun.done.flow, begun.done.id);
+        self.let_go(begun, block);
+        self.finish(Done { outcome, ..begun.done });
+    }
+
+    /// What was read of an item that has ended.
+    pub(super) fn take_block(&mut self, flow: Flow, id: MessageId) -> Option<Block> {
+        self.mux.get_mut(ChannelKey(flow.0))?.block.take_if(|block| block.item == id)
+    }
+
+    /// Ends everything that is queued on a channel.
+    pub(super) fn drop_items(&mut self, key: ChannelKey, outcome: Outcome) {
+        let begun = self.mux.get_mut(key).and_then(|channel| channel.begun.take());
+        if let Some(begun) = begun {
+            // The peer drops what it has of it.
+            self.finish_begun(&begun, outcome);
+        }
+        while let Some(item) = self.queue.pop_flow(Flow(key.0)) {
+            self.finish_queued(&item, outcome);
+        }
+    }
+
+    pub(super) fn stop_sending(&mut self, key: ChannelKey) {
+        if let Some(channel) = self.mux.get_mut(key) {
+            channel.tx = Tx::Ending;
+        }
+        self.controls.retain(|control| !matches!(control, Control::Close(closed) if *closed == key));
+        self.drop_items(key, Outcome::Cancelled);
+    }
+
+    pub(super) fn stop_receiving(&mut self, key: ChannelKey) {
+        let Some(channel) = self.mux.get_mut(key) else { return };
+        channel.rx = Rx::Discarding;
+        if let Some(arriving) = channel.arriving.take() {
+            self.event(Event::Void(key));
+            self.consume(key, arriving.cost);
+        }
+    }
+
+    /// CLOSE follows the last item.
+    pub(super) fn close_if_sent(&mut self, key: ChannelKey) {
+        let Some(channel) = self.mux.get_mut(key) else { return };
+        if channel.tx == Tx::Closing && channel.begun.is_none() && self.queue.is_flow_empty(Flow(key.0)) {
+            channel.tx = Tx::Ending;
+            self.controls.push_back(Control::Close(key));
+        }
+    }
+
+    /// What was received has been taken, or thrown away: credit may be due.
+    pub(super) fn consume(&mut self, key: ChannelKey, cost: u64) {
+        let (now, round_trip) = (self.now, self.budget.round_trip_micros());
+        let spare = self.config.rx_budget.saturating_sub(self.windows);
+        let Some(channel) = self.mux.get_mut(key) else { return };
+        self.windows = self.windows.saturating_sub(channel.recv_window.consume(now, cost));
+        if channel.rx != Rx::Open {
+            return;
+        }
+        if channel.recv_window.grows(now, round_trip) {
+            self.windows += channel.recv_window.grow(spare);
+        }
+        self.grant(key);
+    }
+
+    pub(super) fn grant(&mut self, key: ChannelKey) {
+        let Some(channel) = self.mux.get_mut(key) else { return };
+        let waits = channel.arriving.is_some();
+        if channel.rx == Rx::Open && channel.recv_window.grant(waits).is_some() && !channel.owes_credit {
+            channel.owes_credit = true;
+            self.loose.credits.push_back(key);
+        }
+    }
+
+    /// The peer sends nothing more on a channel. Returns whether somebody here wanted it to.
+    pub(super) fn end_receiving(&mut self, key: ChannelKey) -> bool {
+        let Some(channel) = self.mux.get_mut(key) else { return false };
+        let was_open = core::mem::replace(&mut channel.rx, Rx::Ended) == Rx::Open;
+        self.windows = self.windows.saturating_sub(channel.recv_window.end());
+        if let Some(arriving) = channel.arriving.take() {
+            self.event(Event::Void(key));
+            self.consume(key, arriving.cost);
+        }
+        was_open
+    }
+
+    /// A channel has come a step nearer to its end.
+    pub(super) fn forget_if_over(&mut self, key: ChannelKey) {
+        let Some(channel) = self.mux.get(key) else { return };
+        if !channel.is_over() {
+            return;
+        }
+        let (id, is_dropped) = (channel.id(), channel.is_dropped);
+        // What is still to be said of it means nothing any more.
+        self.controls.retain(|control| control.channel() != Some(key));
+        if let Some(id) = id {
+            self.mux.end(id);
+        }
+        if is_dropped && let Some(channel) = self.mux.get(key) {
+            self.windows = self.windows.saturating_sub(channel.recv_window.window());
+            self.loose.credits.retain(|owes| *owes != key);
+            self.mux.remove(key);
+            if self.mux.grant() {
+                self.loose.chan_limit = true;
+            }
+        }
+    }
+
+    pub(super) fn go_away(&mut self, now: Timestamp, going: GoingAway, waits_for_channels: bool) {
+        self.now = now;
+        if self.is_ending() {
+            return;
+        }
+        self.handles = Some(going.channels);
+        self.goaway = Some(going);
+        let due = now.saturating_add(Duration::from_millis(going.drain_ms));
+        self.drain = Some(Drain { due, code: going.code, channels: waits_for_channels });
+        if waits_for_channels {
+            let opens: Vec<ChannelKey> = core::mem::take(&mut self.opens).into();
+            for key in opens {
+                self.end_unopened(key, Outcome::Unsent);
+            }
+        }
+    }
+
+    /// Ends a channel that the peer will never hear of.
+    pub(super) fn end_unopened(&mut self, key: ChannelKey, outcome: Outcome) {
+        if let Some(channel) = self.mux.get_mut(key) {
+            (channel.tx, channel.rx) = (Tx::Ended, Rx::Ended);
+        }
+        self.drop_items(key, outcome);
+        let code = ChannelCode::Refused;
+        self.event(Event::PeerStopped { channel: key, code, detail: Vec::new() });
+        self.event(Event::PeerEnded { channel: key, code: Some(code), detail: Vec::new() });
+        self.forget_if_over(key);
+    }
+}
+
+/// The end of an item.
+fn done(item: &Queued, waited_micros: u64, outcome: Outcome) -> Done {
+    Done {
+        id: item.id,
+        ticket: item.ticket,
+        outcome,
+        bytes: item.payload.bytes(),
+        priority: item.priority,
+        flow: item.flow,
+        waited_micros,
+    }
+}

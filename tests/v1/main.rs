@@ -1,0 +1,34 @@
+//! `tidegate.v1` between two cores in virtual time, and against the vectors.
+//!
+//! [`plan`] draws what a run is like, [`end`] is one side with its application, [`world`] has both, the connection
+//! between them and its faults, [`check`] judges when it is over; [`invariants`] has the tests over all seeds.
+//!
+//! A seed that failed is run alone, with what happened printed, by `TIDEGATE_SEED`.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::match_same_arms,
+    clippy::struct_excessive_bools,
+    reason = "a panic fails the test, and amounts are small"
+)]
+
+mod check;
+mod end;
+mod invariants;
+mod link;
+mod plan;
+#[path = "../sim/random.rs"]
+#[allow(dead_code, reason = "the other simulator draws spans of time as well")]
+mod random;
+mod vectors;
+mod world;
+
+/// How much a test does: everything only if that was asked for when it was built.
+pub(crate) const fn amount(usual: u64, full: u64) -> u64 {
+    if option_env!("TIDEGATE_FULL").is_some() { full } else { usual }
+}
