@@ -5,17 +5,17 @@ use crate::tools::{self, NEON_TARGET, WASM_TARGET};
 use crate::{dist, process, size, tidy};
 
 /// The features of a build for the host.
-pub(super) const NATIVE: &str = "native,tls,futures-io,sim,json,deflate";
+pub(super) const NATIVE: &str = "native,tls,futures-io,sim,json,deflate,v1";
 
 /// Features that are built without the others too: each has to do without what those bring.
-const ALONE: [&str; 8] =
-    ["native", "tls", "futures-io", "sim", "json", "browser-json", "deflate", "native,deflate"];
+const ALONE: [&str; 9] =
+    ["native", "tls", "futures-io", "sim", "json", "browser-json", "deflate", "native,deflate", "v1"];
 
 /// The features of a build for browsers, without those of the npm package.
 pub(super) const WEB: &str = "json,browser-json,deflate";
 
 /// As [`ALONE`], for browsers.
-const ALONE_IN_BROWSERS: [&str; 2] = ["json", "browser-json"];
+const ALONE_IN_BROWSERS: [&str; 3] = ["json", "browser-json", "v1"];
 
 /// All checks on the sources.
 pub(super) fn run(session: &mut Session) {

@@ -26,7 +26,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("driver", &["proto", "transport", "platform", "time", "slab"]),
     ("transport", &["proto::ws", "proto::payload", "time", "slab"]),
     ("platform", &["time"]),
-    ("proto", &["time"]),
+    ("proto", &["time", "slab"]),
     ("time", &[]),
     ("slab", &[]),
 ];
