@@ -61,6 +61,7 @@ enum Place {
 }
 
 impl Place {
+    #[inline]
     const fn is_in_line(self) -> bool {
         #[cfg(feature = "v1")]
         if matches!(self, Self::Held) {
@@ -75,8 +76,13 @@ impl Lane {
         Self { first: NONE, last: NONE, messages: 0, link: NONE, credit: 0, place: Place::Aside };
 
     /// Whether what is in it, or comes into it, does not go now.
+    #[inline]
     fn waits(&self) -> bool {
-        !self.place.is_in_line() && (self.messages > 0 || self.place != Place::Aside)
+        #[cfg(feature = "v1")]
+        if self.place == Place::Held {
+            return true;
+        }
+        self.messages > 0 && self.place == Place::Aside
     }
 }
 
@@ -212,6 +218,7 @@ impl SendQueue {
         self.pay(priority.index(), cost(bytes));
     }
 
+    #[inline]
     fn pay(&mut self, class: usize, cost: i64) {
         // Urgent ones that come one by one, each when the one before it has gone, are many all the same.
         self.was_urgent = class == 0 || (self.was_urgent && self.has_urgent());
@@ -340,6 +347,7 @@ impl SendQueue {
     fn count_bytes(&mut self, _: u64, _: u64) {}
 
     /// How long a message has been queued, in microseconds.
+    #[inline]
     fn waited(&self, at: u32, now: Timestamp) -> u64 {
         u64::from(ticks(now).wrapping_sub(self.store.node(at).queued_at)) << TICK_BITS
     }
@@ -380,6 +388,7 @@ impl SendQueue {
     }
 
     /// Whether a class is owed enough for what its `lane` begins with to go before its turn.
+    #[inline]
     fn is_due_in(&mut self, class: usize, lane: u32) -> bool {
         let first = self.lane(lane).first;
         let bytes = self.store.node(first).payload.as_ref().map_or(0, Payload::bytes);
@@ -418,6 +427,7 @@ impl SendQueue {
     }
 
     /// Sees to it that a lane exists.
+    #[inline]
     fn create(&mut self, lane: u32) {
         if self.lanes.len() <= lane as usize {
             self.lanes.resize(lane as usize + 1, Lane::EMPTY);
@@ -537,6 +547,7 @@ impl SendQueue {
     }
 }
 
+#[inline]
 fn lane_of(flow: Flow, priority: Priority) -> u32 {
     flow.0 * CLASSES as u32 + priority as u32
 }
@@ -548,10 +559,12 @@ fn place_of(lane: u32) -> (Priority, Flow) {
 }
 
 /// What a message costs in turns and shares.
+#[inline]
 fn cost(bytes: u64) -> i64 {
     size(bytes) + i64::from(MESSAGE_COST)
 }
 
+#[inline]
 fn size(bytes: u64) -> i64 {
     // Nothing that exists is larger; the products above stay within 64 bits.
     i64::try_from(bytes).unwrap_or(i64::MAX).min(1 << 50)
