@@ -2,6 +2,7 @@
 //!
 //! [`plan`] draws what a run is like, [`end`] is one side with its application, [`world`] has both, the connection
 //! between them and its faults, [`check`] judges when it is over; [`invariants`] has the tests over all seeds.
+//! [`peer`] is the other side byte by byte, with which [`faults`] shows single moments that chance hardly meets.
 //!
 //! A seed that failed is run alone, with what happened printed, by `TIDEGATE_SEED`.
 #![allow(
@@ -19,8 +20,10 @@
 
 mod check;
 mod end;
+mod faults;
 mod invariants;
 mod link;
+mod peer;
 mod plan;
 #[path = "../sim/random.rs"]
 #[allow(dead_code, reason = "the other simulator draws spans of time as well")]

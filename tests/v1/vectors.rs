@@ -7,6 +7,8 @@ use tidegate::proto::Priority;
 use tidegate::proto::v1::{Cause, ChannelKind, Event, Output, Session, SessionConfig, Settings};
 use tidegate::time::Timestamp;
 
+use crate::peer::{Seen, records, varint};
+
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../vectors/tidegate-v1.json")).expect("the vectors are JSON")
 }
@@ -35,39 +37,6 @@ impl Said {
         let acks = self.records().into_iter().filter(|record| record.kind == 0x06);
         acks.map(|record| varint(&record.body, &mut 0)).max().unwrap_or(0)
     }
-}
-
-/// A record, read by a second reader that knows only the header.
-#[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    kind: u8,
-    body: Vec<u8>,
-}
-
-fn varint(bytes: &[u8], at: &mut usize) -> u64 {
-    let first = bytes[*at];
-    let len = 1_usize << (first >> 6);
-    let mut value = u64::from(first & 0x3f);
-    for byte in &bytes[*at + 1..*at + len] {
-        value = value << 8 | u64::from(*byte);
-    }
-    *at += len;
-    value
-}
-
-fn records(message: &[u8]) -> Vec<Seen> {
-    let (mut at, mut seen) = (0, Vec::new());
-    while at < message.len() {
-        let kind = message[at];
-        at += 1;
-        let len = usize::try_from(varint(message, &mut at)).unwrap();
-        if kind & 0x40 != 0 {
-            at += 2;
-        }
-        seen.push(Seen { kind, body: message[at..at + len].to_vec() });
-        at += len;
-    }
-    seen
 }
 
 fn poll(session: &mut Session) -> Said {

@@ -19,7 +19,7 @@ use crate::proto::v1::replay::{Entry, SourceKey};
 use crate::proto::{Done, Outcome, Payload};
 use crate::time::{Duration, Timestamp};
 
-/// More than any unsequenced record takes.
+/// More than any unsequenced record takes, and than GOAWAY and those that mean nothing do together.
 const LOOSE_BYTES: u64 = 64;
 
 /// How long after a look at the connection's buffer the next one may come unasked, in microseconds.
@@ -277,6 +277,20 @@ impl Session {
         if core::mem::take(&mut self.loose.chan_limit) {
             Record::ChanLimit { count: self.mux.peer_limit() }.put(None, &mut out.bytes);
         }
+        while out.len() + LOOSE_BYTES <= u64::from(self.peer.max_message_bytes)
+            && let Some(key) = self.loose.credits.pop_front()
+        {
+            let Some(channel) = self.mux.get_mut(key) else { continue };
+            channel.owes_credit = false;
+            if let (Stage::Known(id), super::Rx::Open) = (&channel.stage, channel.rx) {
+                let limit = channel.recv_window.limit();
+                Record::Credit { channel: *id, limit }.put(None, &mut out.bytes);
+            }
+        }
+        if out.len() + LOOSE_BYTES > u64::from(self.peer.max_message_bytes) {
+            return;
+        }
+        // Not before CREDIT: behind a resume that comes first.
         if let Some(going) = self.goaway
             && !core::mem::replace(&mut self.loose.went, true)
         {
@@ -290,16 +304,6 @@ impl Session {
         }
         if let Some(kind) = self.loose.grease.take() {
             Record::put_unknown(kind, None, &mut out.bytes);
-        }
-        while out.len() + LOOSE_BYTES <= u64::from(self.peer.max_message_bytes)
-            && let Some(key) = self.loose.credits.pop_front()
-        {
-            let Some(channel) = self.mux.get_mut(key) else { continue };
-            channel.owes_credit = false;
-            if let (Stage::Known(id), super::Rx::Open) = (&channel.stage, channel.rx) {
-                let limit = channel.recv_window.limit();
-                Record::Credit { channel: *id, limit }.put(None, &mut out.bytes);
-            }
         }
     }
 

@@ -1,0 +1,62 @@
+//! Single moments that chance hardly meets: what the peer may do at any time, and what has to follow.
+
+use tidegate::proto::v1::{
+    ChannelCode, ChannelKey, ChannelKind, Directions, Event, NewItem, RefusedCode, Session, SessionConfig,
+    Settings,
+};
+use tidegate::proto::{MessageId, Outcome, Payload, Priority};
+use tidegate::time::Timestamp;
+
+use crate::peer::{Peer, varints};
+
+fn client() -> Session {
+    let settings = Settings::default();
+    Session::new(Timestamp::ZERO, SessionConfig { settings, ..SessionConfig::client() })
+}
+
+fn server() -> Session {
+    let settings = Settings::default();
+    Session::new(Timestamp::ZERO, SessionConfig { settings, ..SessionConfig::server() })
+}
+
+fn open(peer: &mut Peer, kind: ChannelKind) -> ChannelKey {
+    peer.session.open(kind, "a".into(), Vec::new(), Priority::Normal).expect("the session is open")
+}
+
+fn item(bytes: usize) -> NewItem {
+    NewItem { payload: Payload::Binary(vec![7; bytes]), deadline: None, replaces: None, ticket: None }
+}
+
+fn send(peer: &mut Peer, key: ChannelKey, item: NewItem) -> MessageId {
+    let at = peer.at();
+    peer.session.handle_send(at, key, item).expect("the channel is open")
+}
+
+fn outcomes(events: &[Event]) -> Vec<(MessageId, Outcome)> {
+    let done = events.iter().filter_map(|event| match event {
+        Event::Done(done) => Some((done.id, done.outcome)),
+        _ => None,
+    });
+    done.collect()
+}
+
+/// RESUMED of a server that has everything up to `rx`.
+fn resumed(rx: u64) -> Vec<u8> {
+    varints(&[2, rx, 1, 1])
+}
+
+#[test]
+fn behind_what_was_lost_the_limits_come_first_and_goaway_behind_them() {
+    let mut peer = Peer::server_of(client(), &[]);
+    open(&mut peer, ChannelKind::Items);
+    assert_eq!(peer.poll().kinds(), [0x41]);
+    let at = peer.at();
+    peer.session.handle_close(at, 60_000);
+    assert_eq!(peer.poll().kinds(), [0x09]);
+    peer.session.handle_lost(at, 1006);
+    // Everything that means nothing is asked for.
+    peer.session.handle_attached(at, 1 << 8 | 1);
+    assert_eq!(peer.poll().kinds(), [0x03]);
+    let said = peer.give(0x04, &resumed(0));
+    assert_eq!(said.kinds()[..4], [0x41, 0x11, 0x10, 0x09], "8.2, step 5: {said:?}");
+}
