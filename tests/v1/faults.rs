@@ -60,3 +60,22 @@ fn behind_what_was_lost_the_limits_come_first_and_goaway_behind_them() {
     let said = peer.give(0x04, &resumed(0));
     assert_eq!(said.kinds()[..4], [0x41, 0x11, 0x10, 0x09], "8.2, step 5: {said:?}");
 }
+
+#[test]
+fn another_connection_may_supersede_an_attempt_to_resume_but_not_the_session() {
+    let mut peer = Peer::server_of(client(), &[]);
+    let at = peer.at();
+    peer.session.handle_lost(at, 1006);
+    peer.session.handle_attached(at, 0);
+    peer.poll();
+    peer.session.handle_lost(at, 4209);
+    let said = peer.poll();
+    assert!(!said.has(|event| matches!(event, Event::Over(_))), "6.2, any but Resuming: {said:?}");
+    assert!(said.has(|event| matches!(event, Event::Detached { .. })), "{said:?}");
+    // The same while it did not resume.
+    peer.session.handle_attached(at, 0);
+    peer.poll();
+    peer.give(0x04, &resumed(0));
+    peer.session.handle_lost(at, 4209);
+    assert!(peer.poll().has(|event| matches!(event, Event::Over(_))));
+}

@@ -59,8 +59,13 @@ impl Session {
             return;
         }
         let (fate, retry) = fate_of_close(code);
-        let lives =
-            matches!(fate, SessionFate::Detached | SessionFate::Untouched) && retry != Retry::StaysClosed;
+        // What another connection has taken over is this attempt, of which the session knows nothing yet.
+        let resumes = matches!(self.phase, Phase::Greeting { awaits: Awaits::Resumed, .. });
+        let lives = match fate {
+            SessionFate::Detached | SessionFate::Untouched => retry != Retry::StaysClosed,
+            SessionFate::Elsewhere => resumes,
+            SessionFate::Ended => false,
+        };
         if lives && self.epoch > 0 && self.token.is_some() {
             self.detach();
             return;
