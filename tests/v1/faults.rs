@@ -79,3 +79,19 @@ fn another_connection_may_supersede_an_attempt_to_resume_but_not_the_session() {
     peer.session.handle_lost(at, 4209);
     assert!(peer.poll().has(|event| matches!(event, Event::Over(_))));
 }
+
+#[test]
+fn error_means_the_same_as_its_close_code() {
+    for code in 1..=10 {
+        let detaches = code == 7;
+        let mut peer = Peer::server_of(client(), &[]);
+        // What follows it is not looked at.
+        let mut message = peer.record(0x0a, &[code, 0]);
+        message.extend([0x02, 0]);
+        let said = peer.send(&message);
+        assert_eq!(said.close, Some(4200 + u16::from(code)));
+        assert_eq!(said.has(|event| matches!(event, Event::Detached { .. })), detaches, "{code}: {said:?}");
+        assert_eq!(said.has(|event| matches!(event, Event::Over(_))), !detaches, "{code}: {said:?}");
+        assert_eq!(said.messages, Vec::<Vec<u8>>::new(), "{code}");
+    }
+}

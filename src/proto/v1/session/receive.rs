@@ -61,7 +61,7 @@ impl Session {
             }
             let record = raw.decode(&self.config.settings)?;
             self.apply(&raw, record)?;
-            if self.phase == Phase::Over {
+            if !self.is_attached() {
                 return Ok(());
             }
             if raw.is_sequenced() {
@@ -124,7 +124,7 @@ impl Session {
             }
             Record::Error { code, .. } => {
                 self.pending.push_back(Output::Close(code.close_code()));
-                self.over(Cause::Told(code));
+                self.handle_lost(self.now, code.close_code());
                 Ok(())
             }
             Record::Ack { rx, delay_us } => {
