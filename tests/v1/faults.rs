@@ -95,3 +95,22 @@ fn error_means_the_same_as_its_close_code() {
         assert_eq!(said.messages, Vec::<Vec<u8>>::new(), "{code}");
     }
 }
+
+#[test]
+fn a_refused_connection_may_greet_anew_and_not_guess_again() {
+    let mut peer = Peer::of(server());
+    let mut body = vec![1, 32];
+    body.extend([9; 32]);
+    body.extend(varints(&[0, 1, 1]));
+    let said = peer.give(0x03, &body);
+    assert!(said.has(|event| matches!(event, Event::Resume(_))), "{said:?}");
+    peer.session.refuse(RefusedCode::UnknownSession, 0);
+    assert_eq!(peer.poll().kinds(), [0x05]);
+    let said = peer.give(0x03, &body);
+    assert_eq!(said.close, Some(4201), "6.3, Refused: {said:?}");
+
+    let mut peer = Peer::of(server());
+    peer.give(0x03, &body);
+    peer.session.refuse(RefusedCode::UnknownSession, 0);
+    assert_eq!(peer.give(0x01, &[1, 1, 0]).kinds(), [0x05, 0x02]);
+}

@@ -24,6 +24,8 @@ pub(super) enum Awaits {
     Resumed,
     /// HELLO or RESUME.
     Hello,
+    /// HELLO: RESUME was refused.
+    NewHello,
     /// Nothing: RESUME has come, and it is not decided yet what becomes of it.
     Decision,
 }
@@ -56,7 +58,7 @@ impl Phase {
                 Self::Greeting { awaits: Awaits::Decision, due, until }
             }
             (Self::Greeting { awaits: Awaits::Decision, due, until }, Step::MayGreetAgain) => {
-                Self::Greeting { awaits: Awaits::Hello, due, until }
+                Self::Greeting { awaits: Awaits::NewHello, due, until }
             }
             (Self::Greeting { .. }, Step::Agreed) => Self::Open,
             // A connection that did not get as far as that does not renew the time.

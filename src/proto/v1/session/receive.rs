@@ -78,6 +78,7 @@ impl Session {
         let fits = match self.phase {
             Phase::Greeting { awaits, .. } => match awaits {
                 Awaits::Hello => matches!(raw.kind, kind::HELLO | kind::RESUME),
+                Awaits::NewHello => raw.kind == kind::HELLO,
                 Awaits::Welcome => matches!(raw.kind, kind::WELCOME | kind::REFUSED | kind::ERROR),
                 Awaits::Resumed => matches!(raw.kind, kind::RESUMED | kind::REFUSED | kind::ERROR),
                 Awaits::Decision => false,
