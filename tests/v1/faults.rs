@@ -114,3 +114,21 @@ fn a_refused_connection_may_greet_anew_and_not_guess_again() {
     peer.session.refuse(RefusedCode::UnknownSession, 0);
     assert_eq!(peer.give(0x01, &[1, 1, 0]).kinds(), [0x05, 0x02]);
 }
+
+#[test]
+fn the_size_of_an_item_is_judged_by_what_the_server_says_and_not_before() {
+    let mut peer = Peer::of(client());
+    let key = open(&mut peer, ChannelKind::Call);
+    send(&mut peer, key, item(100_000));
+    let said = peer.poll();
+    assert_eq!((said.kinds(), outcomes(&said.events)), (vec![0x01, 0x41], Vec::new()), "before WELCOME");
+    let said = peer.welcome(&[3, 1 << 20, 4, 200_000]);
+    assert!(said.kinds().contains(&0x45), "{said:?}");
+    assert_eq!(outcomes(&said.events), []);
+
+    let mut peer = Peer::of(client());
+    let key = open(&mut peer, ChannelKind::Call);
+    let id = send(&mut peer, key, item(100_000));
+    peer.poll();
+    assert_eq!(outcomes(&peer.welcome(&[]).events), [(id, Outcome::TooBig)]);
+}

@@ -83,7 +83,8 @@ impl Session {
             None => (next.bytes, 0, false),
         };
         if channel.begun.is_none() && total > channel.max_item {
-            if channel.awaits_accept() {
+            // WELCOME may raise it, and for some channels ACCEPT.
+            if self.epoch == 0 || channel.awaits_accept() {
                 return self.set_aside(key, next);
             }
             if let Some(item) = self.queue.remove(next.id) {
