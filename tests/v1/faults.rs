@@ -132,3 +132,12 @@ fn the_size_of_an_item_is_judged_by_what_the_server_says_and_not_before() {
     peer.poll();
     assert_eq!(outcomes(&peer.welcome(&[]).events), [(id, Outcome::TooBig)]);
 }
+
+#[test]
+fn accept_of_an_opener_goes_before_its_first_data() {
+    let mut peer = Peer::server_of(client(), &[]);
+    let key = open(&mut peer, ChannelKind::Call);
+    peer.session.handle_accept(key, 2 << 20, 1 << 20);
+    send(&mut peer, key, item(10));
+    assert_eq!(peer.poll().kinds(), [0x41, 0x42, 0x45]);
+}

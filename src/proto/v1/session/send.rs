@@ -179,7 +179,10 @@ impl Session {
         }
         let target = self.target();
         self.queue.set_unit(self.budget.chunk_bytes() + 32);
-        let goes_on = self.put_controls(&mut out, target) && self.put_opens(&mut out, target);
+        // What has waited for its OPEN goes before the channel's data, ACCEPT above all.
+        let goes_on = self.put_controls(&mut out, target)
+            && self.put_opens(&mut out, target)
+            && self.put_controls(&mut out, target);
         if goes_on {
             self.put_data(&mut out, target);
         }
