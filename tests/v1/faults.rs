@@ -141,3 +141,21 @@ fn accept_of_an_opener_goes_before_its_first_data() {
     send(&mut peer, key, item(10));
     assert_eq!(peer.poll().kinds(), [0x41, 0x42, 0x45]);
 }
+
+#[test]
+fn a_key_that_is_used_again_brings_nothing_with_it() {
+    let mut peer = Peer::server_of(client(), &[]);
+    let old = open(&mut peer, ChannelKind::Items);
+    // It waits for an ACCEPT that raises the limit.
+    let id = send(&mut peer, old, item(100_000));
+    peer.poll();
+    assert!(peer.session.handle_cancel(id));
+    peer.session.handle_close_channel(old);
+    assert_eq!(peer.poll().kinds(), [0x44]);
+    peer.give(0x43, &varints(&[0, 1, 33]));
+    peer.session.handle_dropped(old);
+    let new = open(&mut peer, ChannelKind::Items);
+    assert_eq!(old, new);
+    send(&mut peer, new, item(10));
+    assert_eq!(peer.poll().kinds()[..2], [0x41, 0x45]);
+}

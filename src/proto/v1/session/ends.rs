@@ -132,6 +132,8 @@ impl Session {
         if is_dropped && let Some(channel) = self.mux.get(key) {
             self.windows = self.windows.saturating_sub(channel.recv_window.window());
             self.loose.credits.retain(|owes| *owes != key);
+            // Its lane may be held, empty: the next channel of this key would stay so.
+            self.drop_items(key, Outcome::Cancelled);
             self.mux.remove(key);
             if self.mux.grant() {
                 self.loose.chan_limit = true;
