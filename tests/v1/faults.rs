@@ -159,3 +159,16 @@ fn a_key_that_is_used_again_brings_nothing_with_it() {
     send(&mut peer, new, item(10));
     assert_eq!(peer.poll().kinds()[..2], [0x41, 0x45]);
 }
+
+#[test]
+fn a_channel_that_ends_before_it_was_opened_has_an_end_both_ways() {
+    let mut peer = Peer::server_of(client(), &[]);
+    let key = open(&mut peer, ChannelKind::Items);
+    peer.session.handle_reset(key, Directions::Sending, ChannelCode::Cancelled, Vec::new());
+    let said = peer.poll();
+    assert!(said.messages.is_empty(), "{said:?}");
+    assert!(
+        said.has(|event| matches!(event, Event::PeerEnded { .. })),
+        "nothing can come any more: {said:?}"
+    );
+}

@@ -281,7 +281,8 @@ impl Session {
 
     /// Ends one direction of a channel or both at once, with what is queued there.
     ///
-    /// `detail` is cut to 1,024 bytes. Directions that have ended stay as they are.
+    /// `detail` is cut to 1,024 bytes. Directions that have ended stay as they are. Of a channel that the peer has not heard
+    /// of, both end with the sending one.
     pub fn handle_reset(
         &mut self,
         key: ChannelKey,
@@ -293,12 +294,16 @@ impl Session {
         let Some(channel) = self.mux.get_mut(key) else { return };
         let sending = directions.sending() && matches!(channel.tx, Tx::Open | Tx::Closing);
         let receiving = directions.receiving() && channel.rx == Rx::Open;
+        let still_receives = channel.rx == Rx::Open && !receiving;
         let Some(directions) = Directions::of(sending, receiving) else { return };
         if sending && matches!(channel.stage, Stage::Pending { .. }) {
             // The peer has never heard of it.
             self.opens.retain(|open| *open != key);
             (channel.tx, channel.rx) = (Tx::Ended, Rx::Ended);
             self.drop_items(key, Outcome::Cancelled);
+            if still_receives {
+                self.event(Event::PeerEnded { channel: key, code: Some(code), detail: Vec::new() });
+            }
             self.forget_if_over(key);
             return;
         }
