@@ -172,3 +172,14 @@ fn a_channel_that_ends_before_it_was_opened_has_an_end_both_ways() {
         "nothing can come any more: {said:?}"
     );
 }
+
+#[test]
+fn an_item_replaces_only_what_is_queued_on_its_own_channel() {
+    let mut peer = Peer::server_of(client(), &[]);
+    let (one, other) = (open(&mut peer, ChannelKind::Call), open(&mut peer, ChannelKind::Call));
+    let begun = send(&mut peer, one, item(50_000));
+    peer.poll();
+    send(&mut peer, other, NewItem { replaces: Some(begun), ..item(10) });
+    let said = peer.poll();
+    assert_eq!((outcomes(&said.events), said.others), (Vec::new(), Vec::new()));
+}

@@ -241,7 +241,7 @@ impl Session {
         let NewItem { payload, deadline, replaces, ticket } = item;
         let (priority, flow) = (state.class, Flow(channel.0));
         // What has begun goes on to its end.
-        let replaces = replaces.filter(|id| Some(*id) != begun);
+        let replaces = replaces.filter(|id| Some(*id) != begun && self.queue.flow_of(*id) == Some(flow));
         let is_late = deadline.is_some_and(|due| due <= now);
         let new = NewMessage { priority, flow, payload, deadline, replaces, ticket };
         let (id, old) = self.queue.push(now, new);

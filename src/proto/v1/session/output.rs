@@ -21,7 +21,7 @@ pub struct NewItem {
     pub payload: Payload,
     /// When it is not worth beginning any more.
     pub deadline: Option<Timestamp>,
-    /// The item whose newer value it is. If that has not begun it ends, and this one takes its place.
+    /// The item of the same channel whose newer value it is. If that has not begun it ends, and this one takes its place.
     pub replaces: Option<MessageId>,
     /// Who waits for its outcome; `None` if nobody can.
     pub ticket: Option<TicketId>,
