@@ -183,3 +183,22 @@ fn an_item_replaces_only_what_is_queued_on_its_own_channel() {
     let said = peer.poll();
     assert_eq!((outcomes(&said.events), said.others), (Vec::new(), Vec::new()));
 }
+
+#[test]
+fn what_goes_on_a_channel_that_nobody_handles_is_not_sent() {
+    let mut peer = Peer::server_of(client(), &[]);
+    let key = open(&mut peer, ChannelKind::Call);
+    let first = send(&mut peer, key, item(10));
+    let begun = send(&mut peer, key, item(50_000));
+    peer.poll();
+    let said = peer.give(0x09, &varints(&[0, 0, 1000, 0, 0]));
+    assert_eq!(outcomes(&said.events), [(first, Outcome::Unsent), (begun, Outcome::Unsent)]);
+    assert!(said.has(|event| matches!(event, Event::PeerStopped { .. })), "{said:?}");
+    assert!(said.has(|event| matches!(event, Event::PeerEnded { .. })), "{said:?}");
+    assert!(said.kinds().contains(&0x43), "the peer, too, is to be rid of it: {said:?}");
+    let at = peer.at();
+    assert!(peer.session.handle_send(at, key, item(10)).is_err(), "it would count as delivered");
+    // What the peer says on its own adds nothing.
+    let said = peer.give(0x43, &varints(&[0, 3, 33]));
+    assert_eq!(said.events, []);
+}

@@ -136,6 +136,11 @@ impl Mux {
         self.peer.count
     }
 
+    /// How many this side has opened in all.
+    pub(super) fn own_opened(&self) -> u64 {
+        self.own.count
+    }
+
     /// A channel of the peer.
     pub(super) fn insert_peer(&mut self, channel: Channel) -> ChannelKey {
         let key = self.insert(channel);

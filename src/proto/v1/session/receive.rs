@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use super::phase::{Awaits, Phase};
 use super::{Cause, Event, GoingAway, Output, Session};
-use crate::proto::v1::channel::{ChannelKey, Tx};
-use crate::proto::v1::code::{FatalCode, RefusedCode};
+use crate::proto::v1::channel::{ChannelKey, Directions, Rx, Tx};
+use crate::proto::v1::code::{ChannelCode, FatalCode, RefusedCode};
 use crate::proto::v1::mux::Found;
 use crate::proto::v1::record::{Fault, Raw, Record, Records, kind};
 use crate::proto::{Done, Outcome, Priority};
@@ -241,12 +241,22 @@ impl Session {
     }
 
     fn apply_goaway(&mut self, going: GoingAway) {
-        let handled = self.peer_handles.map_or(going.channels, |before| before.min(going.channels));
+        let before = self.peer_handles.unwrap_or(u64::MAX).min(self.mux.own_opened());
+        let handled = self.peer_handles.unwrap_or(u64::MAX).min(going.channels);
         self.peer_handles = Some(handled);
         let opens: Vec<ChannelKey> = core::mem::take(&mut self.opens).into();
         for key in opens {
             self.end_unopened(key, Outcome::Unsent);
         }
+        // GOAWAY costs the peer little: only one that says less makes this side look through its log.
+        if handled < before {
+            self.give_up_from(handled);
+        }
+        self.event(Event::GoingAway(going));
+    }
+
+    /// The peer handles only so many of this side's channels.
+    fn give_up_from(&mut self, handled: u64) {
         // What is under way on channels that nobody will handle is not applied: it is safe to send it again.
         let parity = u64::from(self.config.is_server());
         let is_unhandled = |id: u64| id % 2 == parity && id / 2 >= handled;
@@ -256,11 +266,21 @@ impl Session {
         let unhandled: Vec<ChannelKey> =
             self.mux.live().filter(|(id, _)| is_unhandled(*id)).map(|(_, key)| key).collect();
         for key in unhandled {
-            if self.mux.get(key).is_some_and(|channel| matches!(channel.tx, Tx::Open | Tx::Closing)) {
+            let Some(channel) = self.mux.get(key) else { continue };
+            let (sends, receives) = (matches!(channel.tx, Tx::Open | Tx::Closing), channel.rx == Rx::Open);
+            if sends {
                 self.drop_items(key, Outcome::Unsent);
             }
+            // Anything more would be acknowledged, and thrown away.
+            let code = ChannelCode::Refused;
+            self.handle_reset(key, Directions::Both, code, Vec::new());
+            if sends {
+                self.event(Event::PeerStopped { channel: key, code, detail: Vec::new() });
+            }
+            if receives {
+                self.event(Event::PeerEnded { channel: key, code: Some(code), detail: Vec::new() });
+            }
         }
-        self.event(Event::GoingAway(going));
     }
 }
 
