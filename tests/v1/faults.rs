@@ -202,3 +202,32 @@ fn what_goes_on_a_channel_that_nobody_handles_is_not_sent() {
     let said = peer.give(0x43, &varints(&[0, 3, 33]));
     assert_eq!(said.events, []);
 }
+
+#[test]
+fn no_message_is_larger_than_the_peer_takes() {
+    let mut peer = Peer::of(server());
+    let mut hello = vec![1, 1, 0];
+    hello.extend(varints(&[1, 8192, 3, 1 << 24, 4, 1 << 20]));
+    peer.give(0x01, &hello);
+    let key = open(&mut peer, ChannelKind::Call);
+    for _ in 0..2_000 {
+        // Eight make a message of 8,192 bytes.
+        send(&mut peer, key, item(1_017));
+    }
+    let (mut sent, mut largest) = (0, 0);
+    for _ in 0..300 {
+        peer.now += 1_000;
+        // A record that is to be acknowledged some time.
+        let mut message = peer.record(0xdf, &[]);
+        message.extend(peer.record(0x06, &varints(&[sent, 0])));
+        let said = peer.send(&message);
+        assert_eq!(said.close, None, "{said:?}");
+        sent += said.kinds().iter().filter(|kind| **kind & 0x40 != 0).count() as u64;
+        largest = said.messages.iter().map(Vec::len).max().unwrap_or(0).max(largest);
+    }
+    assert!(
+        sent == 2_001 && largest > 8_000,
+        "the largest messages were not reached: {largest} B, {sent} sent"
+    );
+    assert!(largest <= 8_192, "{largest} B");
+}

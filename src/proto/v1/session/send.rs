@@ -22,6 +22,9 @@ use crate::time::{Duration, Timestamp};
 /// More than any unsequenced record takes, and than GOAWAY and those that mean nothing do together.
 const LOOSE_BYTES: u64 = 64;
 
+/// The most that ACK takes: type, length, and two numbers of 8 bytes.
+const MOST_ACK: u64 = 18;
+
 /// How long after a look at the connection's buffer the next one may come unasked, in microseconds.
 const LOOK_AGAIN: u64 = 4_000;
 
@@ -186,7 +189,8 @@ impl Session {
         if goes_on {
             self.put_data(&mut out, target);
         }
-        if !out.is_empty() && self.acks.rx > self.acks.told && self.phase == Phase::Open {
+        let has_room = out.len() + MOST_ACK <= u64::from(self.peer.max_message_bytes);
+        if !out.is_empty() && has_room && self.acks.rx > self.acks.told && self.phase == Phase::Open {
             self.put_ack(&mut out);
         }
         (!out.is_empty()).then_some(out)
