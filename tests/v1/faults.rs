@@ -231,3 +231,20 @@ fn no_message_is_larger_than_the_peer_takes() {
     );
     assert!(largest <= 8_192, "{largest} B");
 }
+
+#[test]
+fn what_was_queued_before_hello_is_not_opened_if_its_name_is_too_long_for_the_client() {
+    let mut peer = Peer::of(server());
+    let name = "n".repeat(100);
+    let long =
+        peer.session.open(ChannelKind::Items, name, Vec::new(), Priority::Normal).expect("it is not known");
+    open(&mut peer, ChannelKind::Items);
+    let said = peer.give(0x01, &[&[1, 1, 0][..], &varints(&[9, 16])].concat());
+    assert!(
+        said.has(|event| matches!(event, Event::PeerStopped { channel, .. } if *channel == long)),
+        "{said:?}"
+    );
+    let opens: Vec<_> = said.records().into_iter().filter(|record| record.kind == 0x41).collect();
+    assert_eq!(opens.len(), 1, "{opens:?}");
+    assert_eq!(opens[0].body[4], b'a');
+}

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::phase::{Awaits, Phase, Step};
 use super::receive::violation;
 use super::{Cause, Event, Loose, Outgoing, Output, Over, ResumeRequest, Session, Side, TOKEN_BYTES, Token};
-use crate::proto::v1::channel::ChannelKey;
+use crate::proto::v1::channel::{ChannelKey, Stage};
 use crate::proto::v1::code::{FatalCode, RefusedCode, Retry, SessionFate, fate_of_close};
 use crate::proto::v1::record::{Fault, Hello, Raw, Record, Resume, Resumed, Welcome};
 use crate::proto::v1::resume::{self, Position};
@@ -214,10 +214,32 @@ impl Session {
         }
         self.peer = hello.settings;
         self.mux.set_own_limit(u64::from(self.peer.max_channels));
+        self.end_too_long();
         self.epoch = 1;
         self.greeting = Greeting::Due;
         self.agree();
         Ok(())
+    }
+
+    /// Ends channels that wait for their OPEN, if HELLO takes less of a name than the constants.
+    fn end_too_long(&mut self) {
+        let [most_name, most_meta] = [self.peer.max_name_bytes, self.peer.max_meta_bytes].map(u64::from);
+        let (mux, mut too_long) = (&self.mux, Vec::new());
+        self.opens.retain(|key| {
+            let fits = match mux.get(*key).map(|channel| &channel.stage) {
+                Some(Stage::Pending { name, meta }) => {
+                    name.len() as u64 <= most_name && meta.len() as u64 <= most_meta
+                }
+                _ => true,
+            };
+            if !fits {
+                too_long.push(*key);
+            }
+            fits
+        });
+        for key in too_long {
+            self.end_unopened(key, Outcome::Unsent);
+        }
     }
 
     pub(super) fn apply_resume(&mut self, raw: &Raw<'_>, resume: &Resume<'_>) -> Result<(), Fault> {
