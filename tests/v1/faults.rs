@@ -1,8 +1,8 @@
 //! Single moments that chance hardly meets: what the peer may do at any time, and what has to follow.
 
 use tidegate::proto::v1::{
-    ChannelCode, ChannelKey, ChannelKind, Directions, Event, NewItem, RefusedCode, Session, SessionConfig,
-    Settings,
+    ChannelCode, ChannelKey, ChannelKind, Directions, Event, NewItem, OpenError, RefusedCode, Session,
+    SessionConfig, Settings,
 };
 use tidegate::proto::{MessageId, Outcome, Payload, Priority};
 use tidegate::time::Timestamp;
@@ -247,4 +247,39 @@ fn what_was_queued_before_hello_is_not_opened_if_its_name_is_too_long_for_the_cl
     let opens: Vec<_> = said.records().into_iter().filter(|record| record.kind == 0x41).collect();
     assert_eq!(opens.len(), 1, "{opens:?}");
     assert_eq!(opens[0].body[4], b'a');
+}
+
+#[test]
+fn a_channel_is_not_opened_with_what_the_peer_would_end_the_session_for() {
+    let mut peer = Peer::server_of(client(), &[]);
+    let mut open = |name: &str, meta: &[u8]| {
+        peer.session.open(ChannelKind::Items, name.into(), meta.into(), Priority::Normal)
+    };
+    // A key without its value; one twice; a deadline of two numbers; a pair of the application's own.
+    assert!(matches!(open("a", &[1]), Err(OpenError::BadMeta(_))));
+    assert!(matches!(open("a", &[2, 0, 2, 0]), Err(OpenError::BadMeta(_))));
+    assert!(matches!(open("a", &[1, 2, 5, 5]), Err(OpenError::BadMeta(_))));
+    assert_eq!(open(&"a".repeat(129), &[]), Err(OpenError::NameTooLong(128)));
+    assert_eq!(open("a", &[0x40, 64, 16, 0]), Err(OpenError::BadMeta("truncated")));
+    assert!(open("a", &[0x40, 64, 1, 7]).is_ok());
+    assert_eq!(peer.poll().kinds(), [0x41]);
+}
+
+#[test]
+fn a_second_close_can_only_be_more_impatient() {
+    let mut peer = Peer::server_of(client(), &[]);
+    let key = open(&mut peer, ChannelKind::Items);
+    send(&mut peer, key, item(100));
+    peer.poll();
+    peer.session.handle_close(Timestamp::ZERO, 60_000);
+    peer.poll();
+    for (within, over_at) in [(90_000, 60_000_000), (2_000, 2_000_000)] {
+        peer.session.handle_close(Timestamp::ZERO, within);
+        peer.session.handle_timeout(Timestamp::from_micros(over_at - 1));
+        assert!(!peer.session.is_over() && peer.session.is_attached(), "{within}");
+        if within == 2_000 {
+            peer.session.handle_timeout(Timestamp::from_micros(over_at));
+            assert!(!peer.session.is_attached());
+        }
+    }
 }

@@ -41,6 +41,7 @@ use super::code::{ChannelCode, FatalCode};
 use super::flow::{RecvWindow, SendWindow};
 use super::liveness::Liveness;
 use super::mux::Mux;
+use super::record::Meta;
 use super::replay::{Log, SourceKey, Sources};
 use super::settings::Settings;
 use crate::proto::outcome::{Amount, Outcome};
@@ -204,6 +205,8 @@ impl Session {
         if meta.len() as u64 > u64::from(self.peer.max_meta_bytes) {
             return Err(OpenError::MetaTooLong(self.peer.max_meta_bytes));
         }
+        // The peer would end the session for it.
+        Meta::new(&meta).check().map_err(OpenError::BadMeta)?;
         let channel = self.channel(Stage::Pending { name, meta }, true, kind, priority);
         let key = self.mux.insert(channel);
         self.opens.push_back(key);

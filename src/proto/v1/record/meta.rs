@@ -64,7 +64,7 @@ impl<'a> Meta<'a> {
     ///
     /// The reason: "truncated" and the like, "meta key twice", "too many pairs"; a deadline that is not one number, or a
     /// content type that is not UTF-8.
-    pub(super) fn check(self) -> Result<(), &'static str> {
+    pub(in crate::proto::v1) fn check(self) -> Result<(), &'static str> {
         let mut pairs = self.iter();
         let mut seen = Seen::default();
         while let Some(pair) = pairs.read() {

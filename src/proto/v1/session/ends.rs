@@ -143,6 +143,11 @@ impl Session {
 
     pub(super) fn go_away(&mut self, now: Timestamp, going: GoingAway, waits_for_channels: bool) {
         self.now = now;
+        if let Some(drain) = &mut self.drain {
+            // What was said stays; only the patience may become less.
+            let due = now.saturating_add(Duration::from_millis(going.drain_ms));
+            drain.due = drain.due.min(due);
+        }
         if self.is_ending() {
             return;
         }

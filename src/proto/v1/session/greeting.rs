@@ -198,6 +198,7 @@ impl Session {
     fn resumed(&mut self, rx: u64) {
         self.drop_acknowledged(rx);
         self.log.restart();
+        self.waits_since = None;
         // What is acknowledged by the greeting needs no acknowledgement.
         self.acks.told = self.acks.rx;
         (self.acks.due, self.acks.is_due, self.acks.bytes) = (None, false, 0);

@@ -243,6 +243,8 @@ pub enum OpenError {
     NameTooLong(u32),
     /// So is what describes it.
     MetaTooLong(u32),
+    /// What describes it is no list of pairs as PROTOCOL.md 5.5 has it; why.
+    BadMeta(&'static str),
 }
 
 /// What is under way, and what may be.

@@ -134,7 +134,7 @@ impl Session {
     fn acknowledgement_due(&self) -> Option<Timestamp> {
         let since = self.waits_since?;
         let takes = self.budget.round_trip_micros().unwrap_or(ACK_LATE / 2) + self.budget.slack_micros();
-        Some(since.saturating_add(Duration::from_micros(takes.saturating_mul(2) + ACK_LATE)))
+        Some(since.saturating_add(Duration::from_micros(takes.saturating_mul(2).saturating_add(ACK_LATE))))
     }
 
     /// Looks after the peer's life.
