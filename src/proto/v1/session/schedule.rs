@@ -132,8 +132,12 @@ impl Session {
             self.is_blocked = true;
             return Turn::Stop;
         }
-        if !self.log_takes(chunk.size()) || !self.buffer_takes() {
+        if !self.log_takes(chunk.size()) {
             self.budget.handle_idle();
+            return Turn::Stop;
+        }
+        // A full buffer is the path's doing; one that has to be looked at is nobody's.
+        if !self.buffer_takes() {
             return Turn::Stop;
         }
         self.send_chunk(out, key, next, chunk);
