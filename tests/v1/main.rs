@@ -22,12 +22,15 @@ mod check;
 mod end;
 mod faults;
 mod invariants;
+mod latency;
 mod link;
+mod path;
 mod peer;
 mod plan;
 #[path = "../sim/random.rs"]
 #[allow(dead_code, reason = "the other simulator draws spans of time as well")]
 mod random;
+mod shares;
 mod vectors;
 mod world;
 
