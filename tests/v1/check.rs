@@ -3,7 +3,8 @@
 use tidegate::proto::Outcome;
 use tidegate::proto::v1::Cause;
 
-use crate::end::{End, content};
+use crate::content::is_content;
+use crate::end::End;
 use crate::world::Trace;
 
 /// Something that does not hold: of which invariant, and what.
@@ -70,7 +71,7 @@ fn streams(from: &End, to: &End, findings: &mut Vec<Finding>) {
                 let may = matches!(sent.outcome, None | Some(Outcome::Delivered | Outcome::Unknown));
                 may && sent.bytes == item.content.len() as u64
                     && sent.is_text == item.is_text
-                    && content(from.which, *id, sent.bytes, sent.is_text) == item.content
+                    && is_content(from.which, *id, sent.is_text, &item.content)
             });
             let Some(id) = found else {
                 let (bytes, start) = (item.content.len(), &item.content[..item.content.len().min(12)]);

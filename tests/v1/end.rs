@@ -10,6 +10,7 @@ use tidegate::proto::v1::{
 use tidegate::proto::{Done, MessageId, Payload, Priority};
 use tidegate::time::Timestamp;
 
+use crate::content::content;
 use crate::plan::{Plan, Reader};
 use crate::random::Random;
 
@@ -396,24 +397,4 @@ impl End {
     pub(crate) fn has_settled(&self) -> bool {
         self.ids.is_empty() && self.waiting.is_empty()
     }
-}
-
-/// What an item of this size contains: its number, and something that is different everywhere.
-pub(crate) fn content(which: usize, id: usize, bytes: u64, is_text: bool) -> Vec<u8> {
-    if bytes < 8 {
-        return vec![b'x'; bytes as usize];
-    }
-    let mut content = format!("{which}{id:07}").into_bytes();
-    let rest = bytes as usize - 8;
-    if is_text {
-        // Characters of two bytes, so that chunks end inside of some.
-        let pairs = ["é", "ß", "Ω"];
-        for at in 0..rest / 2 {
-            content.extend_from_slice(pairs[(at + id) % 3].as_bytes());
-        }
-        content.resize(bytes as usize, b'.');
-    } else {
-        content.extend((0..rest).map(|at| (at.wrapping_mul(31) ^ at >> 8 ^ id) as u8));
-    }
-    content
 }

@@ -19,6 +19,7 @@
 )]
 
 mod check;
+mod content;
 mod end;
 mod faults;
 mod invariants;
