@@ -224,8 +224,7 @@ impl Budget {
         self.in_flight == 0.0
             || match (class, self.state) {
                 (Class::Other, _) if self.rate.get() > 0.0 && self.bucket <= 0.0 => false,
-                (Class::Other, State::Probing(probe)) => all <= probe.bytes,
-                (Class::Other, _) => all <= self.budget(),
+                (Class::Other, _) => all <= self.room(),
                 (Class::Control | Class::Urgent, _) => all <= self.budget() + self.record(),
             }
     }
@@ -270,13 +269,9 @@ impl Budget {
         let step = smaller(step, self.budget() / 4.0);
         let all = self.in_flight + bytes;
         let is_asked = self.asked_upto + self.in_flight > self.sent;
-        let (room, is_probe) = match self.state {
-            State::Probing(probe) if probe.began.is_none() => {
-                (probe.bytes, all <= probe.bytes || self.in_flight == 0.0)
-            }
-            State::Probing(probe) => (probe.bytes, false),
-            _ => (self.budget(), false),
-        };
+        let room = self.room();
+        let is_probe = matches!(self.state, State::Probing(probe) if probe.began.is_none())
+            && (all <= room || self.in_flight == 0.0);
         // With nothing asked for, who waits for room would wait for the peer's timer.
         let wants = self.unasked >= step || is_probe || !is_asked && all + self.record() > room;
         if wants {
@@ -324,8 +319,7 @@ impl Budget {
 
     /// When something that waits may go though nothing is acknowledged. `None`: not before it is.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        let room = if let State::Probing(probe) = self.state { probe.bytes } else { self.budget() };
-        let (has_room, pace) = (self.in_flight + self.record() <= room, self.pace());
+        let (has_room, pace) = (self.in_flight + self.record() <= self.room(), self.pace());
         (has_room && pace > 0.0 && self.bucket <= 0.0)
             .then(|| Timestamp::from_micros(whole(self.now - self.bucket / pace).saturating_add(1)))
     }
@@ -365,6 +359,14 @@ impl Budget {
         match self.rate.get() {
             0.0 => u64::from(self.config.first_bytes.clamp(4_096, 65_536)),
             rate => whole(larger(2.0 * (self.record() - HEADER), rate * self.delay())),
+        }
+    }
+
+    /// What others than urgent records may fill. The budget may have fallen since the probe began.
+    fn room(&self) -> f64 {
+        match self.state {
+            State::Probing(probe) => smaller(probe.bytes, self.budget()),
+            _ => self.budget(),
         }
     }
 

@@ -311,7 +311,7 @@ impl Session {
             return;
         }
         if sending {
-            self.stop_sending(key);
+            self.stop_sending(key, Outcome::Cancelled);
         }
         if receiving {
             self.stop_receiving(key);

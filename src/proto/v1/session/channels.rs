@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::receive::{class, violation};
 use super::{Chunk, Control, Event, Session};
+use crate::proto::Outcome;
 use crate::proto::v1::channel::{Arriving, ChannelKey, ChannelKind, Directions, Rx, Stage, Text, Tx};
 use crate::proto::v1::code::{ChannelCode, FatalCode};
 use crate::proto::v1::flow::cost;
@@ -88,7 +89,7 @@ impl Session {
             self.event(Event::PeerEnded { channel: key, code: Some(code), detail: Vec::from(detail) });
         }
         if stops {
-            self.stop_sending(key);
+            self.stop_sending(key, Outcome::Cancelled);
             let directions = Directions::Sending;
             self.controls.push_back(Control::Reset { channel: key, directions, code, detail: Vec::new() });
             self.event(Event::PeerStopped { channel: key, code, detail: Vec::from(detail) });

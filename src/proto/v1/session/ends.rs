@@ -55,12 +55,13 @@ impl Session {
         }
     }
 
-    pub(super) fn stop_sending(&mut self, key: ChannelKey) {
+    /// Nothing more of what is queued on a channel goes: RESET is to follow.
+    pub(super) fn stop_sending(&mut self, key: ChannelKey, outcome: Outcome) {
         if let Some(channel) = self.mux.get_mut(key) {
             channel.tx = Tx::Ending;
         }
         self.controls.retain(|control| !matches!(control, Control::Close(closed) if *closed == key));
-        self.drop_items(key, Outcome::Cancelled);
+        self.drop_items(key, outcome);
     }
 
     pub(super) fn stop_receiving(&mut self, key: ChannelKey) {

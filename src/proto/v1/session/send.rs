@@ -168,15 +168,17 @@ impl Session {
             if !replays && core::mem::take(&mut self.restates) {
                 self.restate();
             }
-            self.put_loose(&mut out, replays);
             if replays {
+                // The peer may not know the channels yet.
+                self.put_answers(&mut out);
                 self.replay(&mut out);
                 return (!out.is_empty()).then_some(out);
             }
-            // What limits the peer comes before anything else that may follow from it.
-            if !self.loose.credits.is_empty() {
+            if !self.put_limits(&mut out) {
                 return Some(out);
             }
+            self.put_answers(&mut out);
+            self.put_grease(&mut out);
         } else if !matches!(self.phase, Phase::Greeting { awaits: Awaits::Welcome, .. }) {
             return (!out.is_empty()).then_some(out);
         }
@@ -261,8 +263,38 @@ impl Session {
         acks.note_told();
     }
 
-    /// Unsequenced records that are due.
-    fn put_loose(&mut self, out: &mut Outgoing, replays: bool) {
+    /// What limits the peer, and GOAWAY behind it; false if there is more than the message holds.
+    fn put_limits(&mut self, out: &mut Outgoing) -> bool {
+        if core::mem::take(&mut self.loose.chan_limit) {
+            Record::ChanLimit { count: self.mux.peer_limit() }.put(None, &mut out.bytes);
+        }
+        let most = u64::from(self.peer.max_message_bytes).saturating_sub(LOOSE_BYTES);
+        while out.len() <= most
+            && let Some(key) = self.loose.credits.pop_front()
+        {
+            let Some(channel) = self.mux.get_mut(key) else { continue };
+            channel.owes_credit = false;
+            if let (Stage::Known(id), super::Rx::Open) = (&channel.stage, channel.rx) {
+                let limit = channel.recv_window.limit();
+                Record::Credit { channel: *id, limit }.put(None, &mut out.bytes);
+            }
+        }
+        if out.len() > most {
+            return false;
+        }
+        if let Some(going) = self.goaway
+            && !core::mem::replace(&mut self.loose.went, true)
+        {
+            let super::GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms } = going;
+            let reason = code.name();
+            Record::GoAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, reason }
+                .put(None, &mut out.bytes);
+        }
+        true
+    }
+
+    /// Answers that are due. Not before GOAWAY, but among what is replayed: what is acknowledged behind it was handled.
+    fn put_answers(&mut self, out: &mut Outgoing) {
         if let Some((t_us, came)) = self.loose.pong.take() {
             let hold_us = self.now.micros_since(came);
             let peer_t_us = self.now.as_micros();
@@ -277,35 +309,10 @@ impl Session {
         {
             Record::Ping { t_us: pinged.as_micros() }.put(None, &mut out.bytes);
         }
-        if replays {
-            // The peer may not know the channels yet.
-            return;
-        }
-        if core::mem::take(&mut self.loose.chan_limit) {
-            Record::ChanLimit { count: self.mux.peer_limit() }.put(None, &mut out.bytes);
-        }
-        while out.len() + LOOSE_BYTES <= u64::from(self.peer.max_message_bytes)
-            && let Some(key) = self.loose.credits.pop_front()
-        {
-            let Some(channel) = self.mux.get_mut(key) else { continue };
-            channel.owes_credit = false;
-            if let (Stage::Known(id), super::Rx::Open) = (&channel.stage, channel.rx) {
-                let limit = channel.recv_window.limit();
-                Record::Credit { channel: *id, limit }.put(None, &mut out.bytes);
-            }
-        }
-        if out.len() + LOOSE_BYTES > u64::from(self.peer.max_message_bytes) {
-            return;
-        }
-        // Not before CREDIT: behind a resume that comes first.
-        if let Some(going) = self.goaway
-            && !core::mem::replace(&mut self.loose.went, true)
-        {
-            let super::GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms } = going;
-            let reason = code.name();
-            Record::GoAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, reason }
-                .put(None, &mut out.bytes);
-        }
+    }
+
+    /// What means nothing, on its turn.
+    fn put_grease(&mut self, out: &mut Outgoing) {
         if core::mem::take(&mut self.loose.pad) {
             Record::Pad { body: &[] }.put(None, &mut out.bytes);
         }
