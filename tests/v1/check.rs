@@ -1,37 +1,77 @@
 //! What must hold of a run when it is over.
 
 use tidegate::proto::Outcome;
-use tidegate::proto::v1::Cause;
+use tidegate::proto::v1::{Cause, RefusedCode};
 
 use crate::content::is_content;
 use crate::end::End;
+use crate::plan::{Fault, Plan};
 use crate::world::Trace;
 
 /// Something that does not hold: of which invariant, and what.
 pub(crate) type Finding = (&'static str, String);
 
 /// Everything that is wrong with a run.
-pub(crate) fn check(trace: &Trace) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for which in 0..2 {
-        let (from, to) = (&trace.ends[which], &trace.ends[1 - which]);
-        outcomes(from, &mut findings);
-        streams(from, to, &mut findings);
+pub(crate) fn check(plan: &Plan, trace: &mut Trace) -> Vec<Finding> {
+    let mut findings = core::mem::take(&mut trace.findings);
+    if plan.flips > 0 {
+        return findings;
     }
-    for end in &trace.ends {
-        let Some(over) = &end.over else { continue };
-        if matches!(over.cause, Cause::Peer { .. } | Cause::Told(_)) {
-            findings.push(("I1", format!("{} has ended by a fault: {over:?}", end.which)));
-        }
-        let resumed: Vec<u64> = (1..=end.epochs.len() as u64).collect();
-        if end.epochs != resumed && end.epochs.len() < 2 {
-            findings.push(("I1", format!("epochs {:?}", end.epochs)));
+    for pair in &trace.pairs {
+        for which in 0..2 {
+            let (from, to) = (&pair[which], &pair[1 - which]);
+            outcomes(plan, from, &mut findings);
+            streams(from, to, &mut findings);
+            ending(plan, trace, [from, to], &mut findings);
         }
     }
     findings
 }
 
-fn outcomes(end: &End, findings: &mut Vec<Finding>) {
+/// How a session has ended, and how often it was resumed.
+fn ending(plan: &Plan, trace: &Trace, [end, other]: [&End; 2], findings: &mut Vec<Finding>) {
+    let is_counted = match end.which {
+        // A client does not hear of those whose answer was lost.
+        0 => {
+            end.epochs.first().is_none_or(|epoch| *epoch == 1)
+                && end.epochs.is_sorted_by(|one, other| one < other)
+        }
+        _ => end.epochs.iter().copied().eq(1..=end.epochs.len() as u64),
+    };
+    if !is_counted {
+        findings.push(("I1", format!("epochs of {}: {:?}", end.which, end.epochs)));
+    }
+    let Some(over) = &end.over else { return };
+    // Both could go on, and had all the time that they needed.
+    let had_begun = !end.epochs.is_empty() && !other.epochs.is_empty();
+    let is_cut_short = has_end(plan)
+        || plan.late[0] > 1_000_000
+        || has(plan, |fault| matches!(fault, Fault::Jumps { .. } | Fault::Forgets));
+    let has_its_time = plan.ttl >= 120 && had_begun && !trace.may_be_superseded && !is_cut_short;
+    let is_right = match over.cause {
+        Cause::Closed => true,
+        Cause::Superseded => trace.may_be_superseded && end.which == 0,
+        // A RESUME that was overtaken by the next one claims less than was acknowledged since.
+        Cause::Refused { code: RefusedCode::ReplayGap, .. } => trace.may_be_superseded,
+        Cause::Refused { .. } => end.which == 0 && !has_its_time,
+        Cause::Expired | Cause::Lost { .. } => !has_its_time,
+        _ => false,
+    };
+    if !is_right {
+        findings.push(("I1", format!("{} has ended by what has not happened: {over:?}", end.which)));
+    }
+}
+
+fn has(plan: &Plan, is: impl Fn(&Fault) -> bool) -> bool {
+    plan.faults.iter().any(|(_, fault)| is(fault))
+}
+
+/// Whether one side has ended the session before everything was done.
+fn has_end(plan: &Plan) -> bool {
+    has(plan, |fault| matches!(fault, Fault::ShutsDown { .. } | Fault::Closes { .. }))
+}
+
+fn outcomes(plan: &Plan, end: &End, findings: &mut Vec<Finding>) {
     let is_closed = end.over.is_some_and(|over| over.cause == Cause::Closed);
     let (mut unsent, mut unknown) = (0, 0);
     for (id, sent) in end.sent.iter().enumerate() {
@@ -39,16 +79,19 @@ fn outcomes(end: &End, findings: &mut Vec<Finding>) {
             None if end.over.is_some() => {
                 findings.push(("I8", format!("item {id} of {} has no end: {sent:?}", end.which)));
             }
-            Some(Outcome::Unsent) => unsent += 1,
-            Some(Outcome::Unknown) => unknown += 1,
-            Some(Outcome::Expired) if sent.due.is_none() => {
-                findings.push(("I13", format!("item {id} had no deadline: {sent:?}")));
+            Some(Outcome::Unsent) => {
+                unsent += 1;
+                if sent.began.is_some() && !end.going_away {
+                    findings
+                        .push(("I9", format!("item {id} of {} began and is unsent: {sent:?}", end.which)));
+                }
             }
+            Some(Outcome::Unknown) => unknown += 1,
             _ => {}
         }
     }
     // Who has closed has waited for everything; the other side may not have heard of all that it has sent.
-    if is_closed && end.which == 0 && unsent + unknown > 0 {
+    if is_closed && end.which == plan.closer && unsent + unknown > 0 && !has_end(plan) {
         findings.push(("I8", format!("closed in good order, but {unsent} unsent and {unknown} unknown")));
     }
     if let Some(over) = end.over
@@ -83,10 +126,14 @@ fn streams(from: &End, to: &End, findings: &mut Vec<Finding>) {
             };
             arrived.push(id);
         }
+        // Who goes away and loses the connection acknowledges by the greeting of the next one what came before GOAWAY
+        // was heard, on channels that it does not handle.
+        let is_beyond = to.is_closing && to.epochs.len() > 1 && !to.was_told_of(&stream.0);
         for (id, sent) in order.iter().map(|id| (*id, &from.sent[*id])) {
             if sent.outcome == Some(Outcome::Delivered)
                 && !arrived.contains(&id)
                 && !to.unwanted.contains(stream)
+                && !is_beyond
             {
                 findings.push((
                     "I9",

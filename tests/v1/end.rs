@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tidegate::proto::Outcome;
 use tidegate::proto::v1::{
-    ChannelCode, ChannelKey, ChannelKind, Chunk, Directions, Event, NewItem, Output, Over, Session,
+    Cause, ChannelCode, ChannelKey, ChannelKind, Chunk, Directions, Event, NewItem, Output, Over, Session,
     SessionConfig, Settings, Side,
 };
 use tidegate::proto::{Done, MessageId, Payload, Priority};
 use tidegate::time::Timestamp;
 
-use crate::content::content;
+use crate::check::Finding;
+use crate::content::{NUMBER, content};
 use crate::plan::{Plan, Reader};
 use crate::random::Random;
 
@@ -20,7 +21,17 @@ pub(crate) struct Sent {
     pub(crate) bytes: u64,
     pub(crate) is_text: bool,
     pub(crate) outcome: Option<Outcome>,
+    /// By this side's clock.
     pub(crate) due: Option<u64>,
+    /// When its first chunk was handed over, by the same.
+    pub(crate) began: Option<u64>,
+    /// Its last chunk was given to the other session.
+    pub(crate) has_arrived: bool,
+    /// A newer value was sent for it; and it was cancelled in time, as the session has said.
+    is_replaced: bool,
+    is_cancelled: bool,
+    /// The largest item that the peer takes there, if it is not the default.
+    takes: u64,
 }
 
 /// An item that has arrived.
@@ -35,9 +46,11 @@ pub(crate) struct Received {
 pub(crate) struct Known {
     /// The same on both sides.
     pub(crate) name: String,
+    kind: ChannelKind,
+    is_own: bool,
     sends: bool,
     receives: bool,
-    is_dropped: bool,
+    pub(crate) is_dropped: bool,
     arriving: Option<Received>,
     /// The queued item of each key.
     latest: BTreeMap<u64, (MessageId, usize)>,
@@ -65,7 +78,20 @@ pub(crate) struct End {
     waiting: VecDeque<(u64, ChannelKey, u64)>,
     pub(crate) over: Option<Over>,
     pub(crate) is_detached: bool,
+    /// When the last connection was lost, by this side's clock.
+    detached_at: u64,
     pub(crate) epochs: Vec<u64>,
+    /// The session was told to close, so it takes nothing any more.
+    pub(crate) is_closing: bool,
+    pub(crate) going_away: bool,
+    /// Names of channels that the peer has opened and this side was told of, and of those that it has dropped.
+    incoming: BTreeSet<String>,
+    dropped: BTreeSet<String>,
+    /// By how much this side's clock is ahead of the world's.
+    pub(crate) ahead: u64,
+    /// How late this side may find out that time has passed.
+    pub(crate) late: u64,
+    pub(crate) findings: Vec<Finding>,
     bytes: u64,
     /// Everything is taken at once, and nothing new is done.
     pub(crate) is_finishing: bool,
@@ -92,10 +118,10 @@ pub(crate) fn config(plan: &Plan, which: usize) -> SessionConfig {
 }
 
 impl End {
-    pub(crate) fn new(plan: &Plan, which: usize) -> Self {
+    pub(crate) fn new(plan: &Plan, which: usize, session: Session, ahead: u64) -> Self {
         Self {
             which,
-            session: Session::new(Timestamp::ZERO, config(plan, which)),
+            session,
             random: Random::new(100 + which as u64, plan.seed),
             plan: plan.clone(),
             channels: BTreeMap::new(),
@@ -108,15 +134,31 @@ impl End {
             waiting: VecDeque::new(),
             over: None,
             is_detached: false,
+            detached_at: 0,
             epochs: Vec::new(),
+            is_closing: false,
+            going_away: false,
+            incoming: BTreeSet::new(),
+            dropped: BTreeSet::new(),
+            ahead,
+            late: plan.late[which],
+            findings: Vec::new(),
             bytes: 0,
             is_finishing: false,
         }
     }
 
+    /// The moment by this side's clock.
+    pub(crate) fn at(&self, now: u64) -> Timestamp {
+        Timestamp::from_micros(now + self.ahead)
+    }
+
+    fn wrong(&mut self, which: &'static str, what: String) {
+        self.findings.push((which, what));
+    }
+
     /// The application does something.
     pub(crate) fn act(&mut self, now: u64) {
-        let at = Timestamp::from_micros(now);
         let sending: Vec<_> =
             self.channels.iter().filter(|(_, known)| known.sends).map(|(key, _)| *key).collect();
         let random = &mut self.random;
@@ -152,14 +194,15 @@ impl End {
                 let ids: Vec<_> = self.ids.keys().copied().collect();
                 if !ids.is_empty() {
                     let id = random.of(&ids);
-                    self.session.handle_cancel(id);
+                    let place = self.ids[&id];
+                    self.sent[place].is_cancelled = self.session.handle_cancel(id);
                 }
             }
             _ if sending.is_empty() => self.open(),
             _ => {
                 let key = random.of(&sending);
                 for _ in 0..random.of(&[1, 1, 1, 4, 20]) {
-                    self.send(at, key);
+                    self.send(now, key);
                 }
             }
         }
@@ -171,13 +214,15 @@ impl End {
         let priority = self.random.of(&Priority::ALL);
         if let Ok(key) = self.session.open(kind, name.clone(), Vec::new(), priority) {
             self.opened += 1;
-            self.know(key, name);
+            self.know(key, name, kind, true);
         }
     }
 
-    fn know(&mut self, key: ChannelKey, name: String) {
+    fn know(&mut self, key: ChannelKey, name: String, kind: ChannelKind, is_own: bool) {
         let known = Known {
             name,
+            kind,
+            is_own,
             sends: true,
             receives: true,
             is_dropped: false,
@@ -188,7 +233,8 @@ impl End {
         assert!(old.is_none_or(|old| old.is_dropped), "a key in use was given to another channel");
     }
 
-    fn send(&mut self, now: Timestamp, key: ChannelKey) {
+    fn send(&mut self, now: u64, key: ChannelKey) {
+        let at = self.at(now);
         let random = &mut self.random;
         let mut bytes = match random.between(0, 9) {
             0 => 0,
@@ -207,7 +253,7 @@ impl End {
         let is_text = random.once_in(3);
         let id = self.sent.len();
         let due =
-            (self.plan.deadlines && random.once_in(4)).then(|| now.as_micros() + random.between(0, 300_000));
+            (self.plan.deadlines && random.once_in(4)).then(|| at.as_micros() + random.between(0, 300_000));
         let latest = (self.plan.latest && random.once_in(4)).then(|| random.between(0, 2));
         let payload = content(self.which, id, bytes, is_text);
         let payload = if is_text {
@@ -223,10 +269,29 @@ impl End {
             replaces: replaces.map(|(id, _)| id),
             ticket: None,
         };
-        let Ok(message) = self.session.handle_send(now, key, item) else {
-            panic!("the session takes nothing on a channel that it has not said to be over");
+        let Ok(message) = self.session.handle_send(at, key, item) else {
+            assert!(
+                self.is_closing,
+                "the session takes nothing on a channel that it has not said to be over"
+            );
+            return;
         };
-        self.sent.push(Sent { bytes, is_text, outcome: None, due });
+        // Only who accepts a channel says that it takes more.
+        let takes = if known.kind == ChannelKind::Call || !known.is_own { 57_344 } else { 400_000 };
+        self.sent.push(Sent {
+            bytes,
+            is_text,
+            outcome: None,
+            due,
+            began: None,
+            has_arrived: false,
+            is_replaced: false,
+            is_cancelled: false,
+            takes,
+        });
+        if let Some((_, old)) = replaces {
+            self.sent[old].is_replaced = true;
+        }
         let stream = (known.name.clone(), self.which);
         let order = self.order.entry(stream).or_default();
         let place = replaces.and_then(|(old, place)| self.ids.contains_key(&old).then_some(place));
@@ -240,14 +305,21 @@ impl End {
             Some(at) => order.insert(at, id),
             None => order.push(id),
         }
-        self.moved(id, replaces.map(|(_, old)| old));
+        self.moved(now, id, replaces);
     }
 
     /// An item that was to replace one that had begun goes behind all others.
-    fn moved(&mut self, id: usize, old: Option<usize>) {
-        let (Some(old), which) = (old, self.which) else { return };
-        self.settle();
-        if self.sent[old].outcome != Some(Outcome::Superseded) {
+    fn moved(&mut self, now: u64, id: usize, replaces: Option<(MessageId, usize)>) {
+        let (Some((message, old)), which) = (replaces, self.which) else { return };
+        let old_one = &self.sent[old];
+        let is_seen = old_one.bytes >= NUMBER as u64;
+        let waited = is_seen && self.ids.contains_key(&message) && old_one.began.is_none();
+        self.settle(now);
+        let is_superseded = self.sent[old].outcome == Some(Outcome::Superseded);
+        if waited && !is_superseded {
+            self.wrong("I13", format!("item {old} stays beside the newer {id}"));
+        }
+        if !is_superseded {
             for (stream, order) in &mut self.order {
                 if stream.1 == which
                     && let Some(at) = order.iter().position(|at| *at == id)
@@ -260,10 +332,10 @@ impl End {
     }
 
     /// Takes what the session has to say without being driven: the ends of items.
-    fn settle(&mut self) {
+    fn settle(&mut self, now: u64) {
         loop {
             match self.session.poll_output(false) {
-                Output::Event(event) => self.handle(0, event, &[]),
+                Output::Event(event) => self.handle(now, event, &[]),
                 Output::Blocked(_) | Output::Timeout(_) => return,
                 other => panic!("{other:?} follows from a send"),
             }
@@ -274,11 +346,29 @@ impl End {
     pub(crate) fn handle(&mut self, now: u64, event: Event, message: &[u8]) {
         match event {
             Event::Attached { epoch } => {
+                let clock = self.at(now).as_micros();
+                if epoch > 1 && clock > self.detached_at + self.plan.ttl * 1_000_000 + self.late {
+                    self.wrong(
+                        "TTL",
+                        format!("{} resumes after {} us", self.which, clock - self.detached_at),
+                    );
+                }
                 self.is_detached = false;
                 self.epochs.push(epoch);
             }
-            Event::Detached { .. } => self.is_detached = true,
-            Event::Incoming { channel, name, .. } => self.know(channel, name),
+            Event::Detached { .. } => {
+                if self.plan.ttl == 0 {
+                    self.wrong("TTL", format!("{} waits, and cannot be resumed", self.which));
+                }
+                // Only one that was open renews its time.
+                if !core::mem::replace(&mut self.is_detached, true) {
+                    self.detached_at = self.at(now).as_micros();
+                }
+            }
+            Event::Incoming { channel, kind, name, .. } => {
+                self.incoming.insert(name.clone());
+                self.know(channel, name, kind, false);
+            }
             Event::Chunk(chunk) => self.chunk(now, &chunk, message),
             Event::Void(channel) => {
                 if let Some(known) = self.channels.get_mut(&channel) {
@@ -302,22 +392,76 @@ impl End {
                     self.drop_if_over(channel);
                 }
             }
-            Event::Done(done) => self.done(done),
+            Event::Done(done) => self.done(now, done),
             Event::Over(over) => {
                 assert!(self.over.is_none(), "the last event came twice");
+                let clock = self.at(now).as_micros();
+                if over.cause == Cause::Expired && clock < self.detached_at + self.plan.ttl * 1_000_000 {
+                    self.wrong("TTL", format!("{} has expired before its time", self.which));
+                }
                 self.over = Some(over);
             }
-            Event::Accepted(_) | Event::GoingAway(_) | Event::Resume(_) => {}
+            Event::GoingAway(_) => self.going_away = true,
+            Event::Accepted(_) | Event::Resume(_) => {}
             other => panic!("an event that nobody knows: {other:?}"),
         }
     }
 
-    fn done(&mut self, done: Done) {
+    fn done(&mut self, now: u64, done: Done) {
+        let clock = self.at(now).as_micros();
         let id = self.ids.remove(&done.id).expect("each item ends once");
         let sent = &mut self.sent[id];
         assert_eq!(sent.outcome, None, "an item has ended twice");
         assert_eq!(sent.bytes, done.bytes);
         sent.outcome = Some(done.outcome);
+        // Items without a number are not recognised on the wire.
+        let is_seen = sent.bytes >= NUMBER as u64;
+        let has_begun = is_seen && sent.began.is_some();
+        let (invariant, is_right) = match done.outcome {
+            Outcome::Delivered => ("I9", !is_seen || sent.has_arrived),
+            Outcome::Unknown => ("I9", !is_seen || has_begun),
+            // Which of these had begun is right, if any, is known at the end.
+            Outcome::Unsent => ("I9", true),
+            Outcome::TooBig => ("I9", !has_begun && sent.bytes > sent.takes),
+            Outcome::Cancelled => ("I9", !has_begun || !sent.is_cancelled),
+            Outcome::Expired => ("I13", !has_begun && sent.due.is_some_and(|due| due <= clock)),
+            Outcome::Superseded => ("I13", !has_begun && sent.is_replaced),
+            _ => ("I9", false),
+        };
+        if !is_right {
+            let what = format!("item {id} of {} at {clock}: {sent:?}", self.which);
+            self.wrong(invariant, what);
+        }
+    }
+
+    /// An item has begun on the wire.
+    pub(crate) fn begins(&mut self, now: u64, id: usize) {
+        let clock = self.at(now).as_micros();
+        let Some(sent) = self.sent.get_mut(id) else { return };
+        sent.began = Some(clock);
+        // The queue counts in milliseconds.
+        if sent.due.is_some_and(|due| due + 1_000 <= clock) || sent.outcome.is_some() {
+            let what = format!("item {id} of {} begins at {clock}: {sent:?}", self.which);
+            self.wrong("I13", what);
+        }
+    }
+
+    /// How many OPENs the peer may have sent: `ended` are its channels that are over.
+    pub(crate) fn may_be_opened<'a>(&self, ended: impl Iterator<Item = &'a str>) -> u64 {
+        let is_free = |name: &&str| self.dropped.contains(*name) || !self.incoming.contains(*name);
+        u64::from(self.plan.max_channels) + ended.filter(is_free).count() as u64
+    }
+
+    /// Whether the peer has opened a channel of this name that this side handles.
+    pub(crate) fn was_told_of(&self, name: &str) -> bool {
+        self.incoming.contains(name) || name.starts_with(["c", "s"][self.which])
+    }
+
+    /// The channels with items that nobody has taken yet, and those of which nothing more is wanted.
+    pub(crate) fn waiting(&self) -> BTreeSet<String> {
+        let waits = |key: &ChannelKey| self.waiting.iter().any(|(_, waits, _)| waits == key);
+        let known = self.channels.iter().filter(|(key, known)| !known.receives || waits(key));
+        known.map(|(_, known)| known.name.clone()).collect()
     }
 
     fn chunk(&mut self, now: u64, chunk: &Chunk, message: &[u8]) {
@@ -325,7 +469,8 @@ impl End {
         if !known.receives {
             // It was on its way through the events when the application lost interest.
             if let Some(cost) = chunk.last {
-                self.session.handle_taken(Timestamp::from_micros(now), chunk.channel, cost);
+                let at = Timestamp::from_micros(now + self.ahead);
+                self.session.handle_taken(at, chunk.channel, cost);
             }
             return;
         }
@@ -358,6 +503,7 @@ impl End {
             && !self.waiting.iter().any(|(_, waits, _)| *waits == key)
         {
             known.is_dropped = true;
+            self.dropped.insert(known.name.clone());
             self.session.handle_dropped(key);
         }
     }
@@ -368,7 +514,7 @@ impl End {
             && (at <= now || self.is_finishing)
         {
             self.waiting.pop_front();
-            self.session.handle_taken(Timestamp::from_micros(now), key, cost);
+            self.session.handle_taken(self.at(now), key, cost);
             self.drop_if_over(key);
         }
     }

@@ -99,10 +99,15 @@ impl Pipe {
         if self.next_arrival()? <= now { self.arriving.pop_front().map(|(_, message)| message) } else { None }
     }
 
-    /// What is under way is lost from some point on, and whatever follows.
-    pub(crate) fn cut(&mut self) {
+    /// When what is given now without taking time to leave arrives; `None` if it never does.
+    pub(crate) fn arrives(&self, now: u64) -> Option<u64> {
+        (!self.is_dead).then(|| self.last_arrival.max(self.busy_until.max(now) + self.link.delay))
+    }
+
+    /// What is under way is lost from some point on, or all of it, and whatever follows.
+    pub(crate) fn cut(&mut self, all: bool) {
         let keeps = self.random.between(0, self.arriving.len() as u64) as usize;
-        let keeps = if self.random.once_in(2) { 0 } else { keeps };
+        let keeps = if all || self.random.once_in(2) { 0 } else { keeps };
         self.arriving.truncate(keeps);
         self.is_dead = true;
     }

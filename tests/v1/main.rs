@@ -1,8 +1,10 @@
 //! `tidegate.v1` between two cores in virtual time, and against the vectors.
 //!
-//! [`plan`] draws what a run is like, [`end`] is one side with its application, [`world`] has both, the connection
-//! between them and its faults, [`check`] judges when it is over; [`invariants`] has the tests over all seeds.
-//! [`peer`] is the other side byte by byte, with which [`faults`] shows single moments that chance hardly meets.
+//! [`plan`] draws what a run is like, [`end`] is one side with its application, [`world`] has both, the connections
+//! between them and their faults; [`wire`] reads along, [`check`] judges when it is over; [`invariants`] has the tests
+//! over all seeds.
+//! [`peer`] is the other side byte by byte, with which [`faults`] shows single moments that chance hardly meets;
+//! [`latency`] and [`shares`] measure.
 //!
 //! A seed that failed is run alone, with what happened printed, by `TIDEGATE_SEED`.
 #![allow(
@@ -19,12 +21,14 @@
 )]
 
 mod check;
+mod connection;
 mod content;
 mod end;
 mod faults;
 mod invariants;
 mod latency;
 mod link;
+mod outages;
 mod path;
 mod peer;
 mod plan;
@@ -33,6 +37,7 @@ mod plan;
 mod random;
 mod shares;
 mod vectors;
+mod wire;
 mod world;
 
 /// How much a test does: everything only if that was asked for when it was built.

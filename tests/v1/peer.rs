@@ -3,12 +3,7 @@
 use tidegate::proto::v1::{Event, Output, Session};
 use tidegate::time::Timestamp;
 
-/// A record, read by a second reader that knows only the header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) kind: u8,
-    pub(crate) body: Vec<u8>,
-}
+use crate::wire::{Seen, records};
 
 /// What a session has said.
 #[derive(Debug, Default)]
@@ -21,7 +16,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    pub(crate) fn records(&self) -> Vec<Seen> {
+    pub(crate) fn records(&self) -> Vec<Seen<'_>> {
         self.messages.iter().flat_map(|message| records(message)).collect()
     }
 
@@ -124,30 +119,4 @@ pub(crate) fn varints(values: &[u64]) -> Vec<u8> {
         }
     }
     out
-}
-
-pub(crate) fn varint(bytes: &[u8], at: &mut usize) -> u64 {
-    let first = bytes[*at];
-    let len = 1_usize << (first >> 6);
-    let mut value = u64::from(first & 0x3f);
-    for byte in &bytes[*at + 1..*at + len] {
-        value = value << 8 | u64::from(*byte);
-    }
-    *at += len;
-    value
-}
-
-pub(crate) fn records(message: &[u8]) -> Vec<Seen> {
-    let (mut at, mut seen) = (0, Vec::new());
-    while at < message.len() {
-        let kind = message[at];
-        at += 1;
-        let len = usize::try_from(varint(message, &mut at)).unwrap();
-        if kind & 0x40 != 0 {
-            at += 2;
-        }
-        seen.push(Seen { kind, body: message[at..at + len].to_vec() });
-        at += len;
-    }
-    seen
 }

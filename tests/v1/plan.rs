@@ -20,6 +20,23 @@ pub(crate) enum Fault {
     Cut { told: [u64; 2], code: u16 },
     /// Nothing arrives any more in one direction (0 is what the client sends), and nobody is told.
     Dies { direction: usize },
+    /// The client leaves its connection, and the server hears everything that is under way before it is told; and
+    /// `again` soon after the next one is there.
+    GivesUp { again: bool },
+    /// The connection is cut, and so is the next one as the server answers.
+    LosesResumed,
+    /// The server has lost its memory.
+    Forgets,
+    /// A clock is further by so much all at once.
+    Jumps { which: usize, by: u64 },
+    /// Nothing happens on one side for a while.
+    Stalls { which: usize, lasts: u64 },
+    /// Somebody else has the token, and uses it.
+    TakesOver,
+    /// The server goes away.
+    ShutsDown { drain_ms: u64 },
+    /// One side closes in the midst of everything.
+    Closes { which: usize, within_ms: u64 },
 }
 
 /// A run.
@@ -38,6 +55,12 @@ pub(crate) struct Plan {
     /// All that is sent, at most.
     pub(crate) bytes: u64,
     pub(crate) faults: Vec<(u64, Fault)>,
+    /// By how much each clock is ahead of the world's at first.
+    pub(crate) ahead: [u64; 2],
+    /// Who closes when all is done.
+    pub(crate) closer: usize,
+    /// A bit of one in so many messages is flipped; 0 for none.
+    pub(crate) flips: u64,
     /// How long the client waits until it connects again.
     pub(crate) backoff: u64,
     /// For how many seconds sessions can be resumed; 0 for not at all.
@@ -80,18 +103,24 @@ impl Plan {
         let ttl = if random.once_in(5) { 0 } else { random.of(&[2, 30, 120, 120]) };
         let count = if random.once_in(3) { 0 } else { random.of(&[1, 1, 2, 3, 8, 20]) };
         let mut faults: Vec<_> = (0..count).map(|_| fault(random, lasts)).collect();
+        if random.once_in(5) {
+            faults.push(end(random, lasts));
+        }
         faults.sort_by_key(|fault| fault.0);
         let initial_window = random.of(&[65_536, 65_536, 262_144, 1 << 20]);
         Self {
             seed,
             links: [up, down],
             readers: [reader(random), reader(random)],
-            late: [random.of(&[0, MILLI, 4 * MILLI, SECOND]), random.of(&[0, MILLI])],
+            late: [random.of(&[0, MILLI, 4 * MILLI, SECOND, 60 * SECOND]), random.of(&[0, 0, MILLI, SECOND])],
             actions: [random.between(5, 120), random.between(0, 120)],
             lasts,
             largest: random.of(&[300, 4_000, 40_000, 300_000]),
             bytes: (rate * random.between(1, 3)).min(3_000_000),
             faults,
+            ahead: [random.between(0, 100) * SECOND, random.between(0, 100) * SECOND],
+            closer: usize::from(random.once_in(4)),
+            flips: 0,
             backoff: random.between(50 * MILLI, 900 * MILLI),
             ttl,
             replay_limit: random.of(&[131_072, 1_048_576, 8_388_608]),
@@ -118,12 +147,31 @@ fn link(random: &mut Random, rate: u64, delay: u64) -> Link {
 
 fn fault(random: &mut Random, lasts: u64) -> (u64, Fault) {
     let at = random.between(0, lasts);
-    let fault = if random.once_in(6) {
-        Fault::Dies { direction: random.between(0, 1) as usize }
-    } else {
-        let mut told = || if random.once_in(3) { 0 } else { random.between(0, 400 * MILLI) };
-        let told = [told(), told()];
-        Fault::Cut { told, code: random.of(&[1006, 1006, 1001, 1011]) }
+    let which = random.between(0, 1) as usize;
+    let fault = match random.between(0, 23) {
+        0..=1 => Fault::Dies { direction: which },
+        2..=5 => Fault::GivesUp { again: random.once_in(2) },
+        6 => Fault::LosesResumed,
+        7 => Fault::Jumps { which, by: random.of(&[SECOND, 50 * SECOND, 3_600 * SECOND]) },
+        8 => Fault::Stalls { which, lasts: 5 * SECOND },
+        _ => {
+            let mut told = || if random.once_in(3) { 0 } else { random.between(0, 400 * MILLI) };
+            let told = [told(), told()];
+            Fault::Cut { told, code: random.of(&[1006, 1006, 1001, 1011]) }
+        }
+    };
+    (at, fault)
+}
+
+/// What ends a session one way or another, and therefore happens once at most.
+fn end(random: &mut Random, lasts: u64) -> (u64, Fault) {
+    let at = random.between(lasts / 3, lasts);
+    let millis = random.of(&[0, 300, 5_000, 60_000]);
+    let fault = match random.between(0, 6) {
+        0..=1 => Fault::Forgets,
+        2 => Fault::TakesOver,
+        3..=4 => Fault::ShutsDown { drain_ms: millis },
+        _ => Fault::Closes { which: random.between(0, 1) as usize, within_ms: millis },
     };
     (at, fault)
 }

@@ -7,7 +7,7 @@ use tidegate::proto::Priority;
 use tidegate::proto::v1::{Cause, ChannelKind, Event, Output, Session, SessionConfig, Settings};
 use tidegate::time::Timestamp;
 
-use crate::peer::{Seen, records, varint};
+use crate::wire::{Seen, records, varint};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../vectors/tidegate-v1.json")).expect("the vectors are JSON")
@@ -28,14 +28,14 @@ struct Said {
 }
 
 impl Said {
-    fn records(&self) -> Vec<Seen> {
+    fn records(&self) -> Vec<Seen<'_>> {
         self.messages.iter().flat_map(|message| records(message)).collect()
     }
 
     /// What is acknowledged; 0 if nothing is.
     fn highest_ack(&self) -> u64 {
         let acks = self.records().into_iter().filter(|record| record.kind == 0x06);
-        acks.map(|record| varint(&record.body, &mut 0)).max().unwrap_or(0)
+        acks.map(|record| varint(record.body, &mut 0)).max().unwrap_or(0)
     }
 }
 
@@ -136,10 +136,10 @@ fn b58_what_is_wrong_in_a_channel_is_answered_there() {
         let reset = said.records().into_iter().find(|record| record.kind == 0x43);
         let reset = reset.unwrap_or_else(|| panic!("{name}: no RESET in {said:?}"));
         let mut at = 0;
-        let channel = varint(&reset.body, &mut at);
+        let channel = varint(reset.body, &mut at);
         let dir = u64::from(reset.body[at]);
         at += 1;
-        let code = varint(&reset.body, &mut at);
+        let code = varint(reset.body, &mut at);
         assert_eq!((channel, dir, code), (of("channel"), of("dir"), of("code")), "{name}");
         assert_eq!(Some(acknowledged(&mut session, &said, told)), vector["rx_after"].as_u64(), "{name}");
     }

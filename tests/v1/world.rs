@@ -2,57 +2,75 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use tidegate::proto::v1::{Event, Outgoing, Output, RefusedCode, ResumeRequest, Session};
+use tidegate::proto::v1::{Cause, Event, Gauges, Outgoing, Output, RefusedCode, ResumeRequest, Session};
 use tidegate::time::Timestamp;
 
+use crate::check::Finding;
+use crate::connection::Connection;
 use crate::end::{End, config};
-use crate::link::Pipe;
 use crate::plan::{Fault, Plan};
 use crate::random::Random;
+use crate::wire::{News, Wire};
 
 /// After which time a run is said never to end.
 const LIMIT: u64 = 3_600_000_000;
 
-/// One connection.
-struct Connection {
-    /// What the client sends, and what the server sends.
-    pipes: [Pipe; 2],
-    /// The server's session until it is known which one the client wants.
-    fresh: Option<Box<Session>>,
-    /// Who has given it up, or was told that it is gone; with its close code, what the other one is told, and when.
-    closed: [bool; 2],
-    news: [Option<(u64, u16)>; 2],
-}
-
 /// What a run has shown.
 pub(crate) struct Trace {
-    pub(crate) ends: [End; 2],
+    /// The two sides of each session: of two if the memory of the server was lost, of which only the client's side of
+    /// the first has ended.
+    pub(crate) pairs: Vec<[End; 2]>,
+    pub(crate) findings: Vec<Finding>,
+    /// A client may have lost its session to another connection.
+    pub(crate) may_be_superseded: bool,
     pub(crate) hash: u64,
     pub(crate) resumes: u64,
     pub(crate) lasted: u64,
     pub(crate) messages: u64,
+    /// What has happened, by name.
+    pub(crate) happened: Vec<&'static str>,
 }
 
 /// See the module's page.
 pub(crate) struct World {
-    plan: Plan,
-    now: u64,
-    random: Random,
-    ends: [End; 2],
-    connection: Option<Connection>,
+    pub(crate) plan: Plan,
+    pub(crate) now: u64,
+    pub(crate) random: Random,
+    pub(crate) ends: [End; 2],
+    /// Those of the session that the server has forgotten.
+    past: [Option<End>; 2],
+    pub(crate) connections: Vec<Connection>,
+    /// The connection that each side's session has.
+    pub(crate) at: [Option<u64>; 2],
+    opened: u64,
+    pub(crate) wire: Wire,
     /// When the client connects again.
     connects: Option<u64>,
     timers: [Option<u64>; 2],
-    fresh_timer: Option<u64>,
+    /// Something was said to a session since it was last asked.
+    pub(crate) is_dirty: [bool; 2],
+    /// It waits for room in its connection.
+    is_blocked: [bool; 2],
+    /// Until when nothing happens there.
+    pub(crate) stalled: [u64; 2],
     /// When the applications act.
     acts: [Vec<u64>; 2],
-    faults: Vec<(u64, Fault)>,
+    pub(crate) faults: Vec<(u64, Fault)>,
+    /// How many RESUMED are to be lost.
+    pub(crate) loses_resumed: u64,
+    /// The client gives its next connection up soon after it is there.
+    pub(crate) gives_up_again: bool,
+    pub(crate) is_forgotten: bool,
+    pub(crate) may_be_superseded: bool,
+    findings: Vec<Finding>,
     hash: DefaultHasher,
     resumes: u64,
     messages: u64,
+    pub(crate) happened: Vec<&'static str>,
     is_closing: bool,
     /// How often something has happened without time going on.
     stays: u64,
+    polls: u64,
     prints: bool,
 }
 
@@ -68,48 +86,66 @@ impl World {
         }
         let mut faults = plan.faults.clone();
         faults.reverse();
+        let ends = [0, 1].map(|which| {
+            let session = Session::new(Timestamp::from_micros(plan.ahead[which]), config(&plan, which));
+            End::new(&plan, which, session, plan.ahead[which])
+        });
         Self {
             now: 0,
             random: Random::new(34, plan.seed),
-            ends: [End::new(&plan, 0), End::new(&plan, 1)],
-            connection: None,
+            ends,
+            past: [None, None],
+            connections: Vec::new(),
+            at: [None; 2],
+            opened: 0,
+            wire: Wire::new(&plan),
             connects: Some(0),
             timers: [None; 2],
-            fresh_timer: None,
+            is_dirty: [true; 2],
+            is_blocked: [false; 2],
+            stalled: [0; 2],
             acts,
             faults,
+            loses_resumed: 0,
+            gives_up_again: false,
+            is_forgotten: false,
+            may_be_superseded: false,
+            findings: Vec::new(),
             hash: DefaultHasher::new(),
             resumes: 0,
             messages: 0,
+            happened: Vec::new(),
             is_closing: false,
             stays: 0,
+            polls: 0,
             prints,
             plan,
         }
     }
 
-    fn note(&self, what: impl FnOnce() -> String) {
+    pub(crate) fn note(&self, what: impl FnOnce() -> String) {
         if self.prints {
             println!("{:>10} {}", self.now, what());
         }
     }
 
-    fn at(&self) -> Timestamp {
-        Timestamp::from_micros(self.now)
+    pub(crate) fn clock(&self, which: usize) -> Timestamp {
+        self.ends[which].at(self.now)
+    }
+
+    pub(crate) fn is_over(&self, which: usize) -> bool {
+        self.ends[which].over.is_some() || which == 1 && self.is_forgotten
     }
 
     /// Goes on until both sessions are over.
     pub(crate) fn run(mut self) -> Trace {
-        while self.ends.iter().any(|end| end.over.is_none()) {
+        while !(self.is_over(0) && self.is_over(1)) {
             self.pump();
             self.finish_in_time();
             self.pump();
             let Some(next) = self.next() else {
-                if self.ends.iter().all(|end| end.over.is_some()) {
-                    break;
-                }
                 // A server that never was connected, or whose client is gone for ever.
-                assert!(self.ends[0].over.is_some(), "nothing is left to happen\n{:?}", self.stand());
+                assert!(self.is_over(0), "nothing is left to happen\n{:?}", self.stand());
                 break;
             };
             assert!(next >= self.now, "something was due before now");
@@ -125,8 +161,34 @@ impl World {
             self.now = next;
             self.step();
         }
-        let hash = self.hash.finish();
-        Trace { ends: self.ends, hash, resumes: self.resumes, lasted: self.now, messages: self.messages }
+        let mut pairs = Vec::new();
+        let mut findings = self.findings;
+        if let [Some(client), server] = self.past {
+            // The server is the old one as long as no client has come back.
+            match server {
+                Some(server) => pairs.extend([[client, server], self.ends]),
+                None => pairs.push([client, self.ends.into_iter().nth(1).expect("there are two")]),
+            }
+        } else {
+            pairs.push(self.ends);
+        }
+        findings.append(&mut self.wire.findings);
+        for end in pairs.iter_mut().flatten() {
+            findings.append(&mut end.findings);
+        }
+        if self.plan.flips > 0 {
+            findings.clear();
+        }
+        Trace {
+            pairs,
+            findings,
+            may_be_superseded: self.may_be_superseded,
+            hash: self.hash.finish(),
+            resumes: self.resumes,
+            lasted: self.now,
+            messages: self.messages,
+            happened: self.happened,
+        }
     }
 
     fn stand(&self) -> Vec<String> {
@@ -145,63 +207,83 @@ impl World {
             end.close_all();
             end.take(self.now);
         }
-        let is_settled = self.ends.iter().all(End::has_settled);
-        if is_settled && !self.is_closing && !self.ends[0].is_detached {
+        self.is_dirty = [true; 2];
+        let which = self.plan.closer;
+        // What bits have done to it need not come to an end.
+        let is_late = self.plan.flips > 0 && self.now > self.plan.lasts + 60_000_000;
+        let is_settled = self.ends.iter().all(End::has_settled) || is_late;
+        if is_settled && !self.is_closing && !self.ends[which].is_detached && self.stalled[which] <= self.now
+        {
             self.is_closing = true;
-            self.note(|| "the client closes".into());
-            let at = self.at();
-            self.ends[0].session.handle_close(at, 20_000);
+            self.note(|| format!("{which} closes"));
+            let at = self.clock(which);
+            self.ends[which].is_closing = true;
+            self.ends[which].session.handle_close(at, 20_000);
         }
     }
 
     fn next(&mut self) -> Option<u64> {
         let mut next = self.connects;
-        let mut consider = |at: Option<u64>| next = [next, at].into_iter().flatten().min();
-        self.timers.iter().chain([&self.fresh_timer]).for_each(|at| consider(*at));
-        self.acts.iter().for_each(|acts| consider(acts.last().copied()));
-        consider(self.faults.last().map(|fault| fault.0));
-        self.ends.iter().for_each(|end| consider(end.next_take()));
-        if let Some(connection) = &self.connection {
-            for (which, pipe) in connection.pipes.iter().enumerate() {
-                consider(pipe.next_arrival());
-                if which == 1 {
-                    consider(pipe.next_leaving());
-                }
+        let stalled = self.stalled;
+        let mut consider = |which: usize, at: Option<u64>| {
+            next = [next, at.map(|at| at.max(stalled[which]))].into_iter().flatten().min();
+        };
+        for which in 0..2 {
+            consider(which, self.timers[which]);
+            consider(which, self.acts[which].last().copied());
+            consider(which, self.ends[which].next_take());
+            if self.is_dirty[which] && stalled[which] > self.now {
+                consider(which, Some(self.now));
             }
-            connection.news.iter().for_each(|news| consider(news.map(|news| news.0)));
         }
-        let all_over = self.ends.iter().all(|end| end.over.is_some());
-        if !all_over {
-            consider((self.now < self.plan.lasts).then_some(self.plan.lasts));
+        for connection in &self.connections {
+            consider(1, connection.fresh_timer);
+            for which in 0..2 {
+                consider(1 - which, connection.pipes[which].next_arrival());
+                consider(which, connection.news[which].map(|news| news.0));
+            }
+            if self.is_blocked[1] && self.at[1] == Some(connection.number) {
+                consider(1, connection.pipes[1].next_leaving());
+            }
+        }
+        if let Some((at, _)) = self.faults.last() {
+            next = Some(next.map_or(*at, |next| next.min(*at)));
+        }
+        let is_late = self.plan.flips > 0 && self.now <= self.plan.lasts + 60_000_000;
+        let ends = [self.plan.lasts, self.plan.lasts + 60_000_001];
+        for at in ends.into_iter().take(1 + usize::from(is_late)).filter(|at| self.now < *at) {
+            next = Some(next.map_or(at, |next| next.min(at)));
         }
         next.map(|next| next.max(self.now))
     }
 
     /// Whatever is due happens.
     fn step(&mut self) {
-        let at = self.at();
         if self.connects.is_some_and(|when| when <= self.now) {
             self.connects = None;
             self.connect();
         }
         for which in 0..2 {
+            if self.stalled[which] > self.now {
+                continue;
+            }
+            let at = self.clock(which);
             if self.timers[which].is_some_and(|when| when <= self.now) {
                 self.timers[which] = None;
                 self.ends[which].session.handle_timeout(at);
+                self.poll(which, &[]);
             }
             while self.acts[which].last().is_some_and(|when| *when <= self.now) {
                 self.acts[which].pop();
-                if self.ends[which].over.is_none() && !self.is_closing {
+                if !self.is_over(which) && !self.is_closing {
                     self.ends[which].act(self.now);
+                    self.is_dirty[which] = true;
                 }
             }
+            self.is_dirty[which] |= self.ends[which].next_take().is_some_and(|at| at <= self.now);
             self.ends[which].take(self.now);
-        }
-        if self.fresh_timer.is_some_and(|when| when <= self.now) {
-            self.fresh_timer = None;
-            if let Some(fresh) = self.connection.as_mut().and_then(|connection| connection.fresh.as_mut()) {
-                fresh.handle_timeout(at);
-            }
+            // Something has left, and there may be room.
+            self.is_dirty[which] |= self.is_blocked[which] && which == 1;
         }
         while let Some((when, fault)) = self.faults.last().copied()
             && when <= self.now
@@ -210,93 +292,105 @@ impl World {
             self.fault(fault);
         }
         self.arrive();
-        for which in 0..2 {
-            let news = self
-                .connection
-                .as_mut()
-                .and_then(|connection| connection.news[which].take_if(|news| news.0 <= self.now));
-            if let Some((_, code)) = news {
-                self.lost(which, code);
-            }
-        }
-    }
-
-    fn fault(&mut self, fault: Fault) {
-        let now = self.now;
-        self.note(|| format!("{fault:?}"));
-        let Some(connection) = &mut self.connection else { return };
-        match fault {
-            Fault::Cut { told, code } => {
-                for (which, told) in told.into_iter().enumerate() {
-                    connection.pipes[which].cut();
-                    if !connection.closed[which] {
-                        let known = connection.news[which].map_or(u64::MAX, |news| news.0);
-                        // What has arrived before is read before the end is.
-                        let last = connection.pipes[1 - which].next_arrival().map_or(0, |_| 500_000);
-                        connection.news[which] = Some((known.min(now + told + last), code));
+        for place in 0..self.connections.len() {
+            for which in 0..2 {
+                if self.stalled[which] > self.now {
+                    continue;
+                }
+                let connection = &mut self.connections[place];
+                if which == 1 && connection.fresh_timer.take_if(|when| *when <= self.now).is_some() {
+                    let at = self.ends[1].at(self.now);
+                    if let Some(fresh) = &mut connection.fresh {
+                        fresh.handle_timeout(at);
                     }
+                    self.pump_fresh(place, &[]);
+                }
+                let news = self.connections[place].news[which].take_if(|news| news.0 <= self.now);
+                if let Some((_, code)) = news {
+                    self.lost(place, which, code);
                 }
             }
-            Fault::Dies { direction } => connection.pipes[direction].cut(),
         }
+        let at = self.at;
+        self.connections.retain(|connection| !connection.closed[1] || at.contains(&Some(connection.number)));
+    }
+
+    /// The place of the connection that a side's session has.
+    pub(crate) fn place(&self, which: usize) -> Option<usize> {
+        let number = self.at[which]?;
+        self.connections.iter().position(|connection| connection.number == number)
+    }
+
+    pub(crate) fn noise(&mut self) -> u64 {
+        self.random.bits() * u64::from(self.plan.grease)
+    }
+
+    /// A connection, whose server's side does not know yet for which session it is.
+    pub(crate) fn open(&mut self) -> usize {
+        self.opened += 1;
+        let at = self.clock(1);
+        let mut fresh = Box::new(Session::new(at, config(&self.plan, 1)));
+        fresh.handle_attached(at, self.noise());
+        let is_first = self.resumes == 0;
+        self.connections.push(Connection::new(&self.plan, &mut self.random, self.opened, is_first, fresh));
+        self.connections.len() - 1
     }
 
     fn connect(&mut self) {
-        if self.ends[0].over.is_some() {
+        if self.is_over(0) {
             return;
         }
         self.note(|| "connects".into());
-        let at = self.at();
-        let pipes = [0, 1].map(|which| {
-            let mut link = self.plan.links[which].clone();
-            // Another path may have another rate.
-            if self.resumes > 0 && self.random.once_in(3) {
-                let rate = self.random.of(&[50_000, 500_000, 5_000_000]);
-                link.rates = vec![(0, rate)];
-            }
-            Pipe::new(link, Random::new(40 + which as u64, self.random.bits()))
-        });
-        let mut fresh = Box::new(Session::new(at, config(&self.plan, 1)));
-        fresh.handle_attached(at, self.random.bits() * u64::from(self.plan.grease));
-        // The server's first session is the one that the end has.
-        let fresh = if self.ends[1].epochs.is_empty()
-            && self.ends[1].over.is_none()
-            && !self.ends[1].session.is_attached()
-        {
-            self.ends[1].session.handle_attached(at, self.random.bits() * u64::from(self.plan.grease));
-            None
-        } else {
-            Some(fresh)
-        };
-        if let Some(old) = &mut self.connection {
-            // The old one may still be there for the server.
-            old.closed[0] = true;
+        let place = self.open();
+        let number = self.connections[place].number;
+        // The server's first session is the one that its application has from the beginning.
+        if number == 1 {
+            self.connections[place].fresh = None;
+            let (at, noise) = (self.clock(1), self.noise());
+            self.ends[1].session.handle_attached(at, noise);
+            self.gets(1, number);
         }
-        let random = self.random.bits() * u64::from(self.plan.grease);
-        self.ends[0].session.handle_attached(at, random);
-        self.connection = Some(Connection { pipes, fresh, closed: [false; 2], news: [None; 2] });
+        let (at, noise) = (self.clock(0), self.noise());
+        self.ends[0].session.handle_attached(at, noise);
+        self.gets(0, number);
+        if core::mem::take(&mut self.gives_up_again) {
+            let soon = self.random.between(0, 3 * self.plan.links[0].delay);
+            self.faults.push((self.now + soon, Fault::GivesUp { again: false }));
+            self.faults.sort_by_key(|fault| core::cmp::Reverse(fault.0));
+        }
+    }
+
+    /// A side's session has another connection.
+    fn gets(&mut self, which: usize, number: u64) {
+        self.at[which] = Some(number);
+        self.wire.attach(which, number);
+        self.is_dirty[which] = true;
     }
 
     /// The connection is gone for one side.
-    fn lost(&mut self, which: usize, code: u16) {
-        let at = self.at();
+    pub(crate) fn lost(&mut self, place: usize, which: usize, code: u16) {
+        let at = self.clock(which);
         self.note(|| format!("{which} is told {code}"));
-        let Some(connection) = &mut self.connection else { return };
-        connection.closed[which] = true;
+        let connection = &mut self.connections[place];
+        if core::mem::replace(&mut connection.closed[which], true) {
+            return;
+        }
         if which == 1
             && let Some(fresh) = &mut connection.fresh
         {
             fresh.handle_lost(at, code);
-        } else {
+        } else if self.at[which] == Some(connection.number) {
+            self.at[which] = None;
             self.ends[which].session.handle_lost(at, code);
-        }
-        if which == 0 {
-            self.reconnect();
+            self.is_dirty[which] = true;
+            if which == 0 {
+                self.reconnect();
+            }
         }
     }
 
     fn reconnect(&mut self) {
-        if self.ends[0].over.is_none() && self.connects.is_none() {
+        if !self.is_over(0) && self.connects.is_none() {
             self.connects = Some(self.now + self.plan.backoff);
         }
     }
@@ -304,23 +398,15 @@ impl World {
     fn arrive(&mut self) {
         loop {
             let mut moved = false;
-            for from in 0..2 {
-                let Some(connection) = &mut self.connection else { return };
-                let Some(message) = connection.pipes[from].take(self.now) else { continue };
-                moved = true;
-                let to = 1 - from;
-                if connection.closed[to] {
-                    continue;
-                }
-                let at = Timestamp::from_micros(self.now);
-                if to == 1
-                    && let Some(fresh) = &mut connection.fresh
-                {
-                    fresh.handle_message(at, &message);
-                    self.pump_fresh();
-                } else {
-                    self.ends[to].session.handle_message(at, &message);
-                    self.poll(to, &message);
+            for place in 0..self.connections.len() {
+                for from in 0..2 {
+                    let to = 1 - from;
+                    if self.stalled[to] > self.now {
+                        continue;
+                    }
+                    let Some(message) = self.connections[place].pipes[from].take(self.now) else { continue };
+                    moved = true;
+                    self.give(place, to, &message);
                 }
             }
             if !moved {
@@ -329,11 +415,34 @@ impl World {
         }
     }
 
+    /// A message has come over a connection.
+    pub(crate) fn give(&mut self, place: usize, to: usize, message: &[u8]) {
+        let at = self.clock(to);
+        let connection = &mut self.connections[place];
+        if connection.closed[to] {
+            return;
+        }
+        if to == 1
+            && let Some(fresh) = &mut connection.fresh
+        {
+            fresh.handle_message(at, message);
+            self.pump_fresh(place, message);
+        } else if self.at[to] == Some(connection.number) {
+            if self.plan.flips == 0 {
+                self.wire.arrived(to, message);
+                self.hear(to);
+            }
+            self.ends[to].session.handle_message(at, message);
+            self.poll(to, message);
+        } else {
+            panic!("a connection that is open has no session");
+        }
+    }
+
     /// What the server's new session has to say: it knows soon what the client wants.
-    fn pump_fresh(&mut self) {
-        let at = self.at();
+    pub(crate) fn pump_fresh(&mut self, place: usize, message: &[u8]) {
         loop {
-            let Some(connection) = &mut self.connection else { return };
+            let connection = &mut self.connections[place];
             let Some(fresh) = &mut connection.fresh else { return };
             match fresh.poll_output(true) {
                 Output::Transmit(out) => {
@@ -341,32 +450,50 @@ impl World {
                     connection.pipes[1].give(self.now, out.bytes);
                 }
                 Output::Event(Event::Resume(request)) => {
-                    if self.found(&request) {
+                    if self.found(place, &request) {
                         return;
                     }
                 }
-                Output::Close(code) => {
-                    self.close(1, code);
+                Output::Event(Event::Attached { .. }) => {
+                    self.adopt(place, message);
                     return;
                 }
-                Output::Event(Event::Over(_)) => return,
+                Output::Close(code) => {
+                    self.close(place, 1, code);
+                }
                 Output::Event(_) => {}
                 Output::Timeout(due) => {
-                    self.fresh_timer = due.map(|due| due.as_micros().max(self.now));
+                    let ahead = self.ends[1].ahead;
+                    connection.fresh_timer =
+                        due.map(|due| due.as_micros().saturating_sub(ahead).max(self.now));
                     return;
                 }
-                other => panic!("{at:?} {other:?}"),
+                other => panic!("{other:?} of a session that has not greeted"),
             }
         }
     }
 
+    /// A client begins a new session, since the server has forgotten the old one.
+    fn adopt(&mut self, place: usize, message: &[u8]) {
+        let connection = &mut self.connections[place];
+        let (number, fresh) = (connection.number, connection.fresh.take().expect("it has just greeted"));
+        let end = End::new(&self.plan, 1, *fresh, self.ends[1].ahead);
+        self.past[1] = Some(core::mem::replace(&mut self.ends[1], end));
+        (self.is_forgotten, self.is_closing) = (false, false);
+        self.happened.push("begun anew");
+        self.ends[1].handle(self.now, Event::Attached { epoch: 1 }, &[]);
+        self.gets(1, number);
+        self.wire.arrived(1, message);
+        self.hear(1);
+        self.poll(1, message);
+    }
+
     /// Gives the connection to the session that the client asks for, if there is one.
-    fn found(&mut self, request: &ResumeRequest) -> bool {
-        let at = self.at();
-        let end = &mut self.ends[1];
-        let knows =
-            end.over.is_none() && end.session.token().is_some_and(|(token, _)| *token == request.token);
-        let Some(connection) = &mut self.connection else { return false };
+    fn found(&mut self, place: usize, request: &ResumeRequest) -> bool {
+        let at = self.clock(1);
+        let knows = !self.is_over(1)
+            && self.ends[1].session.token().is_some_and(|(token, _)| *token == request.token);
+        let connection = &mut self.connections[place];
         if !knows {
             if let Some(fresh) = &mut connection.fresh {
                 fresh.refuse(RefusedCode::UnknownSession, 0);
@@ -374,75 +501,100 @@ impl World {
             return false;
         }
         self.resumes += 1;
-        connection.fresh = None;
-        self.fresh_timer = None;
-        end.session.handle_fenced(at);
+        let number = connection.number;
+        (connection.fresh, connection.fresh_timer) = (None, None);
+        // The client has given up the connection on which it is heard now.
+        if self.at[1].is_some_and(|before| before > number) {
+            self.may_be_superseded = true;
+            self.happened.push("resumed in the wrong order");
+        }
+        self.ends[1].session.handle_fenced(at);
+        let old = self.place(1);
         loop {
-            match end.session.poll_output(false) {
-                Output::Event(event) => end.handle(self.now, event, &[]),
-                // The old connection is not there any more.
-                Output::Close(_) | Output::Transmit(_) => {}
+            match self.ends[1].session.poll_output(false) {
+                Output::Event(event) => self.ends[1].handle(self.now, event, &[]),
+                Output::Close(code) => {
+                    let old = old.expect("a session without a connection closes one");
+                    self.happened.push("fenced");
+                    self.close(old, 1, code);
+                }
                 Output::Timeout(_) | Output::Blocked(_) => break,
-                other => panic!("{other:?} in a world without host values"),
+                other => panic!("{other:?} of a session that is fenced"),
             }
         }
-        let random = self.random.bits() * u64::from(self.plan.grease);
-        end.session.handle_attached(at, random);
-        end.session.handle_resume(at, request);
+        // From here on nothing is read of the old one.
+        if let Some(old) = old {
+            assert!(self.connections[old].closed[1], "the old connection is still open");
+        }
+        let noise = self.noise();
+        self.ends[1].session.handle_attached(at, noise);
+        self.gets(1, number);
+        self.ends[1].session.handle_resume(at, request);
         self.poll(1, &[]);
         true
     }
 
     /// One side closes: the other is told when everything before has arrived.
-    fn close(&mut self, which: usize, code: u16) {
+    fn close(&mut self, place: usize, which: usize, code: u16) {
         self.note(|| format!("{which} closes {code}"));
-        let Some(connection) = &mut self.connection else { return };
-        if core::mem::replace(&mut connection.closed[which], true) {
-            return;
-        }
-        let link = &self.plan.links[which];
-        let at = self.now + link.delay + 1_000_000;
-        if !connection.closed[1 - which] && connection.news[1 - which].is_none() {
-            connection.news[1 - which] = Some((at, code));
-        }
-        connection.news[which] = None;
-        if which == 0 {
-            self.reconnect();
+        self.connections[place].close(self.now, which, code);
+        if self.at[which] == Some(self.connections[place].number) {
+            self.at[which] = None;
+            if which == 0 {
+                self.reconnect();
+            }
         }
     }
 
     fn pump(&mut self) {
         for which in 0..2 {
-            self.poll(which, &[]);
+            if self.is_dirty[which] && self.stalled[which] <= self.now {
+                self.poll(which, &[]);
+            }
         }
-        self.pump_fresh();
     }
 
-    /// Whether the present connection is not this side's session's.
-    fn is_elsewhere(&self, which: usize) -> bool {
-        which == 1 && self.connection.as_ref().is_some_and(|connection| connection.fresh.is_some())
+    /// Notes what was seen of items on the wire: handed over by, or given to `which`.
+    fn hear(&mut self, which: usize) {
+        for news in core::mem::take(&mut self.wire.news) {
+            match news {
+                News::Began(id) => self.ends[which].begins(self.now, id),
+                News::Arrived(id) => {
+                    if let Some(sent) = self.ends[1 - which].sent.get_mut(id) {
+                        sent.has_arrived = true;
+                    }
+                }
+                News::MayOpen(count) => {
+                    let most = self.ends[which].may_be_opened(self.wire.ended_of_peer(which));
+                    if count > most {
+                        self.findings
+                            .push(("I12", format!("{which} allows {count} channels instead of {most}")));
+                    }
+                }
+            }
+        }
     }
 
     /// Carries out what a session says.
     fn poll(&mut self, which: usize, message: &[u8]) {
-        let at = self.at();
+        if which == 1 && self.is_forgotten {
+            return;
+        }
+        let at = self.clock(which);
+        self.is_dirty[which] = false;
         self.ends[which].session.handle_time(at);
         self.ends[which].session.handle_task();
         loop {
+            let place = self.place(which);
             let room = which == 0
-                || self
-                    .connection
-                    .as_mut()
-                    .is_none_or(|connection| connection.pipes[1].standing(self.now) < 65_536);
+                || place.is_none_or(|place| self.connections[place].pipes[1].standing(self.now) < 65_536);
             let end = &mut self.ends[which];
             let before = end.session.gauges();
             match end.session.poll_output(room) {
-                Output::Transmit(out) => self.transmit(which, out, before.in_flight),
+                Output::Transmit(out) => self.transmit(which, out, &before),
                 Output::Look => {
-                    let amount = self
-                        .connection
-                        .as_mut()
-                        .map_or(0, |connection| connection.pipes[which].amount(self.now));
+                    let amount =
+                        place.map_or(0, |place| self.connections[place].pipes[which].amount(self.now));
                     end.session.handle_amount(at, amount);
                 }
                 Output::Event(event) => {
@@ -450,20 +602,16 @@ impl World {
                         println!("{:>10} {which} {event:?}", self.now);
                     }
                     end.handle(self.now, event, message);
+                    self.begin_anew(which);
                 }
-                // What the server still says to a connection that is not there any more.
-                Output::Close(_) if self.is_elsewhere(which) => {}
-                Output::Close(code) => self.close(which, code),
-                Output::Blocked(due) | Output::Timeout(due) => {
-                    let late = self.plan.late[which];
-                    self.timers[which] = due.map(|due| {
-                        let due = due.as_micros().max(self.now);
-                        match self.timers[which] {
-                            // A timer that is set for no later stays as late as it is.
-                            Some(set) if set >= due && set <= due + late => set,
-                            _ => due + if late == 0 { 0 } else { self.random.between(0, late) },
-                        }
-                    });
+                Output::Close(code) => {
+                    let place = place.expect("a session without a connection closes one");
+                    self.close(place, which, code);
+                }
+                ref output @ (Output::Blocked(due) | Output::Timeout(due)) => {
+                    self.is_blocked[which] = matches!(output, Output::Blocked(_));
+                    self.set_timer(which, due);
+                    self.settle(which, room);
                     return;
                 }
                 other => panic!("{other:?} in a world without host values"),
@@ -471,28 +619,96 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, which: usize, out: Outgoing, before: u64) {
+    fn set_timer(&mut self, which: usize, due: Option<Timestamp>) {
+        let late = self.plan.late[which];
+        self.timers[which] = due.map(|due| {
+            let due = due.as_micros().saturating_sub(self.ends[which].ahead).max(self.now);
+            match self.timers[which] {
+                // A timer that is set for no later stays as late as it is.
+                Some(set) if set >= due && set <= due + late => set,
+                _ => due + if late == 0 { 0 } else { self.random.between(0, late) },
+            }
+        });
+    }
+
+    /// A session has said all that it has to say.
+    fn settle(&mut self, which: usize, room: bool) {
+        self.polls += 1;
+        let is_open = self.place(which).is_some_and(|place| !self.connections[place].closed[which]);
+        if !room || !is_open || self.plan.flips > 0 || self.ends[which].over.is_some() {
+            return;
+        }
+        if !self.polls.is_multiple_of(16) {
+            return;
+        }
+        self.wire.settle(which, &self.ends[which].waiting());
+        let end = &mut self.ends[which];
+        for (key, known) in end.channels.iter().filter(|(_, known)| !known.is_dropped) {
+            if let (Some(is), Some(should)) = (end.session.credit(*key), self.wire.credit(which, &known.name))
+                && is != should
+            {
+                self.findings.push(("I3", format!("credit of {}: {is:?} instead of {should:?}", known.name)));
+            }
+        }
+    }
+
+    /// A client whose session is unknown begins another one on the same connection.
+    fn begin_anew(&mut self, which: usize) {
+        let Some(over) = self.ends[which].over.filter(|_| which == 0 && self.past[0].is_none()) else {
+            return;
+        };
+        let Cause::Refused { code: RefusedCode::UnknownSession, .. } = over.cause else { return };
+        let Some(place) = self.place(0) else { return };
+        let (at, number, noise) = (self.clock(0), self.connections[place].number, self.noise());
+        let mut session = Session::new(at, config(&self.plan, 0));
+        session.handle_attached(at, noise);
+        let end = End::new(&self.plan, 0, session, self.ends[0].ahead);
+        self.past[0] = Some(core::mem::replace(&mut self.ends[0], end));
+        self.findings.append(&mut self.wire.findings);
+        self.wire = Wire::new(&self.plan);
+        self.gets(0, number);
+    }
+
+    fn transmit(&mut self, which: usize, out: Outgoing, before: &Gauges) {
         assert!(out.inserts.is_empty() && !out.bytes.is_empty());
         self.messages += 1;
         self.now.hash(&mut self.hash);
         out.bytes.hash(&mut self.hash);
         let gauges = self.ends[which].session.gauges();
         assert!(gauges.budget >= 2 * u64::from(gauges.chunk), "I5: {gauges:?}");
-        assert!(gauges.log <= u64::from(self.plan.replay_limit.max(1_048_576)), "I4: {gauges:?}");
+        let limit = u64::from(config(&self.plan, which).settings.replay_limit_bytes);
+        assert!(gauges.log <= limit, "I4: {gauges:?}");
         assert!(gauges.windows <= 64 << 20, "I4: {gauges:?}");
         self.note(|| {
-            format!("{which} sends {} in flight {} of {}", out.bytes.len(), gauges.in_flight, gauges.budget)
+            let kinds: Vec<_> = crate::wire::records(&out.bytes)
+                .iter()
+                .map(|record| format!("{:02x}:{}", record.kind, record.whole.len()))
+                .collect();
+            format!("{which} sends {} in flight {} of {}", kinds.join(" "), gauges.in_flight, gauges.budget)
         });
-        if gauges.in_flight > before {
-            let most = gauges.budget.max(before) + u64::from(gauges.chunk) + 32;
+        if gauges.in_flight > before.in_flight {
+            let chunk = u64::from(gauges.chunk.max(before.chunk));
+            let most = gauges.budget.max(before.budget).max(before.in_flight) + chunk + 32;
             // A message has several records, of which the first may be larger than the budget.
-            assert!(gauges.in_flight <= most || before == 0, "I5: {gauges:?}, before {before}");
+            let is_within = gauges.in_flight <= most || before.in_flight == 0;
+            assert!(is_within, "I5: {gauges:?}, before {before:?}");
         }
-        if !self.is_elsewhere(which)
-            && let Some(connection) = &mut self.connection
-            && !connection.closed[which]
-        {
-            connection.pipes[which].give(self.now, out.bytes);
+        let Some(place) = self.place(which) else { panic!("a session without a connection sends") };
+        let mut bytes = out.bytes;
+        if self.plan.flips == 0 {
+            self.wire.sent(which, &bytes);
+            self.hear(which);
+        } else if self.random.once_in(self.plan.flips) {
+            let at = self.random.between(0, bytes.len() as u64 - 1) as usize;
+            bytes[at] ^= 1 << self.random.between(0, 7);
+            self.happened.push("flipped");
         }
+        if which == 1 && bytes[0] == crate::wire::RESUMED && self.loses_resumed > 0 {
+            self.loses_resumed -= 1;
+            self.happened.push("RESUMED lost");
+            self.connections[place].cut(self.now, [self.plan.backoff / 2; 2], 1006, true);
+            return;
+        }
+        self.connections[place].pipes[which].give(self.now, bytes);
     }
 }
