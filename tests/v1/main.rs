@@ -24,6 +24,7 @@ mod check;
 mod connection;
 mod content;
 mod end;
+mod exhaustive;
 mod faults;
 mod invariants;
 mod latency;
