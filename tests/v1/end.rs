@@ -159,11 +159,13 @@ impl End {
 
     /// The application does something.
     pub(crate) fn act(&mut self, now: u64) {
-        let sending: Vec<_> =
-            self.channels.iter().filter(|(_, known)| known.sends).map(|(key, _)| *key).collect();
+        let sending =
+            self.channels.iter().filter(|(_, known)| known.sends && (known.is_own || !self.plan.is_plain));
+        let sending: Vec<_> = sending.map(|(key, _)| *key).collect();
         let random = &mut self.random;
         match random.between(0, 19) {
             0..=2 => self.open(),
+            3..=6 if self.plan.is_plain => self.open(),
             3 if !sending.is_empty() && self.plan.resets => {
                 let key = random.of(&sending);
                 let directions = random.of(&[Directions::Sending, Directions::Receiving, Directions::Both]);
@@ -379,7 +381,7 @@ impl End {
                 if let Some(known) = self.channels.get_mut(&channel).filter(|known| !known.is_dropped) {
                     known.receives = false;
                     assert!(known.arriving.is_none(), "a direction has ended inside an item");
-                    if self.random.once_in(2) && known.sends {
+                    if !self.plan.is_plain && self.random.once_in(2) && known.sends {
                         known.sends = false;
                         self.session.handle_close_channel(channel);
                     }

@@ -5,8 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tidegate::proto::v1::Cause;
+
 use crate::amount;
 use crate::check::check;
+use crate::end::End;
 use crate::plan::Plan;
 use crate::world::{Trace, World};
 
@@ -238,4 +241,26 @@ fn i15_the_same_seed_leaves_the_same_trace() {
     for seed in 0..amount(50, 2_000) {
         assert_eq!(run(seed, false).hash, run(seed, false).hash, "TIDEGATE_SEED={seed}");
     }
+}
+
+#[test]
+fn i11_what_means_nothing_changes_nothing() {
+    let (mut items, mut differences) = (0, 0);
+    for seed in 0..amount(60, 2_000) {
+        let [plain, greased] = [false, true].map(|grease| World::new(Plan::plain(seed, grease), false).run());
+        differences += u64::from(plain.hash != greased.hash);
+        for (one, other) in plain.pairs[0].iter().zip(&greased.pairs[0]) {
+            assert_eq!(one.received, other.received, "TIDEGATE_SEED={seed}");
+            let outcomes = |end: &End| end.sent.iter().map(|sent| sent.outcome).collect::<Vec<_>>();
+            assert_eq!(outcomes(one), outcomes(other), "TIDEGATE_SEED={seed}");
+            assert_eq!(one.over.map(|over| over.cause), Some(Cause::Closed), "TIDEGATE_SEED={seed}");
+            items += one.sent.len();
+        }
+        for (plan, mut trace) in
+            [false, true].map(|grease| Plan::plain(seed, grease)).into_iter().zip([plain, greased])
+        {
+            assert_eq!(check(&plan, &mut trace), [], "TIDEGATE_SEED={seed}");
+        }
+    }
+    assert!(differences > 50 && items > 1_000, "{differences} runs differ, {items} items");
 }

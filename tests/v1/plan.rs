@@ -73,6 +73,8 @@ pub(crate) struct Plan {
     pub(crate) deadlines: bool,
     pub(crate) latest: bool,
     pub(crate) resets: bool,
+    /// The applications open, send and take only, so that nothing that they do depends on when something arrives.
+    pub(crate) is_plain: bool,
 }
 
 const MILLI: u64 = 1_000;
@@ -131,7 +133,22 @@ impl Plan {
             deadlines: random.once_in(2),
             latest: random.once_in(2),
             resets: random.once_in(2),
+            is_plain: false,
         }
+    }
+
+    /// The same without faults, over links that nothing waits for, and without anything for which time matters.
+    pub(crate) fn plain(seed: u64, grease: bool) -> Self {
+        let mut plan = Self::new(seed);
+        for link in &mut plan.links {
+            link.rates = vec![(0, 25_000_000)];
+            (link.jitter, link.lump, link.hidden) = (0, 0, 0);
+        }
+        (plan.readers, plan.late) = ([Reader::AtOnce; 2], [0; 2]);
+        plan.faults.clear();
+        (plan.deadlines, plan.latest, plan.resets) = (false, false, false);
+        (plan.is_plain, plan.grease) = (true, grease);
+        plan
     }
 }
 
