@@ -498,3 +498,7 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
         (one, other) => one.or(other),
     }
 }
+
+#[cfg(all(test, not(feature = "js")))]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
+mod tests;
