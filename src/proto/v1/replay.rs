@@ -188,3 +188,36 @@ impl Log {
         sources
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(bytes: u64) -> Entry {
+        Entry { bytes, head: Vec::new(), content: None, stamp: None, ends: None, channel: 0 }
+    }
+
+    #[test]
+    fn a_log_that_is_full_takes_nothing_before_something_is_acknowledged() {
+        let mut log = Log::new();
+        assert!(log.has_room(100, 100) && !log.has_room(101, 100));
+        log.push(entry(60));
+        assert!(log.has_room(40, 100) && !log.has_room(41, 100));
+        assert_eq!((log.acknowledge(0).is_some(), log.bytes()), (false, 60));
+        assert_eq!((log.acknowledge(1).is_some(), log.bytes()), (true, 0));
+        assert!(log.has_room(100, 100));
+    }
+
+    #[test]
+    fn sixteen_bits_tell_apart_all_that_is_not_acknowledged() {
+        let mut log = Log::new();
+        for _ in 0..MAX_UNACKNOWLEDGED {
+            assert!(log.has_room(1, u64::MAX));
+            log.push(entry(1));
+        }
+        assert!(!log.has_room(1, u64::MAX));
+        assert_eq!((log.oldest(), log.next(), log.sent()), (1, 32_768, 32_767));
+        assert!(log.acknowledge(1).is_some());
+        assert!(log.has_room(1, u64::MAX));
+    }
+}

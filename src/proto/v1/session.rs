@@ -115,6 +115,8 @@ pub struct Session {
     reads: Vec<(u64, ChannelKey)>,
     /// Sum of the windows of all channels.
     windows: u64,
+    /// How many of the peer's channels have one.
+    receiving: u64,
     /// Decides what means nothing; 0 for nothing of the sort.
     random: u64,
     fetches: u64,
@@ -175,6 +177,7 @@ impl Session {
             waits_since: None,
             reads: Vec::new(),
             windows: 0,
+            receiving: 0,
             random: 0,
             fetches: 0,
             unsent: Amount::default(),
@@ -211,6 +214,14 @@ impl Session {
         let key = self.mux.insert(channel);
         self.opens.push_back(key);
         Ok(key)
+    }
+
+    /// How much windows may grow: what is promised to channels that the peer may still open is kept for them.
+    fn spare(&self) -> u64 {
+        let settings = &self.config.settings;
+        let unopened = u64::from(settings.max_channels).saturating_sub(self.receiving);
+        let promised = unopened.saturating_mul(u64::from(settings.initial_window));
+        self.config.rx_budget.saturating_sub(self.windows.saturating_add(promised))
     }
 
     fn channel(&mut self, stage: Stage, is_own: bool, kind: ChannelKind, class: Priority) -> Channel {
@@ -344,7 +355,7 @@ impl Session {
     /// What this side receives on this channel: a window of `window` bytes and items up to `max_item`. Nothing below
     /// what is in force. Once for each channel; by itself only for channels that the peer has opened.
     pub fn handle_accept(&mut self, key: ChannelKey, window: u64, max_item: u64) {
-        let spare = self.config.rx_budget.saturating_sub(self.windows);
+        let spare = self.spare();
         let Some(channel) = self.mux.get_mut(key) else { return };
         if channel.has_accepted || channel.rx != Rx::Open || matches!(channel.tx, Tx::Ending | Tx::Ended) {
             return;

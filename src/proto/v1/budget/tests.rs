@@ -311,6 +311,17 @@ fn an_urgent_record_may_exceed_the_budget_by_a_chunk_and_any_may_go_alone() {
 }
 
 #[test]
+fn a_probe_admits_no_more_than_a_budget_that_has_fallen_since() {
+    let mut budget = Budget::new(BudgetConfig::default());
+    budget.handle_sent(at(0), 1_000, Class::Other);
+    for bytes in [20_000.0, 4_000.0] {
+        budget.state = State::Probing(Probe { bytes, began: None, rounds: 0, rate: 0.0 });
+        let room = budget.bytes().min(whole(bytes)) - 1_000;
+        assert!(budget.admits(room, Class::Other) && !budget.admits(room + 1, Class::Other), "{room}");
+    }
+}
+
+#[test]
 fn one_record_in_several_asks_for_an_acknowledgement_and_one_always_does() {
     let mut budget = Budget::new(BudgetConfig::default());
     let asks: Vec<bool> = [1_000, 1_000, 2_000, 4_000, 4_000]

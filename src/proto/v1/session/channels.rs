@@ -33,6 +33,7 @@ impl Session {
         let priority = class(open.prio);
         let channel = self.channel(Stage::Known(open.channel), false, kind, priority);
         let key = self.mux.insert_peer(channel);
+        self.receiving += 1;
         if let Some(code) = refused {
             self.handle_reset(key, Directions::Both, code, Vec::new());
             self.handle_dropped(key);

@@ -85,7 +85,7 @@ impl Session {
     /// What was received has been taken, or thrown away: credit may be due.
     pub(super) fn consume(&mut self, key: ChannelKey, cost: u64) {
         let (now, round_trip) = (self.now, self.budget.round_trip_micros());
-        let spare = self.config.rx_budget.saturating_sub(self.windows);
+        let spare = self.spare();
         let Some(channel) = self.mux.get_mut(key) else { return };
         self.windows = self.windows.saturating_sub(channel.recv_window.consume(now, cost));
         if channel.rx != Rx::Open {
@@ -110,6 +110,7 @@ impl Session {
     pub(super) fn end_receiving(&mut self, key: ChannelKey) -> bool {
         let Some(channel) = self.mux.get_mut(key) else { return false };
         let was_open = core::mem::replace(&mut channel.rx, Rx::Ended) == Rx::Open;
+        self.receiving = self.receiving.saturating_sub(u64::from(!channel.is_own));
         self.windows = self.windows.saturating_sub(channel.recv_window.end());
         if let Some(arriving) = channel.arriving.take() {
             self.event(Event::Void(key));
