@@ -12,7 +12,7 @@ use tidegate::time::Timestamp;
 
 use crate::check::Finding;
 use crate::content::{NUMBER, content};
-use crate::plan::{Plan, Reader};
+use crate::plan::{AMPLE, Plan, Reader};
 use crate::random::Random;
 
 /// An item that was sent, by its place among all of one side.
@@ -78,6 +78,8 @@ pub(crate) struct End {
     waiting: VecDeque<(u64, ChannelKey, u64)>,
     pub(crate) over: Option<Over>,
     pub(crate) is_detached: bool,
+    /// When the present connection came, by this side's clock.
+    pub(crate) attached_at: u64,
     /// When the last connection was lost, by this side's clock.
     detached_at: u64,
     pub(crate) epochs: Vec<u64>,
@@ -108,7 +110,7 @@ pub(crate) fn config(plan: &Plan, which: usize) -> SessionConfig {
     };
     config.channel_window = 600_000;
     config.channel_max_item = 400_000;
-    config.rx_budget = 64 << 20;
+    config.rx_budget = plan.rx_budget;
     config.transport_takes_all = which == 0;
     if which == 1 {
         let resume = (plan.ttl > 0).then_some((plan.ttl, [7; 32]));
@@ -134,6 +136,7 @@ impl End {
             waiting: VecDeque::new(),
             over: None,
             is_detached: false,
+            attached_at: 0,
             detached_at: 0,
             epochs: Vec::new(),
             is_closing: false,
@@ -279,7 +282,8 @@ impl End {
             return;
         };
         // Only who accepts a channel says that it takes more.
-        let takes = if known.kind == ChannelKind::Call || !known.is_own { 57_344 } else { 400_000 };
+        let is_more = known.kind != ChannelKind::Call && known.is_own && self.plan.rx_budget == AMPLE;
+        let takes = if is_more { 400_000 } else { 57_344 };
         self.sent.push(Sent {
             bytes,
             is_text,
@@ -318,8 +322,10 @@ impl End {
         let waited = is_seen && self.ids.contains_key(&message) && old_one.began.is_none();
         self.settle(now);
         let is_superseded = self.sent[old].outcome == Some(Outcome::Superseded);
-        if waited && !is_superseded {
-            self.wrong("I13", format!("item {old} stays beside the newer {id}"));
+        // It may have ended otherwise before this.
+        if waited && self.sent[old].outcome.is_none() {
+            let what = format!("item {old} stays beside the newer {id}: {:?}", self.sent[old]);
+            self.wrong("I13", what);
         }
         if !is_superseded {
             for (stream, order) in &mut self.order {
@@ -457,6 +463,11 @@ impl End {
     /// Whether the peer has opened a channel of this name that this side handles.
     pub(crate) fn was_told_of(&self, name: &str) -> bool {
         self.incoming.contains(name) || name.starts_with(["c", "s"][self.which])
+    }
+
+    /// How many channels that this side has opened are in use.
+    pub(crate) fn own_count(&self) -> u64 {
+        self.channels.values().filter(|known| known.is_own).count() as u64
     }
 
     /// The channels with items that nobody has taken yet, and those of which nothing more is wanted.

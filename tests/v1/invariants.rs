@@ -170,6 +170,11 @@ fn i05_no_more_is_under_way_than_the_budget_and_a_chunk() {
 }
 
 #[test]
+fn i07_no_round_trip_began_on_another_connection() {
+    holds(&["I7"]);
+}
+
+#[test]
 fn i08_every_item_comes_to_its_end() {
     holds(&["I8"]);
 }

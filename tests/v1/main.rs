@@ -16,6 +16,8 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::match_same_arms,
+    clippy::needless_range_loop,
+    clippy::option_option,
     clippy::struct_excessive_bools,
     reason = "a panic fails the test, and amounts are small"
 )]

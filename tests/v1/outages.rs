@@ -73,6 +73,7 @@ impl World {
                 self.happened.push("shut down");
                 let at = self.clock(1);
                 self.ends[1].is_closing = true;
+                self.wire.go_away(1);
                 self.ends[1].session.handle_shutdown(at, drain_ms, 100, 50);
                 self.is_dirty[1] = true;
             }
@@ -83,6 +84,7 @@ impl World {
                 self.happened.push("closed early");
                 let at = self.clock(which);
                 self.ends[which].is_closing = true;
+                self.wire.go_away(which);
                 self.ends[which].session.handle_close(at, within_ms);
                 self.is_dirty[which] = true;
             }

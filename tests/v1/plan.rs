@@ -68,6 +68,8 @@ pub(crate) struct Plan {
     pub(crate) replay_limit: u32,
     pub(crate) max_channels: u32,
     pub(crate) initial_window: u32,
+    /// What all windows may promise.
+    pub(crate) rx_budget: u64,
     pub(crate) max_item: u32,
     pub(crate) grease: bool,
     pub(crate) deadlines: bool,
@@ -76,6 +78,9 @@ pub(crate) struct Plan {
     /// The applications open, send and take only, so that nothing that they do depends on when something arrives.
     pub(crate) is_plain: bool,
 }
+
+/// More than windows come to.
+pub(crate) const AMPLE: u64 = 64 << 20;
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
@@ -109,6 +114,7 @@ impl Plan {
             faults.push(end(random, lasts));
         }
         faults.sort_by_key(|fault| fault.0);
+        let max_channels = random.of(&[16, 16, 20, 64]);
         let initial_window = random.of(&[65_536, 65_536, 262_144, 1 << 20]);
         Self {
             seed,
@@ -126,8 +132,14 @@ impl Plan {
             backoff: random.between(50 * MILLI, 900 * MILLI),
             ttl,
             replay_limit: random.of(&[131_072, 1_048_576, 8_388_608]),
-            max_channels: random.of(&[16, 16, 20, 64]),
+            max_channels,
             initial_window,
+            // For a few windows more than are promised in any case, or for all.
+            rx_budget: if random.once_in(4) {
+                u64::from(max_channels) * u64::from(initial_window) + random.between(0, 1_000_000)
+            } else {
+                AMPLE
+            },
             max_item: random.of(&[57_344, 57_344.max(initial_window / 2)]),
             grease: random.once_in(2),
             deadlines: random.once_in(2),

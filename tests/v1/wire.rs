@@ -17,6 +17,7 @@ pub(crate) const REFUSED: u8 = 0x05;
 pub(crate) const ACK: u8 = 0x06;
 pub(crate) const PING: u8 = 0x07;
 pub(crate) const PONG: u8 = 0x08;
+pub(crate) const GOAWAY: u8 = 0x09;
 pub(crate) const CREDIT: u8 = 0x10;
 pub(crate) const CHAN_LIMIT: u8 = 0x11;
 pub(crate) const OPEN: u8 = 0x41;
@@ -85,8 +86,9 @@ struct Stream {
     /// The sender has handed over that it sends no more; and the receiver knows.
     is_ended: bool,
     has_ended: bool,
-    /// The receiver wants no more.
+    /// The receiver has handed over that it wants no more; and the sender knows.
     is_stopped: bool,
+    has_stopped: bool,
     /// The item in the midst of which the sender is, by its number if it has one; and the receiver.
     sends: Option<Option<usize>>,
     receives: Option<Option<usize>>,
@@ -114,6 +116,11 @@ struct Half {
     next: u64,
     /// The limits are still to be told once more after a resume.
     restates: bool,
+    /// The highest number of the other side that was acknowledged on this connection, by the greeting too.
+    acked: u64,
+    /// It goes away, and has said so on this connection.
+    goes_away: bool,
+    said_so: bool,
     streams: BTreeMap<u64, Stream>,
     opens: u64,
     /// How many channels it may open as it knows, and as it was told.
@@ -177,12 +184,18 @@ impl Wire {
         let half = &mut self.halves[which];
         (half.connection, half.has_greeted, half.next) = (connection, false, half.arrived + 1);
         (half.is_open, half.restates, half.ping) = (false, false, None);
+        (half.acked, half.said_so) = (0, false);
         // What was told and is lost does not count.
         let other = &mut self.halves[1 - which];
         other.may_open_told = other.may_open;
         for stream in other.streams.values_mut() {
             stream.told = stream.known.max(self.initial_window);
         }
+    }
+
+    /// A session is told to go away.
+    pub(crate) fn go_away(&mut self, which: usize) {
+        self.halves[which].goes_away = true;
     }
 
     /// Somebody else has said for the client what that has.
@@ -250,6 +263,7 @@ impl Wire {
             RESUME => {
                 let mut at = 2 + usize::from(record.body[1]);
                 let rx = varint(record.body, &mut at);
+                half.acked = rx;
                 if rx != has {
                     self.wrong("I1", format!("the client says that it has {rx} instead of {has}"));
                 }
@@ -259,13 +273,20 @@ impl Wire {
                 let [_, rx] = record.numbers();
                 let from = self.resumes.get(&half.connection).copied();
                 half.next = from.expect("RESUMED without RESUME") + 1;
-                (half.is_open, half.restates) = (true, true);
+                (half.is_open, half.restates, half.acked) = (true, true, rx);
                 if rx != has {
                     self.wrong("I1", format!("the server says that it has {rx} instead of {has}"));
                 }
             }
             ACK | PONG => {
                 let rx = if record.kind == ACK { record.numbers::<1>()[0] } else { record.numbers::<4>()[3] };
+                let is_vain = rx <= core::mem::replace(&mut half.acked, rx) && record.kind == ACK;
+                // What is acknowledged on channels that are not handled would pass for delivered.
+                let is_early = half.goes_away && !half.said_so && !replays;
+                if is_vain || is_early {
+                    self.wrong("I9", format!("{which} acknowledges {rx} at the wrong time: {record:?}"));
+                }
+                let half = &mut self.halves[which];
                 let answers = record.kind == PONG && half.ping.take() != Some(record.numbers::<1>()[0]);
                 if answers {
                     self.wrong("PING", format!("{which} answers what was not asked: {record:?}"));
@@ -274,6 +295,7 @@ impl Wire {
                     self.wrong("I9", format!("{which} acknowledges {rx} instead of {has}"));
                 }
             }
+            GOAWAY => half.said_so = true,
             CREDIT | CHAN_LIMIT if replays => {
                 self.wrong("I3", format!("{which} tells limits before all is said that was lost"));
             }
@@ -435,6 +457,12 @@ impl Wire {
                     let mut at = 0;
                     let channel = varint(record.body, &mut at);
                     let ends = record.kind == CLOSE || record.body[at] & 1 != 0;
+                    if record.kind == RESET
+                        && record.body[at] & 2 != 0
+                        && let Some(stream) = self.halves[to].streams.get_mut(&channel)
+                    {
+                        stream.has_stopped = true;
+                    }
                     if ends && let Some(stream) = self.halves[from].streams.get_mut(&channel) {
                         (stream.has_ended, stream.receives, stream.partial) = (true, None, 0);
                     }
@@ -455,8 +483,8 @@ impl Wire {
     }
 
     /// `which` has said all that it has to say now. `waits` are the channels with items that nobody has taken yet, and
-    /// those of which its application wants no more.
-    pub(crate) fn settle(&mut self, which: usize, waits: &BTreeSet<String>) {
+    /// those of which its application wants no more. `is_free`: neither budget nor log hold a small record back.
+    pub(crate) fn settle(&mut self, which: usize, waits: &BTreeSet<String>, is_free: bool) {
         let half = &self.halves[which];
         if half.next <= half.log.len() as u64 || !half.is_open || half.restates {
             return;
@@ -464,6 +492,14 @@ impl Wire {
         let mut wrong = Vec::new();
         if let Some(ping) = half.ping {
             wrong.push(("PING", format!("{which} has not answered {ping}")));
+        }
+        if half.goes_away && !half.said_so {
+            wrong.push(("I9", format!("{which} goes away and has not said so")));
+        }
+        for (id, stream) in &half.streams {
+            if is_free && stream.has_stopped && !stream.is_ended {
+                wrong.push(("I2", format!("{which} was told to stop on {id}, and has not answered")));
+            }
         }
         for (id, stream) in &self.halves[1 - which].streams {
             let Stream { has_ended, is_stopped, partial, told, window, .. } = *stream;
@@ -477,7 +513,9 @@ impl Wire {
                 wrong.push(("I3", format!("{which} has told {told} on {id} instead of {least}: {stream:?}")));
             }
         }
-        wrong.into_iter().for_each(|(which, what)| self.wrong(which, what));
+        for (which, what) in wrong {
+            self.wrong(which, what);
+        }
     }
 
     /// The credit of a side on a channel and what it has used, as both follow from the wire; `None` once it has ended.

@@ -1,8 +1,10 @@
 //! Both sides, what is between them, and what happens to it, in virtual time.
 
+mod attach;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use tidegate::proto::v1::{Cause, Event, Gauges, Outgoing, Output, RefusedCode, ResumeRequest, Session};
+use tidegate::proto::v1::{Event, Gauges, Outgoing, Output, Session};
 use tidegate::time::Timestamp;
 
 use crate::check::Finding;
@@ -212,12 +214,14 @@ impl World {
         // What bits have done to it need not come to an end.
         let is_late = self.plan.flips > 0 && self.now > self.plan.lasts + 60_000_000;
         let is_settled = self.ends.iter().all(End::has_settled) || is_late;
-        if is_settled && !self.is_closing && !self.ends[which].is_detached && self.stalled[which] <= self.now
-        {
+        let can_close =
+            !self.is_over(which) && !self.ends[which].is_detached && self.stalled[which] <= self.now;
+        if is_settled && !self.is_closing && can_close {
             self.is_closing = true;
             self.note(|| format!("{which} closes"));
             let at = self.clock(which);
             self.ends[which].is_closing = true;
+            self.wire.go_away(which);
             self.ends[which].session.handle_close(at, 20_000);
         }
     }
@@ -325,76 +329,6 @@ impl World {
         self.random.bits() * u64::from(self.plan.grease)
     }
 
-    /// A connection, whose server's side does not know yet for which session it is.
-    pub(crate) fn open(&mut self) -> usize {
-        self.opened += 1;
-        let at = self.clock(1);
-        let mut fresh = Box::new(Session::new(at, config(&self.plan, 1)));
-        fresh.handle_attached(at, self.noise());
-        let is_first = self.resumes == 0;
-        self.connections.push(Connection::new(&self.plan, &mut self.random, self.opened, is_first, fresh));
-        self.connections.len() - 1
-    }
-
-    fn connect(&mut self) {
-        if self.is_over(0) {
-            return;
-        }
-        self.note(|| "connects".into());
-        let place = self.open();
-        let number = self.connections[place].number;
-        // The server's first session is the one that its application has from the beginning.
-        if number == 1 {
-            self.connections[place].fresh = None;
-            let (at, noise) = (self.clock(1), self.noise());
-            self.ends[1].session.handle_attached(at, noise);
-            self.gets(1, number);
-        }
-        let (at, noise) = (self.clock(0), self.noise());
-        self.ends[0].session.handle_attached(at, noise);
-        self.gets(0, number);
-        if core::mem::take(&mut self.gives_up_again) {
-            let soon = self.random.between(0, 3 * self.plan.links[0].delay);
-            self.faults.push((self.now + soon, Fault::GivesUp { again: false }));
-            self.faults.sort_by_key(|fault| core::cmp::Reverse(fault.0));
-        }
-    }
-
-    /// A side's session has another connection.
-    fn gets(&mut self, which: usize, number: u64) {
-        self.at[which] = Some(number);
-        self.wire.attach(which, number);
-        self.is_dirty[which] = true;
-    }
-
-    /// The connection is gone for one side.
-    pub(crate) fn lost(&mut self, place: usize, which: usize, code: u16) {
-        let at = self.clock(which);
-        self.note(|| format!("{which} is told {code}"));
-        let connection = &mut self.connections[place];
-        if core::mem::replace(&mut connection.closed[which], true) {
-            return;
-        }
-        if which == 1
-            && let Some(fresh) = &mut connection.fresh
-        {
-            fresh.handle_lost(at, code);
-        } else if self.at[which] == Some(connection.number) {
-            self.at[which] = None;
-            self.ends[which].session.handle_lost(at, code);
-            self.is_dirty[which] = true;
-            if which == 0 {
-                self.reconnect();
-            }
-        }
-    }
-
-    fn reconnect(&mut self) {
-        if !self.is_over(0) && self.connects.is_none() {
-            self.connects = Some(self.now + self.plan.backoff);
-        }
-    }
-
     fn arrive(&mut self) {
         loop {
             let mut moved = false;
@@ -436,113 +370,6 @@ impl World {
             self.poll(to, message);
         } else {
             panic!("a connection that is open has no session");
-        }
-    }
-
-    /// What the server's new session has to say: it knows soon what the client wants.
-    pub(crate) fn pump_fresh(&mut self, place: usize, message: &[u8]) {
-        loop {
-            let connection = &mut self.connections[place];
-            let Some(fresh) = &mut connection.fresh else { return };
-            match fresh.poll_output(true) {
-                Output::Transmit(out) => {
-                    assert!(out.inserts.is_empty());
-                    connection.pipes[1].give(self.now, out.bytes);
-                }
-                Output::Event(Event::Resume(request)) => {
-                    if self.found(place, &request) {
-                        return;
-                    }
-                }
-                Output::Event(Event::Attached { .. }) => {
-                    self.adopt(place, message);
-                    return;
-                }
-                Output::Close(code) => {
-                    self.close(place, 1, code);
-                }
-                Output::Event(_) => {}
-                Output::Timeout(due) => {
-                    let ahead = self.ends[1].ahead;
-                    connection.fresh_timer =
-                        due.map(|due| due.as_micros().saturating_sub(ahead).max(self.now));
-                    return;
-                }
-                other => panic!("{other:?} of a session that has not greeted"),
-            }
-        }
-    }
-
-    /// A client begins a new session, since the server has forgotten the old one.
-    fn adopt(&mut self, place: usize, message: &[u8]) {
-        let connection = &mut self.connections[place];
-        let (number, fresh) = (connection.number, connection.fresh.take().expect("it has just greeted"));
-        let end = End::new(&self.plan, 1, *fresh, self.ends[1].ahead);
-        self.past[1] = Some(core::mem::replace(&mut self.ends[1], end));
-        (self.is_forgotten, self.is_closing) = (false, false);
-        self.happened.push("begun anew");
-        self.ends[1].handle(self.now, Event::Attached { epoch: 1 }, &[]);
-        self.gets(1, number);
-        self.wire.arrived(1, message);
-        self.hear(1);
-        self.poll(1, message);
-    }
-
-    /// Gives the connection to the session that the client asks for, if there is one.
-    fn found(&mut self, place: usize, request: &ResumeRequest) -> bool {
-        let at = self.clock(1);
-        let knows = !self.is_over(1)
-            && self.ends[1].session.token().is_some_and(|(token, _)| *token == request.token);
-        let connection = &mut self.connections[place];
-        if !knows {
-            if let Some(fresh) = &mut connection.fresh {
-                fresh.refuse(RefusedCode::UnknownSession, 0);
-            }
-            return false;
-        }
-        self.resumes += 1;
-        let number = connection.number;
-        (connection.fresh, connection.fresh_timer) = (None, None);
-        // The client has given up the connection on which it is heard now.
-        if self.at[1].is_some_and(|before| before > number) {
-            self.may_be_superseded = true;
-            self.happened.push("resumed in the wrong order");
-        }
-        self.ends[1].session.handle_fenced(at);
-        let old = self.place(1);
-        loop {
-            match self.ends[1].session.poll_output(false) {
-                Output::Event(event) => self.ends[1].handle(self.now, event, &[]),
-                Output::Close(code) => {
-                    let old = old.expect("a session without a connection closes one");
-                    self.happened.push("fenced");
-                    self.close(old, 1, code);
-                }
-                Output::Timeout(_) | Output::Blocked(_) => break,
-                other => panic!("{other:?} of a session that is fenced"),
-            }
-        }
-        // From here on nothing is read of the old one.
-        if let Some(old) = old {
-            assert!(self.connections[old].closed[1], "the old connection is still open");
-        }
-        let noise = self.noise();
-        self.ends[1].session.handle_attached(at, noise);
-        self.gets(1, number);
-        self.ends[1].session.handle_resume(at, request);
-        self.poll(1, &[]);
-        true
-    }
-
-    /// One side closes: the other is told when everything before has arrived.
-    fn close(&mut self, place: usize, which: usize, code: u16) {
-        self.note(|| format!("{which} closes {code}"));
-        self.connections[place].close(self.now, which, code);
-        if self.at[which] == Some(self.connections[place].number) {
-            self.at[which] = None;
-            if which == 0 {
-                self.reconnect();
-            }
         }
     }
 
@@ -641,8 +468,16 @@ impl World {
         if !self.polls.is_multiple_of(16) {
             return;
         }
-        self.wire.settle(which, &self.ends[which].waiting());
+        let gauges = self.ends[which].session.gauges();
+        let log = u64::from(config(&self.plan, which).settings.replay_limit_bytes);
+        let is_free = gauges.in_flight + 64 <= gauges.budget && gauges.log + 64 <= log;
+        self.wire.settle(which, &self.ends[which].waiting(), is_free);
         let end = &mut self.ends[which];
+        // What was handed over on another connection says nothing of this one.
+        let attached = end.at(self.now).as_micros() - end.attached_at;
+        if gauges.round_trip_micros.is_some_and(|round_trip| round_trip > attached) {
+            self.findings.push(("I7", format!("{which}: {gauges:?} after {attached} us")));
+        }
         for (key, known) in end.channels.iter().filter(|(_, known)| !known.is_dropped) {
             if let (Some(is), Some(should)) = (end.session.credit(*key), self.wire.credit(which, &known.name))
                 && is != should
@@ -650,23 +485,6 @@ impl World {
                 self.findings.push(("I3", format!("credit of {}: {is:?} instead of {should:?}", known.name)));
             }
         }
-    }
-
-    /// A client whose session is unknown begins another one on the same connection.
-    fn begin_anew(&mut self, which: usize) {
-        let Some(over) = self.ends[which].over.filter(|_| which == 0 && self.past[0].is_none()) else {
-            return;
-        };
-        let Cause::Refused { code: RefusedCode::UnknownSession, .. } = over.cause else { return };
-        let Some(place) = self.place(0) else { return };
-        let (at, number, noise) = (self.clock(0), self.connections[place].number, self.noise());
-        let mut session = Session::new(at, config(&self.plan, 0));
-        session.handle_attached(at, noise);
-        let end = End::new(&self.plan, 0, session, self.ends[0].ahead);
-        self.past[0] = Some(core::mem::replace(&mut self.ends[0], end));
-        self.findings.append(&mut self.wire.findings);
-        self.wire = Wire::new(&self.plan);
-        self.gets(0, number);
     }
 
     fn transmit(&mut self, which: usize, out: Outgoing, before: &Gauges) {
@@ -678,7 +496,9 @@ impl World {
         assert!(gauges.budget >= 2 * u64::from(gauges.chunk), "I5: {gauges:?}");
         let limit = u64::from(config(&self.plan, which).settings.replay_limit_bytes);
         assert!(gauges.log <= limit, "I4: {gauges:?}");
-        assert!(gauges.windows <= 64 << 20, "I4: {gauges:?}");
+        // Channels that this side opens have their first window in any case.
+        let own = self.ends[which].own_count() * u64::from(self.plan.initial_window);
+        assert!(gauges.windows <= self.plan.rx_budget + own, "I4: {gauges:?}, {own} of its own");
         self.note(|| {
             let kinds: Vec<_> = crate::wire::records(&out.bytes)
                 .iter()
