@@ -86,6 +86,9 @@ pub(crate) struct End {
     /// The session was told to close, so it takes nothing any more.
     pub(crate) is_closing: bool,
     pub(crate) going_away: bool,
+    /// Until when it may take to close, by this side's clock; and whether it has, before that.
+    pub(crate) closes_by: Option<u64>,
+    pub(crate) closed_in_time: bool,
     /// Names of channels that the peer has opened and this side was told of, and of those that it has dropped.
     incoming: BTreeSet<String>,
     dropped: BTreeSet<String>,
@@ -141,6 +144,8 @@ impl End {
             epochs: Vec::new(),
             is_closing: false,
             going_away: false,
+            closes_by: None,
+            closed_in_time: false,
             incoming: BTreeSet::new(),
             dropped: BTreeSet::new(),
             ahead,

@@ -85,6 +85,7 @@ impl World {
                 let at = self.clock(which);
                 self.ends[which].is_closing = true;
                 self.wire.go_away(which);
+                self.ends[which].closes_by = Some(at.as_micros() + within_ms * 1_000);
                 self.ends[which].session.handle_close(at, within_ms);
                 self.is_dirty[which] = true;
             }

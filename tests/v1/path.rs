@@ -11,13 +11,13 @@ use tidegate::time::Timestamp;
 
 use crate::link::{Link, Pipe};
 use crate::random::Random;
+use crate::wire::{DATA, records};
 
 pub(crate) const MILLI: u64 = 1_000;
 pub(crate) const SECOND: u64 = 1_000_000;
 /// What RFC 6455 adds to a message, as [`Pipe`] counts it.
 pub(crate) const FRAME: u64 = 8;
 /// The type of DATA.
-const DATA: u8 = 0x45;
 
 /// What one channel carries.
 #[derive(Clone, Copy, Debug)]
@@ -321,29 +321,12 @@ impl Run {
 
     /// Reads a message as an observer on the wire does.
     fn look_at(&mut self, message: &[u8]) {
-        let mut at = 0;
-        while at < message.len() {
-            let (began, kind) = (at, message[at]);
-            at += 1;
-            let bytes = varint(message, &mut at);
-            at += if kind & 0x40 == 0 { 0 } else { 2 };
-            let mut body = at;
-            at += bytes as usize;
-            if kind == DATA {
-                self.records += 1;
-                let flow = varint(message, &mut body) as usize / 2;
-                if let Some(got) = &mut self.got {
-                    got.push(Got { at: self.now, flow, bytes: (at - began) as u64 });
-                }
+        for record in records(message).into_iter().filter(|record| record.kind == DATA) {
+            self.records += 1;
+            let [channel] = record.numbers();
+            if let Some(got) = &mut self.got {
+                got.push(Got { at: self.now, flow: channel as usize / 2, bytes: record.whole.len() as u64 });
             }
         }
     }
-}
-
-fn varint(message: &[u8], at: &mut usize) -> u64 {
-    let size = 1 << (message[*at] >> 6);
-    let rest = message[*at + 1..*at + size].iter();
-    let value = rest.fold(u64::from(message[*at] & 0x3f), |value, byte| value << 8 | u64::from(*byte));
-    *at += size;
-    value
 }

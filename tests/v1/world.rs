@@ -222,6 +222,7 @@ impl World {
             let at = self.clock(which);
             self.ends[which].is_closing = true;
             self.wire.go_away(which);
+            self.ends[which].closes_by = Some(at.as_micros() + 20_000_000);
             self.ends[which].session.handle_close(at, 20_000);
         }
     }

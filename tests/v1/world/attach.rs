@@ -178,6 +178,10 @@ impl World {
     /// One side closes: the other is told when everything before has arrived.
     pub(super) fn close(&mut self, place: usize, which: usize, code: u16) {
         self.note(|| format!("{which} closes {code}"));
+        let clock = self.clock(which).as_micros();
+        let end = &mut self.ends[which];
+        let is_own = self.at[which] == Some(self.connections[place].number);
+        end.closed_in_time |= is_own && code == 4200 && end.closes_by.is_some_and(|by| clock < by);
         self.connections[place].close(self.now, which, code);
         if self.at[which] == Some(self.connections[place].number) {
             self.at[which] = None;
