@@ -51,8 +51,8 @@ fn ending(plan: &Plan, trace: &Trace, [end, other]: [&End; 2], findings: &mut Ve
     let is_right = match over.cause {
         Cause::Closed => true,
         Cause::Superseded => trace.may_be_superseded && end.which == 0,
-        // A RESUME that was overtaken by the next one claims less than was acknowledged since.
-        Cause::Refused { code: RefusedCode::ReplayGap, .. } => trace.may_be_superseded,
+        // Neither side ever loses a part of its memory.
+        Cause::Refused { code: RefusedCode::ReplayGap, .. } => false,
         Cause::Refused { .. } => end.which == 0 && !has_its_time,
         Cause::Expired | Cause::Lost { .. } => !has_its_time,
         _ => false,

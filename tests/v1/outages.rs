@@ -109,7 +109,7 @@ impl World {
         self.connections[place].closed[0] = true;
         let next = self.wire.arrived_of(0) + 1;
         let mut body = vec![1, 32];
-        body.extend([7; 32]);
+        body.extend(self.ends[1].session.token().expect("it can be resumed").0);
         for value in [has, next, next] {
             body.extend(short(value));
         }

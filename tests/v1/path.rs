@@ -17,7 +17,6 @@ pub(crate) const MILLI: u64 = 1_000;
 pub(crate) const SECOND: u64 = 1_000_000;
 /// What RFC 6455 adds to a message, as [`Pipe`] counts it.
 pub(crate) const FRAME: u64 = 8;
-/// The type of DATA.
 
 /// What one channel carries.
 #[derive(Clone, Copy, Debug)]

@@ -32,6 +32,12 @@ pub(super) fn check(own: Position, peer: Position) -> Option<Range<u64>> {
     wanted(own, peer.rx).filter(|_| wanted(peer, own.rx).is_some())
 }
 
+/// Whether a client claims less than is known of it already: a RESUME that another one has overtaken, or a client that has
+/// lost its memory. What is once so stays so, whatever else arrives.
+pub(super) fn is_stale(own: Position, peer: Position) -> bool {
+    peer.rx.saturating_add(1) < own.tx_oldest || peer.tx_next <= own.rx
+}
+
 /// What a side at `sender` has to send again to one that has accepted everything up to `rx`.
 fn wanted(sender: Position, rx: u64) -> Option<Range<u64>> {
     let first = rx.checked_add(1)?;
@@ -133,5 +139,30 @@ mod tests {
         let peer = Position { rx: u64::MAX, tx_oldest: 1, tx_next: 1 };
         assert_eq!(check(own, peer), None);
         assert_eq!(check(own, Position { rx: u64::MAX - 1, ..peer }), Some(u64::MAX..u64::MAX));
+    }
+
+    /// For all small positions: what is stale is refused, and stays stale however the own side goes on.
+    #[test]
+    fn what_is_stale_can_never_be_resumed() {
+        let mut stale = 0;
+        for n in 0..4_u64.pow(6) {
+            let digit = |place| n / 4_u64.pow(place) % 4;
+            let position =
+                |rx, oldest, more| Position { rx, tx_oldest: oldest + 1, tx_next: oldest + 1 + more };
+            let (own, peer) =
+                (position(digit(0), digit(1), digit(2)), position(digit(3), digit(4), digit(5)));
+            if is_stale(own, peer) {
+                stale += 1;
+                for (more_rx, more_tx, acknowledged) in [(0, 0, 0), (2, 0, 0), (0, 3, 0), (3, 2, 2)] {
+                    let tx_next = own.tx_next + more_tx;
+                    let tx_oldest = tx_next.min(own.tx_oldest + acknowledged);
+                    let later = Position { rx: own.rx + more_rx, tx_oldest, tx_next };
+                    assert!(is_stale(later, peer) && check(later, peer).is_none(), "{own:?} {peer:?}");
+                }
+            }
+        }
+        // What is refused for another reason is not: here this side has lost something.
+        let lost = Position { rx: 1, tx_oldest: 1, tx_next: 1 };
+        assert!(stale > 1_000 && !is_stale(lost, Position { rx: 5, tx_oldest: 9, tx_next: 9 }));
     }
 }

@@ -1,6 +1,6 @@
 //! Connections: how they come, which session gets them, and how they go.
 
-use tidegate::proto::v1::{Cause, Event, Output, RefusedCode, ResumeRequest, Session};
+use tidegate::proto::v1::{Cause, Event, Output, RefusedCode, ResumeRequest, Session, Side};
 
 use super::World;
 use crate::connection::Connection;
@@ -13,7 +13,12 @@ impl World {
     pub(crate) fn open(&mut self) -> usize {
         self.opened += 1;
         let at = self.clock(1);
-        let mut fresh = Box::new(Session::new(at, config(&self.plan, 1)));
+        let mut config = config(&self.plan, 1);
+        if let Side::Server { resume: Some((_, token)), .. } = &mut config.side {
+            // Each session has a token of its own.
+            token[..8].copy_from_slice(&self.opened.to_be_bytes());
+        }
+        let mut fresh = Box::new(Session::new(at, config));
         fresh.handle_attached(at, self.noise());
         let is_first = self.resumes == 0;
         self.connections.push(Connection::new(&self.plan, &mut self.random, self.opened, is_first, fresh));
@@ -138,6 +143,14 @@ impl World {
         if !knows {
             if let Some(fresh) = &mut connection.fresh {
                 fresh.refuse(RefusedCode::UnknownSession, 0);
+            }
+            return false;
+        }
+        if !self.ends[1].session.may_resume(request) {
+            // A later RESUME has overtaken it.
+            self.happened.push("refused as stale");
+            if let Some(fresh) = &mut connection.fresh {
+                fresh.refuse(RefusedCode::ReplayGap, 0);
             }
             return false;
         }

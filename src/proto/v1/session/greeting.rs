@@ -91,8 +91,16 @@ impl Session {
         }
     }
 
-    /// A client wants to go on with this session, over the connection that was just attached to it. If it has lost
-    /// what the session needs it is refused, and the session is over; the client may greet for a new one.
+    /// Whether a client's RESUME may be about this session as it is. Asked before anything is done to it, so that a claim
+    /// that another one has overtaken, on a connection that its client has given up, ends nothing: it is refused
+    /// with [`RefusedCode::ReplayGap`] by [`refuse`](Self::refuse).
+    #[must_use]
+    pub fn may_resume(&self, request: &ResumeRequest) -> bool {
+        self.phase != Phase::Over && !resume::is_stale(self.position(), request.position)
+    }
+
+    /// A client wants to go on with this session, over the connection that was just attached to it. If this side has
+    /// lost what that needs it is refused, and the session is over; the client may greet for a new one.
     pub fn handle_resume(&mut self, now: Timestamp, request: &ResumeRequest) {
         self.now = now;
         if !matches!(self.phase, Phase::Greeting { awaits: Awaits::Hello | Awaits::Decision, .. }) {

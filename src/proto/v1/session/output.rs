@@ -99,7 +99,8 @@ pub enum Event {
         /// 1 for a new one, and one more with each resume.
         epoch: u64,
     },
-    /// A client asks a server's new session for an old one: give the connection to that
+    /// A client asks a server's new session for an old one: give the connection to that, if it
+    /// [may be resumed](super::Session::may_resume)
     /// ([`Session::handle_resume`](super::Session::handle_resume)), or refuse ([`Session::refuse`](super::Session::refuse)).
     Resume(ResumeRequest),
     /// The connection is gone, and the session may be resumed on another.

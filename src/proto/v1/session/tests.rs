@@ -25,7 +25,9 @@ impl Pair {
         let mut config = SessionConfig::server();
         config.settings.max_item_bytes = 700_000;
         let mut ends = [SessionConfig::client(), config].map(|config| Session::new(Timestamp::ZERO, config));
-        ends.iter_mut().for_each(|end| end.handle_attached(Timestamp::ZERO, 0));
+        for end in &mut ends {
+            end.handle_attached(Timestamp::ZERO, 0);
+        }
         let channel = ends[0].open(ChannelKind::Call, "f".into(), Vec::new(), Priority::Normal).unwrap();
         let heard = [Vec::new(), Vec::new()];
         let mut pair = Self { ends, channel, heard, arriving: Vec::new(), fetches: Vec::new() };
@@ -102,8 +104,8 @@ fn blob(slot: u32, bytes: u64) -> Payload {
 }
 
 /// A piece of a Blob that was read.
-fn piece(bytes: u64) -> Option<Payload> {
-    Some(Payload::Binary(vec![1; usize::try_from(bytes).unwrap()]))
+fn piece(bytes: u64) -> Payload {
+    Payload::Binary(vec![1; usize::try_from(bytes).unwrap()])
 }
 
 #[test]
@@ -116,11 +118,13 @@ fn a_blob_is_read_in_pieces_and_arrives_as_one_item() {
         if let Some((id, slot, range)) = pair.fetches.pop() {
             assert_eq!(slot, Slot(7));
             ranges.push(range.clone());
-            pair.ends[0].handle_fetched(id, piece(range.end - range.start));
+            pair.ends[0].handle_fetched(id, Some(piece(range.end - range.start)));
         } else if pair.heard[0].contains(&"Delivered".to_string()) {
             break;
         }
-        pair.ends.iter_mut().for_each(|end| end.handle_timeout(Timestamp::from_micros(millis * 1_000)));
+        for end in &mut pair.ends {
+            end.handle_timeout(Timestamp::from_micros(millis * 1_000));
+        }
         assert!(millis < 10_000, "{:?}", pair.heard);
     }
     assert_eq!(ranges, [0..262_144, 262_144..524_288, 524_288..600_000]);
@@ -139,7 +143,7 @@ fn a_blob_that_cannot_be_read_to_its_end_is_void_and_the_next_item_arrives() {
             pair.go();
             if let Some((id, _, range)) = pair.fetches.pop() {
                 reads += 1;
-                pair.ends[0].handle_fetched(id, piece(range.end - range.start).filter(|_| reads <= good));
+                pair.ends[0].handle_fetched(id, (reads <= good).then(|| piece(range.end - range.start)));
             } else if pair.heard[0].contains(&"Delivered".to_string()) {
                 break;
             }
