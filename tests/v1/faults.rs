@@ -283,3 +283,35 @@ fn a_second_close_can_only_be_more_impatient() {
         }
     }
 }
+
+#[test]
+fn wishes_for_another_class_are_granted_now_and_then_and_the_newest_counts() {
+    let mut peer = Peer::of(server());
+    let said = peer.give(0x01, &[1, 1, 0]);
+    assert!(said.has(|event| matches!(event, Event::Attached { .. })));
+    let mut keys = Vec::new();
+    for id in [0, 2] {
+        let said = peer.give(0x41, &[id, 1, 2, 1, b'f', 0]);
+        let incoming = said.events.iter().find_map(|event| match event {
+            Event::Incoming { channel, .. } => Some(*channel),
+            _ => None,
+        });
+        keys.push(incoming.expect("it was opened"));
+    }
+    // The first wish is granted at once, of those that follow the last of each channel, 20 ms apart.
+    for (id, prio) in [(0, 4), (0, 3), (2, 4), (0, 1), (2, 1), (0, 4), (2, 3)] {
+        peer.give(0xc6, &[id, prio]);
+    }
+    let mut classes = Vec::new();
+    for millis in 0..60 {
+        peer.now = millis * 1_000;
+        peer.poll();
+        let now = [0, 1].map(|at| peer.session.priority(keys[at]).expect("it is there"));
+        if classes.last().is_none_or(|(_, last)| *last != now) {
+            classes.push((millis, now));
+        }
+    }
+    let (normal, bulk, background) = (Priority::Normal, Priority::Bulk, Priority::Background);
+    // Channel 0 had become background with its first wish, and wants that in the end as well.
+    assert_eq!(classes, [(0, [background, normal]), (40, [background, bulk])]);
+}

@@ -205,6 +205,8 @@ pub(super) struct Channel {
     pub(super) kind: ChannelKind,
     /// Of what this side sends.
     pub(super) class: Priority,
+    /// What the peer wants it to be.
+    pub(super) wish: Option<Priority>,
     pub(super) tx: Tx,
     pub(super) rx: Rx,
     pub(super) send_window: SendWindow,
@@ -241,6 +243,7 @@ impl Channel {
             is_own,
             kind,
             class,
+            wish: None,
             tx: Tx::Open,
             rx: Rx::Open,
             send_window,

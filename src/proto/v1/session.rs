@@ -111,6 +111,9 @@ pub struct Session {
     wants_look: bool,
     /// Since when something is under way of which nothing was acknowledged.
     waits_since: Option<Timestamp>,
+    /// Channels for which the peer wants another class, and when such a wish was last granted.
+    wishes: VecDeque<ChannelKey>,
+    wished_at: Option<Timestamp>,
     /// Reads that have not ended, and for which channels.
     reads: Vec<(u64, ChannelKey)>,
     /// Sum of the windows of all channels.
@@ -175,6 +178,8 @@ impl Session {
             looked_at: now,
             wants_look: false,
             waits_since: None,
+            wishes: VecDeque::new(),
+            wished_at: None,
             reads: Vec::new(),
             windows: 0,
             receiving: 0,
@@ -460,6 +465,12 @@ impl Session {
             windows: self.windows,
             queued: self.queue.messages(),
         }
+    }
+
+    /// The class of what this side sends on a channel.
+    #[must_use]
+    pub fn priority(&self, key: ChannelKey) -> Option<Priority> {
+        self.mux.get(key).map(|channel| channel.class)
     }
 
     /// Bytes of credit that a channel has, and the sum of what it has cost: for those who look for leaks.

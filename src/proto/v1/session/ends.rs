@@ -136,6 +136,7 @@ impl Session {
             self.loose.credits.retain(|owes| *owes != key);
             // Its lane may be held, empty: the next channel of this key would stay so.
             self.drop_items(key, Outcome::Cancelled);
+            self.wishes.retain(|wishes| *wishes != key);
             self.mux.remove(key);
             if self.mux.grant() {
                 self.loose.chan_limit = true;

@@ -177,8 +177,11 @@ impl Session {
             Record::Priority { channel, prio } => {
                 let found = self.find(raw, channel)?;
                 self.pay(raw)?;
-                if let Some(key) = found {
-                    self.set_priority(key, class(prio));
+                if let Some(key) = found
+                    && let Some(state) = self.mux.get_mut(key)
+                    && state.wish.replace(class(prio)).is_none()
+                {
+                    self.wishes.push_back(key);
                 }
                 Ok(())
             }
