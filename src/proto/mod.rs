@@ -13,6 +13,7 @@
 // Framing is the browser's in the npm build.
 #[cfg(not(feature = "js"))]
 pub mod error;
+mod float;
 mod outcome;
 pub(crate) mod payload;
 mod recv;

@@ -16,6 +16,7 @@
 //!
 //! Not here: what happens when nothing is acknowledged any more (`gate`).
 
+use crate::proto::float::{float, larger, micros, smaller, whole};
 use crate::time::Timestamp;
 
 /// Before anything is known, in bytes: what a TCP begins with (RFC 6928).
@@ -267,29 +268,6 @@ impl Budget {
             self.paced_at = self.now + (self.paced_at - self.now) * before / pace;
         }
     }
-}
-
-/// Without the care for what is no number that `f64::max` takes.
-fn larger(one: f64, other: f64) -> f64 {
-    if one > other { one } else { other }
-}
-
-fn smaller(one: f64, other: f64) -> f64 {
-    if one < other { one } else { other }
-}
-
-fn micros(at: Timestamp) -> f64 {
-    float(at.as_micros())
-}
-
-#[allow(clippy::cast_precision_loss, reason = "see `Budget`")]
-pub(super) fn float(amount: u64) -> f64 {
-    amount as f64
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
-pub(super) fn whole(amount: f64) -> u64 {
-    amount as u64
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ mod window;
 use drain::{Drain, Drained, STILL};
 use window::Window;
 
-use super::budget::{Budget, float, whole};
+use super::budget::Budget;
+use crate::proto::float::{float, whole};
 use crate::time::Timestamp;
 
 /// Taste in pacing.

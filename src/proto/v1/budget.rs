@@ -33,6 +33,7 @@ pub(super) use rate::Stamp;
 use self::chunk::Chunk;
 use self::lumps::Lumps;
 use self::rate::Rate;
+use crate::proto::float::{float, larger, micros, smaller, whole};
 use crate::time::{Duration, Timestamp};
 
 /// For how long no round may have been near the shortest, at least, until the path is looked at without a queue. That
@@ -530,31 +531,8 @@ impl Budget {
     }
 }
 
-/// Without the care for what is no number that `f64::max` takes.
-fn larger(one: f64, other: f64) -> f64 {
-    if one > other { one } else { other }
-}
-
-fn smaller(one: f64, other: f64) -> f64 {
-    if one < other { one } else { other }
-}
-
-fn micros(at: Timestamp) -> f64 {
-    float(at.as_micros())
-}
-
 fn span(duration: Duration) -> f64 {
     micros(Timestamp::ZERO.saturating_add(duration))
-}
-
-#[allow(clippy::cast_precision_loss, reason = "see `Budget`")]
-fn float(amount: u64) -> f64 {
-    amount as f64
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
-fn whole(amount: f64) -> u64 {
-    amount as u64
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Where they come in lumps, as much has to be under way beside what fills the path as comes in one: or the link runs
 //! dry before the next. A lump is what was acknowledged in a span of time beyond what the link takes in that time.
 
-use super::{larger, smaller};
+use crate::proto::float::{larger, smaller};
 
 /// The longest lump that is believed, in microseconds.
 const LONGEST: f64 = 50_000.0;

@@ -8,7 +8,7 @@
 //! of one counts the rest of it. To begin at the last mark before the lump was tried: a tenth more, and urgent items 5 to
 //! 18 ms earlier at p99 behind lumps of 40 ms, but where there was jitter besides the link was emptier more often.
 
-use super::{larger, smaller};
+use crate::proto::float::{larger, smaller};
 
 /// For how long at least the largest rate holds, and for how many rounds. It is that of one to two spans of half of it.
 const HOLDS: f64 = 1_000_000.0;
