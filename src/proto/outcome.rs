@@ -62,6 +62,35 @@ pub enum CloseCause {
     Unconfirmed,
     /// The application took messages too slowly and the receive queue overflowed.
     ReceiveOverflow,
+    /// The peer broke `tidegate.v1`, in the way that the code says; the handles' `failure()` has it in words.
+    #[cfg(feature = "v1")]
+    PeerFault(super::v1::FatalCode),
+    /// The peer says that this side broke `tidegate.v1`, or that it has failed itself.
+    #[cfg(feature = "v1")]
+    ToldFault(super::v1::FatalCode),
+    /// The server refused the session.
+    #[cfg(feature = "v1")]
+    Refused(super::v1::RefusedCode),
+    /// The session goes on in another connection, which is not this client's.
+    #[cfg(feature = "v1")]
+    Superseded,
+}
+
+#[cfg(feature = "v1")]
+impl CloseCause {
+    /// What the end of a session adds to that of its connection.
+    #[must_use]
+    pub fn of_session(cause: super::v1::Cause) -> Option<Self> {
+        use super::v1::Cause;
+
+        match cause {
+            Cause::Closed | Cause::Lost { .. } | Cause::Expired => None,
+            Cause::Peer { code, .. } => Some(Self::PeerFault(code)),
+            Cause::Told(code) => Some(Self::ToldFault(code)),
+            Cause::Refused { code, .. } => Some(Self::Refused(code)),
+            Cause::Superseded => Some(Self::Superseded),
+        }
+    }
 }
 
 /// The one final word about a connection. Every handle gets the same.

@@ -4,6 +4,8 @@
 
 #[cfg(not(feature = "js"))]
 use alloc::{string::String, vec::Vec};
+#[cfg(feature = "v1")]
+use core::ops::Range;
 
 /// A place in the driver's table of host values (JavaScript values in a browser).
 ///
@@ -127,5 +129,43 @@ pub struct Reason(());
 impl From<&str> for Reason {
     fn from(_: &str) -> Self {
         Self(())
+    }
+}
+
+/// One WebSocket message of `tidegate.v1` to send: `bytes`, into which the host puts what it keeps.
+#[cfg(feature = "v1")]
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outgoing {
+    /// All that the core has.
+    pub bytes: Vec<u8>,
+    /// What goes in between, by its place in `bytes`, in order.
+    pub inserts: Vec<Insert>,
+}
+
+/// A part of a message that the host keeps.
+#[cfg(feature = "v1")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Insert {
+    /// Before which of [`Outgoing::bytes`] it goes.
+    pub at: usize,
+    /// Where the host keeps it.
+    pub slot: Slot,
+    /// Which bytes of it.
+    pub range: Range<u64>,
+}
+
+#[cfg(feature = "v1")]
+impl Outgoing {
+    /// Its size, with what the host puts in.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        let inserted: u64 = self.inserts.iter().map(|insert| insert.range.end - insert.range.start).sum();
+        self.bytes.len() as u64 + inserted
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.inserts.is_empty()
     }
 }

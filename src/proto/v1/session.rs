@@ -30,7 +30,7 @@ use alloc::vec::Vec;
 pub use self::config::{SessionConfig, Side};
 use self::greeting::Greeting;
 pub use self::output::{
-    Cause, Chunk, Event, Gauges, GoingAway, Insert, NewItem, OpenError, Outgoing, Output, Over, ResumeRequest,
+    Cause, Chunk, Event, Gauges, GoingAway, NewItem, OpenError, Output, Over, ResumeRequest,
 };
 use self::phase::Phase;
 use self::waiting::{Acks, Control, Drain, Loose};
@@ -46,6 +46,7 @@ use super::replay::{Log, SourceKey, Sources};
 use super::settings::Settings;
 use crate::proto::outcome::{Amount, Outcome};
 use crate::proto::payload::{FetchId, Payload, Slot};
+pub use crate::proto::payload::{Insert, Outgoing};
 use crate::proto::send::{Flow, MessageId, NewMessage, Priority, SendQueue};
 use crate::time::Timestamp;
 
@@ -260,8 +261,16 @@ impl Session {
         let NewItem { payload, deadline, replaces, ticket } = item;
         let (priority, flow) = (state.class, Flow(channel.0));
         // What has begun goes on to its end.
-        let replaces = replaces.filter(|id| Some(*id) != begun && self.queue.flow_of(*id) == Some(flow));
+        let replaces = replaces.filter(|id| Some(*id) != begun);
+        let (elsewhere, replaces) = match replaces.and_then(|id| self.queue.flow_of(id)) {
+            None => (None, None),
+            Some(its) if its == flow => (None, replaces),
+            Some(_) => (replaces, None),
+        };
         let is_late = deadline.is_some_and(|due| due <= now);
+        if let Some(other) = elsewhere {
+            self.take_out(other, Outcome::Superseded);
+        }
         let new = NewMessage { priority, flow, payload, deadline, replaces, ticket };
         let (id, old) = self.queue.push(now, new);
         if let Some(old) = old {
@@ -276,6 +285,11 @@ impl Session {
     /// Takes an item out of the queue. Its end follows as [`Event::Done`]. Returns whether it was still there; one
     /// that has begun is not.
     pub fn handle_cancel(&mut self, id: MessageId) -> bool {
+        self.take_out(id, Outcome::Cancelled)
+    }
+
+    /// Takes an item that has not begun out of the queue. Returns whether it was there.
+    fn take_out(&mut self, id: MessageId, outcome: Outcome) -> bool {
         let Some(flow) = self.queue.flow_of(id) else { return false };
         let key = ChannelKey(flow.0);
         let begun = self.mux.get(key).and_then(|state| state.begun.as_ref());
@@ -283,7 +297,7 @@ impl Session {
             return false;
         }
         let Some(item) = self.queue.remove(id) else { return false };
-        self.finish_queued(&item, Outcome::Cancelled);
+        self.finish_queued(&item, outcome);
         self.close_if_sent(key);
         true
     }
@@ -412,6 +426,12 @@ impl Session {
             jitter_ms: 0,
         };
         self.go_away(now, going, false);
+    }
+
+    /// Ends the session in good order, but at once: what is queued is not sent.
+    pub fn handle_end(&mut self, now: Timestamp) {
+        self.now = now;
+        self.end_in_order(FatalCode::None);
     }
 
     /// A server goes away: what has begun may go on for `drain_ms`, then the session ends. Clients come back after

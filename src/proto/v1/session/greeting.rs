@@ -81,6 +81,15 @@ impl Session {
         });
     }
 
+    /// The connection is gone, and nobody will try again: as [`handle_lost`](Self::handle_lost), but the session is over
+    /// even if it could be resumed.
+    pub fn handle_lost_for_good(&mut self, now: Timestamp, code: u16) {
+        self.handle_lost(now, code);
+        if matches!(self.phase, Phase::Detached { .. }) {
+            self.over(Cause::Lost { code });
+        }
+    }
+
     /// A server has found this session for another connection: the present one is closed, and nothing that it still
     /// brings counts.
     pub fn handle_fenced(&mut self, now: Timestamp) {

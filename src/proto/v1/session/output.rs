@@ -7,7 +7,7 @@ use core::ops::Range;
 use super::Token;
 use crate::proto::Done;
 use crate::proto::outcome::Amount;
-use crate::proto::payload::{FetchId, Payload, Slot};
+use crate::proto::payload::{FetchId, Outgoing, Payload, Slot};
 use crate::proto::send::{MessageId, Priority, TicketId};
 use crate::proto::v1::channel::{ChannelKey, ChannelKind};
 use crate::proto::v1::code::{ChannelCode, FatalCode, RefusedCode};
@@ -21,45 +21,11 @@ pub struct NewItem {
     pub payload: Payload,
     /// When it is not worth beginning any more.
     pub deadline: Option<Timestamp>,
-    /// The item of the same channel whose newer value it is. If that has not begun it ends, and this one takes its place.
+    /// The item whose newer value it is. If that has not begun it ends, and this one takes its place; if that is in
+    /// another channel this one goes behind what is queued in its own.
     pub replaces: Option<MessageId>,
     /// Who waits for its outcome; `None` if nobody can.
     pub ticket: Option<TicketId>,
-}
-
-/// One WebSocket message to send: `bytes`, into which the host puts what it keeps.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Outgoing {
-    /// All that the core has.
-    pub bytes: Vec<u8>,
-    /// What goes in between, by its place in `bytes`, in order.
-    pub inserts: Vec<Insert>,
-}
-
-/// A part of a message that the host keeps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Insert {
-    /// Before which of [`Outgoing::bytes`] it goes.
-    pub at: usize,
-    /// Where the host keeps it.
-    pub slot: Slot,
-    /// Which bytes of it.
-    pub range: Range<u64>,
-}
-
-impl Outgoing {
-    /// Its size, with what the host puts in.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        let inserted: u64 = self.inserts.iter().map(|insert| insert.range.end - insert.range.start).sum();
-        self.bytes.len() as u64 + inserted
-    }
-
-    /// Whether there is nothing in it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.inserts.is_empty()
-    }
 }
 
 /// What the driver has to do next.
