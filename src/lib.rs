@@ -36,7 +36,7 @@
 //! | `sim` | `sim::Sim`: servers in memory, links with rate and delay, virtual time |
 //! | `json` | `Client::typed`: values of your own types, by serde, with the codec `Json` |
 //! | `browser-json` | in browsers `Client::typed` with the codec `BrowserJson`: the platform's JSON, a third less to load; elsewhere nothing |
-//! | `v1` | `proto::v1`: the core of the subprotocol `tidegate.v1`, without I/O; no handle uses it yet |
+//! | `v1` | tidegate mode, with a peer that speaks `tidegate.v1`: `ClientBuilder::mode`, `Client::channel`, on the host by `server::accept`; and `proto::v1`, its core without I/O |
 //! | `js` | the exports of the npm package, without `client`; nothing for Rust |
 //!
 //! Without any feature there is [`proto`]: the state machines and the RFC 6455 codec, without I/O.
@@ -93,6 +93,6 @@ pub use tokio_rustls::rustls;
 pub use transport::{IoSource, TransportError};
 
 /// The README's Rust compiles; a part of it is for the host.
-#[cfg(all(doctest, feature = "native"))]
+#[cfg(all(doctest, feature = "native", feature = "v1"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

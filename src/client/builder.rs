@@ -7,14 +7,20 @@ use std::sync::Arc;
 
 use super::close::{self, CloseOptions};
 use super::error::ConnectError;
+#[cfg(feature = "v1")]
+use super::tidegate::{self, Mode, TidegateOptions};
 use super::wait::Wait;
 use super::{Client, address};
 use crate::driver::hub::Now;
+#[cfg(feature = "v1")]
+use crate::driver::tidegate::SUBPROTOCOL;
 use crate::driver::{DriverConfig, Hub};
+#[cfg(any(feature = "v1", all(target_family = "wasm", target_os = "unknown")))]
+use crate::platform;
 use crate::proto::{CloseCause, Closed, GateConfig, QueueConfig, RecvLimits, RecvPolicy, SendLimits};
 use crate::time::Clock;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
-use crate::transport::web::WebTransport;
+use crate::transport::web::{Offer, WebTransport};
 
 /// How binary messages arrive, as WHATWG `binaryType`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -75,8 +81,7 @@ pub enum Transport {
 
 /// How a transport of the browser is opened: URL, subprotocols, binary type, and what makes the driver look.
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
-type Open =
-    fn(&str, &[String], web_sys::BinaryType, Rc<dyn Fn()>) -> Result<Box<dyn WebTransport>, ConnectError>;
+type Open = fn(&str, Offer<'_>, Rc<dyn Fn()>) -> Result<Box<dyn WebTransport>, ConnectError>;
 
 /// Describes a connection; [`connect`](Self::connect) opens it.
 #[derive(Clone, Debug)]
@@ -93,6 +98,10 @@ pub struct ClientBuilder {
     pub(crate) close: CloseOptions,
     queue: QueueConfig,
     gate: GateConfig,
+    #[cfg(feature = "v1")]
+    pub(crate) mode: Mode,
+    #[cfg(feature = "v1")]
+    tidegate: TidegateOptions,
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     waiter: Option<&'static crate::platform::web::waiter::Waiter>,
     /// Another way than `WebSocket`. It is named only where it is chosen, so that a program in which nobody
@@ -116,6 +125,10 @@ impl ClientBuilder {
             close: CloseOptions::default(),
             queue: QueueConfig::default(),
             gate: GateConfig::default(),
+            #[cfg(feature = "v1")]
+            mode: Mode::default(),
+            #[cfg(feature = "v1")]
+            tidegate: TidegateOptions::client(),
             #[cfg(all(target_family = "wasm", target_os = "unknown"))]
             waiter: None,
             #[cfg(all(target_family = "wasm", target_os = "unknown"))]
@@ -247,6 +260,22 @@ impl ClientBuilder {
         self
     }
 
+    /// What is spoken above WebSocket. Default [`Mode::Plain`]. Feature `v1`.
+    ///
+    /// [`binary_type`](Self::binary_type) counts in plain mode only.
+    #[cfg(feature = "v1")]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// What this side takes and does in tidegate mode. Default [`TidegateOptions::client`]. Feature `v1`.
+    #[cfg(feature = "v1")]
+    pub fn tidegate(mut self, options: TidegateOptions) -> Self {
+        self.tidegate = options;
+        self
+    }
+
     /// Opens the connection and resolves when it is open.
     ///
     /// # Errors
@@ -263,13 +292,73 @@ impl ClientBuilder {
     ///
     /// RFC 6455 section 4.1; WHATWG WebSockets, *establish a WebSocket connection*.
     pub async fn connect(self) -> Result<Client, ConnectError> {
-        self.check()?;
-        let client = self.start()?;
-        opened(client).await
+        self.connect_by(Self::start, true).await
     }
 
-    /// What is wrong whatever the transport. An overflow code that may not be sent would show only
-    /// when the queue overflows: `close` then throws, and the connection stays until its deadline.
+    /// Connects as `start` does it, once or twice as the mode says. `remembers` which servers are plain.
+    #[cfg(not(feature = "v1"))]
+    pub(crate) async fn connect_by(
+        self,
+        start: impl Fn(&Self) -> Result<Client, ConnectError>,
+        _: bool,
+    ) -> Result<Client, ConnectError> {
+        self.check()?;
+        opened(start(&self)?).await
+    }
+
+    /// See above.
+    #[cfg(feature = "v1")]
+    pub(crate) async fn connect_by(
+        mut self,
+        start: impl Fn(&Self) -> Result<Client, ConnectError>,
+        remembers: bool,
+    ) -> Result<Client, ConnectError> {
+        self.check()?;
+        if self.mode != Mode::Auto {
+            let client = opened(start(&self)?).await?;
+            return self.in_its_mode(client);
+        }
+        let began = platform::now();
+        if remembers && tidegate::is_plain(&self.url, began) {
+            self.mode = Mode::Plain;
+            return opened(start(&self)?).await;
+        }
+        let failed = match opened(start(&self)?).await {
+            Err(error) if may_be_plain(&error) => error,
+            other => return other,
+        };
+        let took = platform::now().saturating_since(began);
+        self.mode = Mode::Plain;
+        if let Some(within) = self.connect_within.unwrap_or(Some(CONNECT_WITHIN)) {
+            let Some(rest) = within.checked_sub(took) else { return Err(failed) };
+            self.connect_within = Some(Some(rest));
+        }
+        let client = opened(start(&self)?).await?;
+        if remembers {
+            tidegate::note_plain(&self.url, platform::now());
+        }
+        Ok(client)
+    }
+
+    /// The client, if it is in the mode that was asked for.
+    #[cfg(feature = "v1")]
+    pub(crate) fn in_its_mode(&self, client: Client) -> Result<Client, ConnectError> {
+        if self.mode == Mode::Tidegate && client.mode() != Mode::Tidegate {
+            return Err(ConnectError::NotTidegate { protocol: client.protocol() });
+        }
+        Ok(client)
+    }
+
+    /// The subprotocols to offer.
+    pub(crate) fn offered(&self) -> Vec<String> {
+        #[cfg(feature = "v1")]
+        if self.mode != Mode::Plain {
+            let own = self.protocols.iter().filter(|name| *name != SUBPROTOCOL).cloned();
+            return core::iter::once(SUBPROTOCOL.to_owned()).chain(own).collect();
+        }
+        self.protocols.clone()
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConnectError> {
         address::check_subprotocols(&self.protocols).map_err(ConnectError::Subprotocol)?;
         match self.receive.policy {
@@ -283,13 +372,18 @@ impl ClientBuilder {
         &self,
         clock: impl Clock + Send + Sync + 'static,
         kick: Option<fn(&Hub)>,
-        connect_within: Duration,
+        random: impl FnOnce() -> u64,
     ) -> (Arc<Hub>, DriverConfig) {
+        #[cfg(not(feature = "v1"))]
+        let _ = random;
         let config = DriverConfig {
-            connect_within: self.connect_within.unwrap_or(Some(connect_within)),
+            connect_within: self.connect_within.unwrap_or(Some(CONNECT_WITHIN)),
             peer_close_within: self.close.deadline(),
             queue: self.queue,
             gate: self.gate,
+            #[cfg(feature = "v1")]
+            tidegate: (self.mode != Mode::Plain)
+                .then(|| Box::new(self.tidegate.config(crate::proto::v1::Side::Client, random()))),
         };
         (Hub::new(self.send, self.receive, Now::of(clock), kick), config)
     }
@@ -308,13 +402,20 @@ impl ClientBuilder {
         };
         let base = self.base.clone().or_else(base_url);
         let url = address::resolve(&self.url, base.as_deref(), parse).map_err(ConnectError::Url)?;
-        let (hub, config) = self.hub(WebClock, Some(web::kick), Duration::from_secs(75));
+        let (hub, config) = self.hub(WebClock, Some(web::kick), platform::web::random);
         let binary_type = match self.binary_type {
             BinaryType::ArrayBuffer => web_sys::BinaryType::Arraybuffer,
             BinaryType::Blob => web_sys::BinaryType::Blob,
         };
         let open = self.open.unwrap_or(open_socket);
-        let transport = open(&url, &self.protocols, binary_type, web::notifier(hub.id))?;
+        let protocols = self.offered();
+        let offer = Offer {
+            protocols: &protocols,
+            binary_type,
+            #[cfg(feature = "v1")]
+            bytes_over: (self.mode != Mode::Plain).then_some(SUBPROTOCOL),
+        };
+        let transport = open(&url, offer, web::notifier(hub.id))?;
         #[cfg(target_feature = "atomics")]
         web::spawn_waker_task(&hub);
         let client = Client::new(&hub, &url, self.close.clone());
@@ -337,13 +438,12 @@ impl ClientBuilder {
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 fn open_socket(
     url: &str,
-    protocols: &[String],
-    binary_type: web_sys::BinaryType,
+    offer: Offer<'_>,
     notify: Rc<dyn Fn()>,
 ) -> Result<Box<dyn WebTransport>, ConnectError> {
     use crate::transport::web_socket::WebSocketTransport;
 
-    WebSocketTransport::open(url, protocols, binary_type, notify)
+    WebSocketTransport::open(url, offer, notify)
         .map(|transport| Box::new(transport) as Box<dyn WebTransport>)
         .map_err(|thrown| forbidden(&thrown))
 }
@@ -351,8 +451,7 @@ fn open_socket(
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 fn open_stream(
     url: &str,
-    protocols: &[String],
-    binary_type: web_sys::BinaryType,
+    offer: Offer<'_>,
     notify: Rc<dyn Fn()>,
 ) -> Result<Box<dyn WebTransport>, ConnectError> {
     use crate::transport::web_socket_stream::{WebSocketStreamTransport, is_available};
@@ -360,7 +459,7 @@ fn open_stream(
     if !is_available() {
         return Err(ConnectError::NoWebSocketStream);
     }
-    WebSocketStreamTransport::open(url, protocols, binary_type, notify)
+    WebSocketStreamTransport::open(url, offer, notify)
         .map(|transport| Box::new(transport) as Box<dyn WebTransport>)
         .map_err(|thrown| forbidden(&thrown))
 }
@@ -372,6 +471,24 @@ fn forbidden(thrown: &wasm_bindgen::JsValue) -> ConnectError {
 
 /// Waits until `client` is open. Dropped meanwhile, the client aborts its attempt: a close before
 /// the connection is open is an abort.
+/// How long connecting may take where nobody has said so. Firefox parks an attempt for up to a minute.
+const CONNECT_WITHIN: Duration =
+    Duration::from_secs(if cfg!(all(target_family = "wasm", target_os = "unknown")) { 75 } else { 15 });
+
+/// Whether an attempt may have failed because `tidegate.v1` was offered. A browser does not tell; on the host the server
+/// has answered.
+#[cfg(feature = "v1")]
+fn may_be_plain(error: &ConnectError) -> bool {
+    use crate::transport::TransportError;
+
+    match error {
+        ConnectError::Failed { source, .. } => {
+            source.as_ref().is_none_or(|source| matches!(source, TransportError::Handshake(_)))
+        }
+        _ => false,
+    }
+}
+
 pub(crate) async fn opened(client: Client) -> Result<Client, ConnectError> {
     let hub = client.hub().clone();
     match Wait::new(hub.clone(), Hub::poll_opened, Hub::leave_watchers).await {
@@ -384,6 +501,11 @@ fn failed(hub: &Hub, closed: Closed) -> ConnectError {
     match closed.cause {
         CloseCause::ConnectTimeout => ConnectError::TimedOut { closed },
         CloseCause::Aborted => ConnectError::Aborted { closed },
+        #[cfg(feature = "v1")]
+        CloseCause::PeerFault(_)
+        | CloseCause::ToldFault(_)
+        | CloseCause::Refused(_)
+        | CloseCause::Superseded => ConnectError::Session { closed },
         _ => ConnectError::Failed { closed, source: hub.failure() },
     }
 }

@@ -49,6 +49,19 @@ pub enum ConnectError {
         /// The close event: 1006 and not clean.
         closed: Closed,
     },
+    /// The server chose `tidegate.v1` and then refused the session, or does not speak it as it should;
+    /// [`Closed::cause`] says which.
+    #[cfg(feature = "v1")]
+    Session {
+        /// The close event.
+        closed: Closed,
+    },
+    /// [`Mode::Tidegate`](crate::Mode::Tidegate) was asked for, and the server chose another subprotocol.
+    #[cfg(feature = "v1")]
+    NotTidegate {
+        /// Which; empty for none.
+        protocol: String,
+    },
     /// [`Transport::Stream`](crate::Transport::Stream) was chosen, and this browser has no `WebSocketStream`.
     /// Nothing was tried, neither that nor another way.
     NoWebSocketStream,
@@ -93,6 +106,18 @@ impl fmt::Display for ConnectError {
             }
             Self::TimedOut { .. } => f.write_str("the connection did not open before the deadline"),
             Self::Aborted { .. } => f.write_str("aborted by the caller"),
+            #[cfg(feature = "v1")]
+            Self::Session { closed } => {
+                write!(f, "the session of tidegate.v1 did not begin (close code {})", closed.code)
+            }
+            #[cfg(feature = "v1")]
+            Self::NotTidegate { protocol } if protocol.is_empty() => {
+                f.write_str("the server does not speak tidegate.v1")
+            }
+            #[cfg(feature = "v1")]
+            Self::NotTidegate { protocol } => {
+                write!(f, "the server chose the subprotocol {protocol} over tidegate.v1")
+            }
             Self::NoWebSocketStream => {
                 f.write_str("this browser has no WebSocketStream: connect with `Transport::Socket`")
             }

@@ -94,7 +94,15 @@ impl LocalClient {
     ) -> Result<super::Ticket, LocalSendError> {
         let (kind, bytes) = classify(value)?;
         let transport = self.driver.core.transport();
-        let payload = transport.values().keep(value.clone(), kind, bytes);
+        #[cfg(feature = "v1")]
+        let text = value.dyn_ref::<JsString>().filter(|_| self.hub().is_tidegate());
+        #[cfg(not(feature = "v1"))]
+        let text: Option<&JsString> = None;
+        let payload = match text {
+            // It goes in chunks, each of which would have to be encoded from the beginning.
+            Some(text) => crate::proto::Payload::Text(String::from(text)),
+            None => transport.values().keep(value.clone(), kind, bytes),
+        };
         let slot = payload.slot();
         match self.hub().try_send(self.hub().outgoing(payload, options)) {
             Ok(id) => {

@@ -9,6 +9,8 @@ mod address;
 #[cfg(all(feature = "browser-json", target_family = "wasm", target_os = "unknown"))]
 mod browser_json;
 mod builder;
+#[cfg(feature = "v1")]
+mod channel;
 mod close;
 mod error;
 mod flush;
@@ -25,6 +27,8 @@ mod sender;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod stats;
+#[cfg(feature = "v1")]
+mod tidegate;
 #[cfg(any(feature = "json", all(feature = "browser-json", target_family = "wasm", target_os = "unknown")))]
 mod typed;
 mod wait;
@@ -36,6 +40,8 @@ pub use self::address::{ProxyError, SubprotocolError, UrlError};
 #[cfg(all(feature = "browser-json", target_family = "wasm", target_os = "unknown"))]
 pub use self::browser_json::BrowserJson;
 pub use self::builder::{BinaryType, ClientBuilder, Transport};
+#[cfg(feature = "v1")]
+pub use self::channel::{Channel, ChannelError, ChannelOptions, ChannelReceiver, ChannelSender, Channels};
 pub use self::close::{CloseOptions, Closing};
 pub use self::error::{
     BlobError, CloseError, ConnectError, ReceiveError, ReserveError, SendError, SinkError, TryRecvError,
@@ -52,12 +58,16 @@ pub use self::permit::Permit;
 pub use self::receiver::Receiver;
 pub use self::sender::{Sender, Sending, Ticket};
 pub use self::stats::StatsChanges;
+#[cfg(feature = "v1")]
+pub use self::tidegate::{Mode, TidegateOptions};
 #[cfg(any(
     feature = "json",
     all(feature = "browser-json", target_family = "wasm", target_os = "unknown")
 ))]
 pub use self::typed::{Codec, DecodeError, EncodeError, Typed, TypedReceiver, TypedSendError, TypedSender};
 use self::wait::Wait;
+#[cfg(feature = "v1")]
+pub use crate::driver::ChannelEnd;
 pub use crate::driver::SendOptions;
 use crate::driver::{Hub, Stage};
 use crate::proto::{Amount, Closed, Stats};

@@ -7,8 +7,6 @@ mod proxy;
 #[cfg(feature = "tls")]
 mod tls;
 
-use core::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -110,7 +108,10 @@ impl ClientBuilder {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        opened(start_over(&self, stream)?).await
+        let client = opened(start_over(&self, stream)?).await?;
+        #[cfg(feature = "v1")]
+        let client = self.in_its_mode(client)?;
+        Ok(client)
     }
 
     /// [`connect_over`](Self::connect_over) for a stream with the traits of `futures-io` 0.3, such as those of
@@ -171,8 +172,8 @@ impl Target {
             None => url.path().to_owned(),
         };
         let mut request = ClientRequest::new(&authority, &target).map_err(|_| invalid())?;
-        for name in &builder.protocols {
-            request.subprotocol(name).map_err(|_| invalid())?;
+        for name in builder.offered() {
+            request.subprotocol(&name).map_err(|_| invalid())?;
         }
         for (name, value) in &builder.host.headers {
             let header = |reason| ConnectError::Header { name: name.clone(), reason };
@@ -255,7 +256,7 @@ fn run<S: ByteStream + 'static>(
     connecting: Connecting<S>,
 ) -> Client {
     let clock = HostClock::new();
-    let (hub, config) = builder.hub(clock, None, Duration::from_secs(15));
+    let (hub, config) = builder.hub(clock, None, crate::platform::native::random);
     hub.wait_for_readers();
     let client = Client::new(&hub, url, builder.close.clone());
     let transport = NativeTransport::connecting(connecting, builder.host.transport);

@@ -37,6 +37,12 @@ impl Sender {
         &self.hub
     }
 
+    /// How long a close takes at most that says nothing else.
+    #[cfg(feature = "v1")]
+    pub(super) fn close_deadline(&self) -> Option<Duration> {
+        self.close.deadline()
+    }
+
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     pub(crate) fn close_options(&self) -> CloseOptions {
         self.close.clone()
@@ -76,11 +82,7 @@ impl Sender {
     ///
     /// As [`send`](Self::send).
     pub fn send_with(&self, message: impl Into<Message>, options: SendOptions) -> Sending<'_> {
-        let (outgoing, error) = match message.into().into_payload(&self.hub) {
-            Ok(payload) => (Some(self.hub.outgoing(payload, options)), None),
-            Err(error) => (None, Some(error)),
-        };
-        Sending { hub: &self.hub, outgoing, error, key: None }
+        Sending::new(&self.hub, message.into(), options)
     }
 
     /// Queues a message if there is room for it now. A [`send`](Self::send) of the same priority and flow that waits
@@ -104,11 +106,7 @@ impl Sender {
         message: impl Into<Message>,
         options: SendOptions,
     ) -> Result<Ticket, SendError> {
-        let payload = message.into().into_payload(&self.hub)?;
-        match self.hub.try_send(self.hub.outgoing(payload, options)) {
-            Ok(id) => Ok(Ticket::new(&self.hub, id)),
-            Err((why, payload)) => Err(refused(why, payload, &self.hub)),
-        }
+        try_send(&self.hub, message.into(), options)
     }
 
     /// Waits for room for one message of up to `bytes` bytes, and keeps it: for a message that is to be made
@@ -314,6 +312,15 @@ impl fmt::Debug for Sender {
     }
 }
 
+/// Queues a message if there is room now.
+pub(super) fn try_send(hub: &Arc<Hub>, message: Message, options: SendOptions) -> Result<Ticket, SendError> {
+    let payload = message.into_payload(hub)?;
+    match hub.try_send(hub.outgoing(payload, options)) {
+        Ok(id) => Ok(Ticket::new(hub, id)),
+        Err((why, payload)) => Err(refused(why, payload, hub)),
+    }
+}
+
 pub(super) fn refused(why: NoRoom, payload: Payload, hub: &Arc<Hub>) -> SendError {
     let message = Message::from_payload(payload, hub);
     match why {
@@ -343,6 +350,16 @@ pub struct Sending<'a> {
     error: Option<SendError>,
     /// The place in the line of those who wait for the same room.
     key: Option<u64>,
+}
+
+impl<'a> Sending<'a> {
+    pub(super) fn new(hub: &'a Arc<Hub>, message: Message, options: SendOptions) -> Self {
+        let (outgoing, error) = match message.into_payload(hub) {
+            Ok(payload) => (Some(hub.outgoing(payload, options)), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self { hub, outgoing, error, key: None }
+    }
 }
 
 impl Future for Sending<'_> {

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
 use self::timer::Pages;
-use super::builder::{BinaryType, ClientBuilder, opened};
+use super::builder::{BinaryType, ClientBuilder};
 use super::error::ConnectError;
 use super::message::Message;
 use super::{Client, address};
@@ -198,10 +198,14 @@ impl ClientBuilder {
     ///
     /// As [`connect`](Self::connect): dropping the future aborts the attempt.
     pub async fn connect_in(self, sim: &Sim) -> Result<Client, ConnectError> {
+        self.connect_by(|builder| builder.start_in(sim), false).await
+    }
+
+    /// Begins to connect.
+    fn start_in(&self, sim: &Sim) -> Result<Client, ConnectError> {
         if !sim.executor.is_running() {
             return Err(ConnectError::NoRuntime);
         }
-        self.check()?;
         let url = address::check_absolute(&self.url).map_err(ConnectError::Url)?;
         let target = url.find('/').map_or("/", |at| url.get(at..).unwrap_or("/")).to_owned();
         let path = target.split('?').next().unwrap_or("/").to_owned();
@@ -221,9 +225,12 @@ impl ClientBuilder {
             }
             None => Pipe::new(link, !seed, world.clone()),
         };
-        let (hub, config) = self.hub(world.clone(), None, Duration::from_secs(15));
-        let keep_blobs = (self.binary_type == BinaryType::Blob).then_some(values);
-        let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs, self.protocols.clone());
+        let (hub, config) = self.hub(world.clone(), None, || seed);
+        let is_blob = self.binary_type == BinaryType::Blob;
+        #[cfg(feature = "v1")]
+        let is_blob = is_blob && self.mode == super::Mode::Plain;
+        let keep_blobs = is_blob.then_some(values);
+        let transport = SimTransport::new(up.clone(), down.clone(), keep_blobs, self.offered());
         let client = Client::new(&hub, &self.url, self.close.clone());
         let driver = Driver::new(HubOutlet::pausing(hub), transport, world.clone(), config);
         match engine {
@@ -236,7 +243,7 @@ impl ClientBuilder {
         }
 
         let end = End { up, down };
-        let handshake = Handshake { target, protocols: self.protocols.clone(), end: Some(end) };
+        let handshake = Handshake { target, protocols: self.offered(), end: Some(end) };
         match sim.handler(&path) {
             Some(handler) => {
                 // Without the network itself, which would keep its own tasks alive for ever.
@@ -248,7 +255,7 @@ impl ClientBuilder {
             }
             None => drop(handshake),
         }
-        opened(client).await
+        Ok(client)
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! No waker is called while the lock is held.
 
+#[cfg(feature = "v1")]
+mod channel;
 mod report;
 mod sending;
 
@@ -13,8 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_channel::oneshot;
 
+#[cfg(feature = "v1")]
+pub(crate) use self::channel::{Accepted, Opening};
 use super::outbox::{Outbox, Outgoing};
 use super::send_options::SendOptions;
+#[cfg(feature = "v1")]
+use super::tidegate::{ChannelEnd, ChannelId, Origin};
 use super::waiters::Waiters;
 use crate::platform;
 use crate::proto::{
@@ -45,6 +51,24 @@ pub(crate) enum Command {
     Release(Slot),
     /// The last handle is gone.
     Wake,
+    /// Look at what the handles of a channel want.
+    #[cfg(feature = "v1")]
+    Channel(ChannelId),
+    /// Open a channel.
+    #[cfg(feature = "v1")]
+    Open(Box<Opening>),
+    /// Items were taken by the application, so that their channels are due credit.
+    #[cfg(feature = "v1")]
+    Taken(Vec<Origin>),
+    /// A channel sends nothing more: after what is queued, or at once, as the end says.
+    #[cfg(feature = "v1")]
+    EndSending(ChannelEnd),
+    /// A channel's peer is to send nothing more.
+    #[cfg(feature = "v1")]
+    EndReceiving(ChannelEnd),
+    /// A channel sends in another class.
+    #[cfg(feature = "v1")]
+    Prefer(crate::proto::Priority),
 }
 
 /// How far the handles see the connection.
@@ -83,23 +107,34 @@ enum Attention {
 /// See the module's page.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    /// Unique in the process; a driver is found by it on its own thread.
-    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    /// Unique in the process; a driver is found by it on its own thread, and a channel in its driver.
+    #[cfg(any(feature = "v1", all(target_family = "wasm", target_os = "unknown")))]
     pub(crate) id: u64,
-    /// Makes the driver look into the hub; on the driver's own thread it may run it at once. `None` for a
-    /// driver that is a task and is woken.
-    kick: Option<fn(&Self)>,
+    kick: Kick,
     /// The driver's clock, from which deadlines are counted.
     now: Now,
     state: Mutex<State>,
 }
 
+/// How the driver comes to look into the hub.
+#[derive(Debug)]
+enum Kick {
+    /// It is a task, and is woken.
+    Wake,
+    /// By a call, which on the driver's own thread may run it at once.
+    Call(fn(&Hub)),
+    /// It is a channel's hub, and the connection's is told.
+    #[cfg(feature = "v1")]
+    Main(Arc<Hub>),
+}
+
 /// A clock that is shared with handles.
-pub(crate) struct Now(Box<dyn Fn() -> Timestamp + Send + Sync>);
+#[derive(Clone)]
+pub(crate) struct Now(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Now {
     pub(crate) fn of(clock: impl Clock + Send + Sync + 'static) -> Self {
-        Self(Box::new(move || clock.now()))
+        Self(Arc::new(move || clock.now()))
     }
 }
 
@@ -115,7 +150,7 @@ struct State {
     commands: Vec<Command>,
     driver: DriverWaker,
     outbox: Outbox,
-    received: RecvQueue<Incoming>,
+    received: RecvQueue<Received>,
     /// What had no room there and was dropped.
     dropped: Amount,
     /// The transport can make the peer wait, so that readers are waited for.
@@ -133,6 +168,27 @@ struct State {
     /// Received host values that are held outside.
     values: u32,
     attention: Attention,
+    #[cfg(feature = "v1")]
+    channels: channel::Channels,
+}
+
+/// A message in the receive queue.
+#[derive(Debug)]
+struct Received {
+    incoming: Incoming,
+    /// The channel that it came on, which is due credit when it is taken.
+    #[cfg(feature = "v1")]
+    origin: Option<Origin>,
+}
+
+impl From<Incoming> for Received {
+    fn from(incoming: Incoming) -> Self {
+        Self {
+            incoming,
+            #[cfg(feature = "v1")]
+            origin: None,
+        }
+    }
 }
 
 /// How the driver is woken.
@@ -144,14 +200,25 @@ struct DriverWaker {
     is_woken: bool,
 }
 
-/// A driver that has waited for a reader and is to go on, with the waker of its task.
-struct Resumed(Option<Waker>);
+/// The driver, to be called after the lock.
+#[derive(Debug)]
+struct ToWake {
+    /// Of its task, unless that was woken already.
+    waker: Option<Waker>,
+    /// It was not told before, since it has looked.
+    #[cfg(feature = "v1")]
+    is_first: bool,
+}
 
 impl Hub {
     /// A hub for one connection with one user.
     pub(crate) fn new(send: SendLimits, receive: RecvLimits, now: Now, kick: Option<fn(&Self)>) -> Arc<Self> {
-        Arc::new(Self {
-            #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+        Arc::new(Self::with(send, receive, now, kick.map_or(Kick::Wake, Kick::Call)))
+    }
+
+    fn with(send: SendLimits, receive: RecvLimits, now: Now, kick: Kick) -> Self {
+        Self {
+            #[cfg(any(feature = "v1", all(target_family = "wasm", target_os = "unknown")))]
             id: next_id(),
             kick,
             now,
@@ -172,8 +239,10 @@ impl Hub {
                 users: 0,
                 values: 0,
                 attention: Attention::Here,
+                #[cfg(feature = "v1")]
+                channels: channel::Channels::default(),
             }),
-        })
+        }
     }
 
     /// The lock. A panic elsewhere while it was held leaves plain data, which is still consistent
@@ -199,16 +268,20 @@ impl Hub {
     }
 
     /// Makes the driver look, after the lock.
-    fn kick(&self, driver: Option<Waker>) {
-        match self.kick {
-            Some(kick) => kick(self),
-            None => wake(driver),
+    fn kick(&self, driver: ToWake) {
+        match &self.kick {
+            Kick::Call(call) => call(self),
+            Kick::Wake => wake(driver.waker),
+            #[cfg(feature = "v1")]
+            Kick::Main(main) if driver.is_first => main.command(Command::Channel(self.channel_id())),
+            #[cfg(feature = "v1")]
+            Kick::Main(_) => {}
         }
     }
 
     /// Has the driver take messages again, if it waited for a reader; after the lock.
-    fn go_on(&self, resumed: Option<Resumed>) {
-        if let Some(Resumed(driver)) = resumed {
+    fn go_on(&self, resumed: Option<ToWake>) {
+        if let Some(driver) = resumed {
             self.kick(driver);
         }
     }
@@ -217,12 +290,17 @@ impl Hub {
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     pub(crate) fn wake_driver(&self) {
         let driver = self.lock().driver_to_wake();
-        wake(driver);
+        wake(driver.waker);
     }
 
     /// Whether a message may have been handed over by the time that it is queued.
     pub(crate) fn sends_at_once(&self) -> bool {
-        self.kick.is_some()
+        match &self.kick {
+            Kick::Wake => false,
+            Kick::Call(_) => true,
+            #[cfg(feature = "v1")]
+            Kick::Main(main) => main.sends_at_once(),
+        }
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -241,9 +319,8 @@ impl Hub {
     pub(crate) fn try_recv(&self) -> Result<Incoming, bool> {
         let (taken, driver) = {
             let mut state = self.lock();
-            let incoming = state.received.pop();
-            state.count_value(incoming.as_ref());
-            (incoming.ok_or(state.stage == Stage::Closed), state.resume())
+            let (incoming, driver) = state.take_received();
+            (incoming.ok_or(state.is_input_over()), driver)
         };
         self.go_on(driver);
         taken
@@ -254,11 +331,11 @@ impl Hub {
         let _displaced;
         let (polled, driver) = {
             let mut state = self.lock();
-            let incoming = state.received.pop();
-            if incoming.is_some() || state.stage == Stage::Closed {
+            let (incoming, driver) = state.take_received();
+            if incoming.is_some() || state.is_input_over() {
                 _displaced = state.readers.remove(key);
-                state.count_value(incoming.as_ref());
-                (Poll::Ready(incoming), state.resume())
+                // Whether a reader is waited for is known without this one only.
+                (Poll::Ready(incoming), driver.or_else(|| state.resume()))
             } else {
                 _displaced = state.readers.register(key, waker);
                 (Poll::Pending, None)
@@ -397,9 +474,35 @@ impl State {
         ticket
     }
 
-    /// The driver, unless it was woken already.
-    fn driver_to_wake(&mut self) -> Option<Waker> {
-        if core::mem::replace(&mut self.driver.is_woken, true) { None } else { self.driver.waker.clone() }
+    /// The driver, which has something to look at.
+    fn driver_to_wake(&mut self) -> ToWake {
+        let was_woken = core::mem::replace(&mut self.driver.is_woken, true);
+        ToWake {
+            waker: if was_woken { None } else { self.driver.waker.clone() },
+            #[cfg(feature = "v1")]
+            is_first: !was_woken,
+        }
+    }
+
+    /// The next message, and the driver if that is to look now.
+    fn take_received(&mut self) -> (Option<Incoming>, Option<ToWake>) {
+        let received = self.received.pop();
+        #[cfg(feature = "v1")]
+        let driver = received.as_ref().and_then(|received| received.origin).and_then(|o| self.note_taken(o));
+        #[cfg(not(feature = "v1"))]
+        let driver = None;
+        let incoming = received.map(|received| received.incoming);
+        self.count_value(incoming.as_ref());
+        (incoming, driver.or_else(|| self.resume()))
+    }
+
+    /// Whether nothing comes any more beyond what is queued.
+    fn is_input_over(&self) -> bool {
+        #[cfg(feature = "v1")]
+        if self.channels.has_ended() {
+            return true;
+        }
+        self.stage == Stage::Closed
     }
 
     /// Whether the driver is to wait for a reader, where the queue `is_filled` enough for that.
@@ -409,12 +512,16 @@ impl State {
 
     /// The driver, if it waits for a reader and need not any more. A quarter of a bound is left when it
     /// goes on, so that it does not wake for each message.
-    fn resume(&mut self) -> Option<Resumed> {
+    fn resume(&mut self) -> Option<ToWake> {
         if self.attention != Attention::Paused || self.awaits_reader(self.received.is_filled_by(4)) {
             return None;
         }
         self.attention = Attention::Here;
-        Some(Resumed(self.driver.waker.clone()))
+        Some(ToWake {
+            waker: self.driver.waker.clone(),
+            #[cfg(feature = "v1")]
+            is_first: false,
+        })
     }
 
     fn count_value(&mut self, incoming: Option<&Incoming>) {
@@ -430,7 +537,7 @@ fn wake(wakers: impl IntoIterator<Item = Waker>) {
     }
 }
 
-#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+#[cfg(any(feature = "v1", all(target_family = "wasm", target_os = "unknown")))]
 fn next_id() -> u64 {
     use core::sync::atomic::{AtomicUsize, Ordering};
     static NEXT: AtomicUsize = AtomicUsize::new(1);

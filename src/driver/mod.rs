@@ -33,11 +33,15 @@ pub(crate) mod task;
 mod tests;
 #[cfg(feature = "client")]
 mod tickets;
+#[cfg(all(feature = "v1", feature = "client"))]
+pub(crate) mod tidegate;
 #[cfg(feature = "client")]
 mod waiters;
 #[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web;
 
+#[cfg(all(feature = "v1", feature = "client"))]
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
@@ -47,6 +51,10 @@ pub(crate) use self::hub::{Command, Hub, Stage};
 pub(crate) use self::outlet::HubOutlet;
 #[cfg(feature = "client")]
 pub use self::send_options::SendOptions;
+#[cfg(all(feature = "v1", feature = "client"))]
+pub use self::tidegate::ChannelEnd;
+#[cfg(all(feature = "v1", feature = "client"))]
+use self::tidegate::{ChannelId, Offered, Origin, TidegateConfig};
 #[cfg(feature = "js")]
 use crate::proto::Transmit;
 use crate::proto::{
@@ -96,6 +104,30 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     /// The driver is dropped; `closed` was called before.
     #[cfg(feature = "client")]
     fn abandoned(&self);
+    /// The connection is open, and both sides have greeted; in place of [`opened`](Self::opened).
+    #[cfg(all(feature = "v1", feature = "client"))]
+    fn attached(&self, transport: &T);
+    /// An item has arrived, on a channel or for the connection. Whoever takes it says so by [`Driver::taken`].
+    #[cfg(all(feature = "v1", feature = "client"))]
+    fn deliver_item(&self, channel: Option<ChannelId>, item: Payload, origin: Origin);
+    /// [`done`](Self::done) of a message that was sent on a channel.
+    #[cfg(all(feature = "v1", feature = "client"))]
+    fn channel_done(&self, id: ChannelId, done: Done);
+    /// The peer has opened a channel. Gives what it is known as from now on; `None` refuses it.
+    #[cfg(all(feature = "v1", feature = "client"))]
+    fn channel_offered(&self, offered: Offered) -> Option<ChannelId>;
+    /// The peer has accepted a channel.
+    #[cfg(all(feature = "v1", feature = "client"))]
+    fn channel_accepted(&self, id: ChannelId);
+    /// The peer sends nothing more on it.
+    #[cfg(all(feature = "v1", feature = "client"))]
+    fn channel_ended(&self, id: ChannelId, end: ChannelEnd);
+    /// The peer wants nothing more on it.
+    #[cfg(all(feature = "v1", feature = "client"))]
+    fn channel_stopped(&self, id: ChannelId, end: ChannelEnd);
+    /// All channels are over, with the session.
+    #[cfg(all(feature = "v1", feature = "client"))]
+    fn channels_over<C: Clock>(&self, driver: &Driver<T, C, Self>);
 }
 
 /// What is waited for outside, besides what happens to messages.
@@ -108,7 +140,8 @@ pub(crate) struct Awaited {
 }
 
 /// How a connection is driven.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(not(feature = "v1"), derive(Copy))]
 pub(crate) struct DriverConfig {
     /// How long connecting may take.
     pub(crate) connect_within: Option<Duration>,
@@ -117,6 +150,9 @@ pub(crate) struct DriverConfig {
     pub(crate) peer_close_within: Option<Duration>,
     pub(crate) queue: QueueConfig,
     pub(crate) gate: GateConfig,
+    /// What is spoken if `tidegate.v1` is the subprotocol when the connection opens; `None` to be in plain mode even then.
+    #[cfg(all(feature = "v1", feature = "client"))]
+    pub(crate) tidegate: Option<Box<TidegateConfig>>,
 }
 
 /// See the module's page.
@@ -127,6 +163,12 @@ pub(crate) struct Driver<T: Transport, C: Clock, O: Outlet<T>> {
     session: RefCell<Session>,
     pumping: Cell<bool>,
     again: Cell<bool>,
+    /// What is spoken if the server has chosen `tidegate.v1`, until it is known what it has.
+    #[cfg(all(feature = "v1", feature = "client"))]
+    offer: RefCell<Option<Box<TidegateConfig>>>,
+    /// The session in tidegate mode.
+    #[cfg(all(feature = "v1", feature = "client"))]
+    tidegate: RefCell<Option<Box<tidegate::Tidegate>>>,
 }
 
 impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
@@ -141,7 +183,18 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             gate: transport.takes_all().then_some(config.gate),
         };
         let session = RefCell::new(Session::new(clock.now(), session));
-        Self { outlet, transport, clock, session, pumping: Cell::new(false), again: Cell::new(false) }
+        Self {
+            outlet,
+            transport,
+            clock,
+            session,
+            pumping: Cell::new(false),
+            again: Cell::new(false),
+            #[cfg(all(feature = "v1", feature = "client"))]
+            offer: RefCell::new(config.tidegate),
+            #[cfg(all(feature = "v1", feature = "client"))]
+            tidegate: RefCell::default(),
+        }
     }
 
     /// To whom it reports.
@@ -168,6 +221,11 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 
     /// See [`Session::handle_send`].
     pub(crate) fn send(&self, new: NewMessage) -> Result<MessageId, Payload> {
+        #[cfg(all(feature = "v1", feature = "client"))]
+        let new = match self.send_on_lane(new) {
+            Ok(sent) => return sent,
+            Err(new) => new,
+        };
         let mut session = self.session.borrow_mut();
         if session.wants_time(Some(&new)) {
             session.handle_time(self.clock.now());
@@ -202,11 +260,19 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 
     /// See [`Session::gauges`].
     pub(crate) fn gauges(&self) -> Gauges {
+        #[cfg(all(feature = "v1", feature = "client"))]
+        if let Some(gauges) = self.session_gauges() {
+            return gauges;
+        }
         self.session.borrow().gauges()
     }
 
     /// See [`Session::handle_cancel`].
     pub(crate) fn cancel(&self, id: MessageId) {
+        #[cfg(all(feature = "v1", feature = "client"))]
+        if self.cancel_item(id) {
+            return;
+        }
         self.session.borrow_mut().handle_cancel(id);
     }
 
@@ -218,12 +284,20 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 
     /// See [`Session::handle_close`].
     pub(crate) fn close(&self, request: CloseRequest) {
+        #[cfg(all(feature = "v1", feature = "client"))]
+        if self.close_session(&request) {
+            return;
+        }
         let now = self.clock.now();
         self.session.borrow_mut().handle_close(now, request);
     }
 
     /// See [`Session::handle_end`].
     pub(crate) fn end(&self, within: Option<Duration>, close_within: Option<Duration>) {
+        #[cfg(all(feature = "v1", feature = "client"))]
+        if self.end_session(within) {
+            return;
+        }
         let now = self.clock.now();
         self.session.borrow_mut().handle_end(now, within, close_within);
     }
@@ -264,6 +338,11 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 
     /// [`TransportEvent::Fetched`] for the session.
     pub(crate) fn fetched(&self, id: FetchId, content: Option<Payload>) {
+        #[cfg(all(feature = "v1", feature = "client"))]
+        if self.is_tidegate() {
+            self.fetched_item(id, content);
+            return;
+        }
         self.session.borrow_mut().handle_fetched(id, content);
     }
 
@@ -271,6 +350,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     pub(crate) fn closed(&self, code: u16, reason: Reason, was_clean: bool) {
         // What was asked for before this was known still belongs to the connection.
         self.outlet.take_commands(self);
+        #[cfg(all(feature = "v1", feature = "client"))]
+        self.lose_session(code);
         self.session.borrow_mut().handle_transport_end(code, reason, was_clean);
         // Before the queue is emptied: the room that this makes is for nobody.
         self.outlet.stop_sending();
@@ -284,6 +365,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 session.handle_time(self.clock.now());
             }
         }
+        #[cfg(all(feature = "v1", feature = "client"))]
+        self.session_time();
         self.pump_now()
     }
 
@@ -302,6 +385,11 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 self.handle(event);
             }
             let (outputs, deadline) = self.drain_session();
+            #[cfg(all(feature = "v1", feature = "client"))]
+            let (outputs, deadline) = {
+                let (records, due) = self.drain_tidegate(&[]);
+                (outputs || records, deadline.into_iter().chain(due).min())
+            };
             if !(busy || outputs || self.again.get()) {
                 break deadline;
             }
@@ -327,6 +415,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     pub(crate) fn timer(&self) {
         let now = self.clock.now();
         self.session.borrow_mut().handle_timeout(now);
+        #[cfg(all(feature = "v1", feature = "client"))]
+        self.session_timer(now);
     }
 
     /// [`timer`](Self::timer), then [`pump`](Self::pump).
@@ -362,6 +452,11 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             self.release(incoming.slot());
             return;
         }
+        #[cfg(all(feature = "v1", feature = "client"))]
+        if self.is_tidegate() {
+            self.receive_records(incoming);
+            return;
+        }
         if let Err((refused, code)) = self.outlet.deliver(incoming, &self.transport) {
             self.release(refused.slot());
             self.overflow(code);
@@ -371,6 +466,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     /// See [`Session::handle_task`].
     pub(crate) fn task(&self) {
         self.session.borrow_mut().handle_task();
+        #[cfg(all(feature = "v1", feature = "client"))]
+        self.session_task();
     }
 
     /// See [`Session::handle_receive_overflow`].
@@ -406,12 +503,16 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 Output::Release(slot) => self.transport.release(slot),
                 Output::Close { code, reason } => self.transport.close(code, reason),
                 Output::Abort => self.transport.abort(),
+                #[cfg(all(feature = "v1", feature = "client"))]
+                Output::Event(Event::Opened) if self.begin_tidegate() => {}
                 Output::Event(Event::Opened) => self.outlet.opened(&self.transport),
                 Output::Event(Event::Done(done)) => self.outlet.done(done),
                 Output::Event(Event::Closed(closed)) => {
                     // From here on no message is taken, so that what comes out now is all there is.
                     self.outlet.stop_sending();
                     self.outlet.take_commands(self);
+                    #[cfg(all(feature = "v1", feature = "client"))]
+                    let closed = self.end_tidegate(closed);
                     self.transport.abort();
                     self.outlet.settle(|| self.gauges());
                     self.outlet.closed(closed);
@@ -421,7 +522,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         }
     }
 
-    fn release(&self, slot: Option<crate::proto::Slot>) {
+    pub(crate) fn release(&self, slot: Option<crate::proto::Slot>) {
         if let Some(slot) = slot {
             self.transport.release(slot);
         }

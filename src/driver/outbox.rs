@@ -198,7 +198,7 @@ impl Outbox {
     pub(super) fn finish(&mut self, done: &Done) -> (Option<Waker>, bool) {
         self.stats.class_mut(done.priority).leave(done);
         self.changes += 1;
-        if done.outcome == Outcome::HandedOver {
+        if is_sent(done.outcome) {
             self.given = self.given.saturating_add(done.bytes);
             // Seen before this was given.
             self.standing = None;
@@ -207,7 +207,8 @@ impl Outbox {
         if self.room.flow_messages(done.flow) == 0 {
             self.flows.release(done.flow);
         }
-        self.lost |= !matches!(done.outcome, Outcome::HandedOver | Outcome::Cancelled | Outcome::Superseded);
+        self.lost |=
+            !is_sent(done.outcome) && !matches!(done.outcome, Outcome::Cancelled | Outcome::Superseded);
         let Some(ticket) = done.ticket else { return (None, false) };
         let not_sent = matches!(done.outcome, Outcome::Unsent | Outcome::Unknown);
         let passed = self.marks.end(self.tickets.number(ticket), not_sent);
@@ -323,6 +324,15 @@ fn in_turn(waiting: impl Iterator<Item = (u64, Waker)>) -> Vec<Waker> {
     let mut waiting: Vec<_> = waiting.collect();
     waiting.sort_unstable_by_key(|(key, _)| *key);
     waiting.into_iter().map(|(_, waker)| waker).collect()
+}
+
+/// Whether the transport was given it, or even the peer has it.
+fn is_sent(outcome: Outcome) -> bool {
+    #[cfg(feature = "v1")]
+    if outcome == Outcome::Delivered {
+        return true;
+    }
+    outcome == Outcome::HandedOver
 }
 
 fn lane(options: &SendOptions) -> Lane {

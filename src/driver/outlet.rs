@@ -1,11 +1,18 @@
 //! The outlet to the handles: what the driver does with the hub.
 
+#[cfg(feature = "v1")]
+mod channels;
+
 use core::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::hub::{Command, Hub, Reply};
 use super::tickets::MessageIds;
+#[cfg(feature = "v1")]
+use super::tidegate::{ChannelEnd, ChannelId, Offered, Origin};
 use super::{Awaited, Driver, Outlet};
+#[cfg(feature = "v1")]
+use crate::proto::Payload;
 use crate::proto::{Amount, Closed, Done, Gauges, MessageId, Outcome};
 use crate::slab::Slab;
 use crate::time::Clock;
@@ -26,6 +33,8 @@ pub(crate) struct HubOutlet {
     crowded: Cell<bool>,
     /// Messages that came out of the hub after the session had stopped taking any.
     rejected: Cell<Amount>,
+    #[cfg(feature = "v1")]
+    sides: RefCell<channels::Sides>,
 }
 
 impl HubOutlet {
@@ -39,6 +48,8 @@ impl HubOutlet {
             done: RefCell::default(),
             crowded: Cell::default(),
             rejected: Cell::default(),
+            #[cfg(feature = "v1")]
+            sides: RefCell::default(),
         }
     }
 
@@ -62,6 +73,13 @@ impl HubOutlet {
         }
     }
 
+    /// Counts a message that the session did not take.
+    fn reject(&self, bytes: u64) {
+        let mut rejected = self.rejected.get();
+        rejected.add(bytes);
+        self.rejected.set(rejected);
+    }
+
     fn carry_out<T: Transport, C: Clock>(&self, driver: &Driver<T, C, Self>, command: Command) {
         match command {
             Command::Send { mut new, replaced } => {
@@ -75,9 +93,7 @@ impl HubOutlet {
                         }
                     }
                     Err(payload) => {
-                        let mut rejected = self.rejected.get();
-                        rejected.add(bytes);
-                        self.rejected.set(rejected);
+                        self.reject(bytes);
                         driver.release(payload.slot());
                         let (id, outcome) = (MessageId(0), Outcome::Unsent);
                         self.done.borrow_mut().push(Done {
@@ -108,6 +124,15 @@ impl HubOutlet {
             Command::Release(slot) => driver.transport().release(slot),
             // Nothing to do but to look whether anybody is left, which the shell does.
             Command::Wake => {}
+            #[cfg(feature = "v1")]
+            Command::Channel(id) => self.look_at_channel(driver, id),
+            #[cfg(feature = "v1")]
+            Command::Open(opening) => self.open_channel(driver, *opening),
+            #[cfg(feature = "v1")]
+            Command::Taken(origins) => origins.into_iter().for_each(|origin| driver.taken(origin)),
+            // Of channels only, whose commands are carried out there.
+            #[cfg(feature = "v1")]
+            Command::EndSending(_) | Command::EndReceiving(_) | Command::Prefer(_) => {}
         }
     }
 }
@@ -121,12 +146,20 @@ impl<T: Transport> Outlet<T> for HubOutlet {
             self.carry_out(driver, command);
         }
         self.commands.replace(commands);
+        #[cfg(feature = "v1")]
+        self.pass_channels(driver);
         self.tell_done(driver.gauges());
         any
     }
 
     fn is_behind(&self) -> bool {
         self.pauses && self.crowded.get() && self.hub.reader_is_due()
+    }
+
+    #[cfg(feature = "v1")]
+    fn attached(&self, transport: &T) {
+        self.hub.set_tidegate();
+        self.hub.open(transport.opened());
     }
 
     fn opened(&self, transport: &T) {
@@ -138,11 +171,17 @@ impl<T: Transport> Outlet<T> for HubOutlet {
     }
 
     fn settle(&self, gauges: impl FnOnce() -> Gauges) {
-        self.tell_done(gauges());
+        let gauges = gauges();
+        #[cfg(feature = "v1")]
+        self.tell_channels_done(|| gauges);
+        self.tell_done(gauges);
     }
 
     fn awaited(&self) -> Awaited {
-        self.hub.awaited()
+        let awaited = self.hub.awaited();
+        #[cfg(feature = "v1")]
+        let awaited = Awaited { due: awaited.due.into_iter().chain(self.channels_due()).min(), ..awaited };
+        awaited
     }
 
     fn set_standing(&self, amount: u64) {
@@ -184,5 +223,46 @@ impl<T: Transport> Outlet<T> for HubOutlet {
 
     fn abandoned(&self) {
         self.hub.abandon();
+    }
+
+    #[cfg(feature = "v1")]
+    fn deliver_item(&self, channel: Option<ChannelId>, item: Payload, origin: Origin) {
+        self.deliver_to(channel, item, origin);
+    }
+
+    #[cfg(feature = "v1")]
+    fn channel_done(&self, id: ChannelId, done: Done) {
+        self.note_channel_done(id, done);
+    }
+
+    #[cfg(feature = "v1")]
+    fn channel_offered(&self, offered: Offered) -> Option<ChannelId> {
+        self.offer_channel(offered)
+    }
+
+    #[cfg(feature = "v1")]
+    fn channel_accepted(&self, id: ChannelId) {
+        if let Some(hub) = self.channel_hub(id) {
+            hub.set_accepted();
+        }
+    }
+
+    #[cfg(feature = "v1")]
+    fn channel_ended(&self, id: ChannelId, end: ChannelEnd) {
+        if let Some(hub) = self.channel_hub(id) {
+            hub.end_receiving(end);
+        }
+    }
+
+    #[cfg(feature = "v1")]
+    fn channel_stopped(&self, id: ChannelId, end: ChannelEnd) {
+        if let Some(hub) = self.channel_hub(id) {
+            hub.end_sending(end);
+        }
+    }
+
+    #[cfg(feature = "v1")]
+    fn channels_over<C: Clock>(&self, driver: &Driver<T, C, Self>) {
+        self.end_channels(driver);
     }
 }

@@ -96,4 +96,10 @@ impl SendOptions {
         self.deadline = Some(within);
         self
     }
+
+    /// For a channel, which has a class and an order of its own.
+    #[cfg(feature = "v1")]
+    pub(crate) fn on_channel(self, priority: Priority) -> Self {
+        Self { priority, flow: None, ..self }
+    }
 }

@@ -38,6 +38,24 @@ pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, 
     }
 }
 
+/// The present moment by the same clock wherever in the process it is asked for.
+#[cfg(all(feature = "v1", not(all(target_family = "wasm", target_os = "unknown"))))]
+pub(crate) fn now() -> crate::time::Timestamp {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+
+    static ZERO: LazyLock<Instant> = LazyLock::new(Instant::now);
+    crate::time::Timestamp::ZERO.saturating_add(ZERO.elapsed())
+}
+
+/// The present moment.
+#[cfg(all(feature = "v1", target_family = "wasm", target_os = "unknown"))]
+pub(crate) fn now() -> crate::time::Timestamp {
+    use crate::time::Clock as _;
+
+    web::WebClock.now()
+}
+
 /// A timer that a task waits on.
 #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "sim"))]
 pub(crate) trait PollTimer {

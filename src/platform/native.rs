@@ -64,3 +64,9 @@ impl PollTimer for HostTimer {
         }
     }
 }
+
+/// A random number, for what has to differ and not to be secret.
+pub(crate) fn random() -> u64 {
+    // Without the system's randomness no connection comes so far.
+    getrandom::u64().unwrap_or_default()
+}

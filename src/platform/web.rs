@@ -249,3 +249,9 @@ mod application {
         read("document", "baseURI").or_else(|| read("location", "href"))
     }
 }
+
+/// A random number, for what has to differ and not to be secret.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number below 2^53")]
+pub(crate) fn random() -> u64 {
+    (js_sys::Math::random() * 9_007_199_254_740_992.0) as u64
+}

@@ -51,11 +51,15 @@ use core::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::request::{ReadRequestError, read_request};
+#[cfg(feature = "v1")]
+use crate::client::TidegateOptions;
 use crate::client::{Client, CloseOptions};
 use crate::driver::hub::{Hub, Now};
 use crate::driver::task::DriverTask;
 use crate::driver::{Driver, DriverConfig, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
+#[cfg(feature = "v1")]
+use crate::proto::v1::Side;
 #[cfg(feature = "deflate")]
 use crate::proto::ws::DeflateOptions;
 use crate::proto::ws::{Connection, InvalidResponse, Limits, Request, Role};
@@ -99,6 +103,11 @@ pub struct AcceptOptions {
     /// compressed message tells something of its content to whoever can see it and add to it.
     #[cfg(feature = "deflate")]
     pub deflate: Option<DeflateOptions>,
+    /// What this side takes and does where `tidegate.v1` is the subprotocol that the connection is accepted with.
+    /// `None` leaves the subprotocol to the caller, who then gets its messages as they are. Default
+    /// [`TidegateOptions::server`].
+    #[cfg(feature = "v1")]
+    pub tidegate: Option<TidegateOptions>,
 }
 
 impl Default for AcceptOptions {
@@ -113,6 +122,8 @@ impl Default for AcceptOptions {
             ping_after: TransportOptions::default().ping_after,
             #[cfg(feature = "deflate")]
             deflate: None,
+            #[cfg(feature = "v1")]
+            tidegate: Some(TidegateOptions::server()),
         }
     }
 }
@@ -181,7 +192,15 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let hub = Hub::new(options.send_limits, options.recv_limits, Now::of(clock), None);
     hub.wait_for_readers();
     let close = CloseOptions::default().within(options.close_within);
-    let config = DriverConfig { peer_close_within: close.deadline(), ..DriverConfig::default() };
+    let config = DriverConfig {
+        peer_close_within: close.deadline(),
+        #[cfg(feature = "v1")]
+        tidegate: options.tidegate.map(|tidegate| {
+            let side = Side::Server { resume: None, hint: String::new() };
+            Box::new(tidegate.config(side, crate::platform::native::random()))
+        }),
+        ..DriverConfig::default()
+    };
     let client = Client::new(&hub, &request.target, close);
     let opened = Opened {
         protocol: subprotocol.unwrap_or_default().to_owned(),

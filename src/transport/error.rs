@@ -79,6 +79,12 @@ pub enum TransportError {
         /// The rule it broke.
         ProtocolError,
     ),
+    /// The peer broke `tidegate.v1`.
+    #[cfg(feature = "v1")]
+    Records {
+        /// In words.
+        why: &'static str,
+    },
     /// Nothing came from the peer for so long, though it was asked by a ping: the network or the other
     /// machine is gone.
     Silent {
@@ -116,6 +122,8 @@ impl fmt::Display for TransportError {
             Self::Proxy(error) => return write!(f, "no way through the proxy: {error}"),
             Self::Handshake(error) => return write!(f, "opening handshake failed: {error}"),
             Self::Protocol(error) => return write!(f, "the peer broke the protocol: {error}"),
+            #[cfg(feature = "v1")]
+            Self::Records { why } => return write!(f, "the peer broke tidegate.v1: {why}"),
             Self::Silent { within } => {
                 let (seconds, millis) = (within.as_secs(), within.subsec_millis());
                 return write!(
@@ -143,6 +151,8 @@ impl core::error::Error for TransportError {
                 // The error itself, so that a caller finds its type.
                 source.as_deref().map(|error| error as &(dyn core::error::Error + 'static))
             }
+            #[cfg(feature = "v1")]
+            Self::Records { .. } => None,
             Self::Protocol(_) | Self::Silent { .. } => None,
         }
     }

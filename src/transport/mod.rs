@@ -143,6 +143,18 @@ pub(crate) trait Transport {
     fn has_room(&self) -> bool;
     /// Takes one message or part. False if it cannot: it is closing or closed, or the host threw.
     fn send(&self, part: Transmit) -> bool;
+    /// Takes one binary message, of which parts are kept by the host. False as of [`send`](Self::send).
+    #[cfg(all(feature = "v1", feature = "client"))]
+    fn send_records(&self, out: crate::proto::payload::Outgoing) -> bool {
+        // Whoever keeps values for those who send them puts them in.
+        out.inserts.is_empty()
+            && self.send(Transmit {
+                payload: Payload::Binary(out.bytes),
+                text: false,
+                first: true,
+                last: true,
+            })
+    }
     /// Starts the closing handshake.
     fn close(&self, code: Option<u16>, reason: Reason);
     /// Lets go of the connection at once. No event comes after this, but answers to `fetch` do.

@@ -25,6 +25,17 @@ extern "C" {
     type Slice;
 }
 
+/// What is asked of the server, and how binary messages arrive.
+#[derive(Clone, Copy)]
+pub(crate) struct Offer<'a> {
+    /// Subprotocols, the most wanted first.
+    pub(crate) protocols: &'a [String],
+    pub(crate) binary_type: web_sys::BinaryType,
+    /// The subprotocol over which they arrive as bytes whatever the binary type says.
+    #[cfg(feature = "v1")]
+    pub(crate) bytes_over: Option<&'static str>,
+}
+
 /// What the transports of a browser do each in its own way. Behind a pointer, so that what nobody chooses is not
 /// linked. What has no description is as in [`Transport`].
 pub(crate) trait WebTransport {
@@ -81,6 +92,22 @@ impl Transport for Box<dyn WebTransport> {
         (**self).values().release(slot);
     }
 
+    #[cfg(feature = "v1")]
+    fn send_records(&self, out: crate::proto::payload::Outgoing) -> bool {
+        let payload = if out.inserts.is_empty() {
+            Payload::Binary(out.bytes)
+        } else {
+            let Some(payload) = (**self).values().assemble(&out) else { return false };
+            payload
+        };
+        let slot = payload.slot();
+        let sent = (**self).send(Transmit { payload, text: false, first: true, last: true });
+        if let Some(slot) = slot {
+            (**self).values().release(slot);
+        }
+        sent
+    }
+
     fn take_bytes(&self, content: Payload) -> Option<Vec<u8>> {
         (**self).values().take_bytes(&content)
     }
@@ -124,6 +151,33 @@ impl WebValues {
             notify,
         };
         Self { shared: Rc::new(shared) }
+    }
+
+    /// One buffer of what the core has and what is kept here; the payload that stands for it owns its slot. `None` if a
+    /// value is not there, or is no buffer.
+    #[cfg(feature = "v1")]
+    fn assemble(&self, out: &crate::proto::payload::Outgoing) -> Option<Payload> {
+        let bytes = out.len();
+        let buffer = Uint8Array::new_with_length(u32::try_from(bytes).ok()?);
+        // What stands in `out.bytes`, and in the buffer, up to here.
+        let (mut taken, mut at) = (0, 0);
+        let put = |part: &[u8], at: &mut u32| {
+            let end = *at + u32::try_from(part.len()).ok()?;
+            buffer.subarray(*at, end).copy_from(part);
+            *at = end;
+            Some(())
+        };
+        for insert in &out.inserts {
+            put(out.bytes.get(taken..insert.at)?, &mut at)?;
+            taken = insert.at;
+            let value = self.get(insert.slot)?;
+            let [from, to] = [insert.range.start, insert.range.end].map(|place| u32::try_from(place).ok());
+            let part = view_of(&value)?.subarray(from?, to?);
+            buffer.set(&part, at);
+            at += part.length();
+        }
+        put(out.bytes.get(taken..)?, &mut at)?;
+        Some(self.keep(buffer.into(), HostedKind::Buffer, bytes))
     }
 
     /// Makes the driver look. No borrow may be held.
@@ -215,6 +269,20 @@ impl WebValues {
         let _ = promise.then2(resolved, rejected);
         key.set(self.shared.reads.borrow_mut().insert(callbacks));
     }
+}
+
+/// The bytes of a buffer or of a view of one.
+#[cfg(feature = "v1")]
+fn view_of(value: &JsValue) -> Option<Uint8Array> {
+    if let Some(bytes) = value.dyn_ref::<Uint8Array>() {
+        return Some(bytes.clone());
+    }
+    if !ArrayBuffer::is_view(value) {
+        return value.is_instance_of::<ArrayBuffer>().then(|| Uint8Array::new(value));
+    }
+    // Any view has what one of bytes is described by.
+    let view = value.unchecked_ref::<Uint8Array>();
+    Some(Uint8Array::new_with_byte_offset_and_length(&view.buffer(), view.byte_offset(), view.byte_length()))
 }
 
 /// Begins to read a range of a Blob.

@@ -12,9 +12,9 @@ use std::rc::Rc;
 use js_sys::{Array, ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
-use web_sys::{BinaryType, Blob, CloseEvent, MessageEvent, WebSocket};
+use web_sys::{Blob, CloseEvent, MessageEvent, WebSocket};
 
-use super::web::{WebTransport, WebValues, size_of};
+use super::web::{Offer, WebTransport, WebValues, size_of};
 use super::{Incoming, Opened, TransportEvent};
 use crate::proto::payload::{HostedKind, Payload, Transmit};
 
@@ -62,29 +62,31 @@ pub(crate) struct WebSocketTransport {
 }
 
 impl WebSocketTransport {
-    /// Opens a WebSocket. `binary_type` is set before the first event can come.
+    /// Opens a WebSocket. Its `binaryType` is set before the first event can come.
     ///
     /// # Errors
     ///
     /// What the constructor throws; the arguments were checked, so this is a policy of the page
     /// (mixed content).
-    pub(crate) fn open(
-        url: &str,
-        protocols: &[String],
-        binary_type: BinaryType,
-        notify: Rc<dyn Fn()>,
-    ) -> Result<Self, JsValue> {
-        let names: Array = protocols.iter().map(JsValue::from).collect();
+    pub(crate) fn open(url: &str, offer: Offer<'_>, notify: Rc<dyn Fn()>) -> Result<Self, JsValue> {
+        let names: Array = offer.protocols.iter().map(JsValue::from).collect();
         let socket = WebSocket::new_with_str_sequence(url, &names)?;
-        socket.set_binary_type(binary_type);
+        socket.set_binary_type(offer.binary_type);
         let socket: Socket = socket.unchecked_into();
         let values = WebValues::new(notify);
         // A server that acknowledges none of those offered has refused. Not all browsers fail such a connection
         // by themselves, as the standard has it.
-        let wants_protocol = !protocols.is_empty();
+        let wants_protocol = !offer.protocols.is_empty();
+        #[cfg(feature = "v1")]
+        let bytes_over = offer.bytes_over;
         let listener = {
             let (socket, values, was_open) = (socket.clone(), values.clone(), Cell::new(false));
             Listener::new(move |event: JsValue| {
+                // Before the first message can come.
+                #[cfg(feature = "v1")]
+                if !was_open.get() && bytes_over.is_some() && socket.protocol().as_deref() == bytes_over {
+                    socket.unchecked_ref::<WebSocket>().set_binary_type(web_sys::BinaryType::Arraybuffer);
+                }
                 take(&socket, wants_protocol, &was_open, &values, &event);
                 values.notify();
             })

@@ -21,7 +21,7 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 use web_sys::{BinaryType, Blob};
 
-use super::web::{WebTransport, WebValues, read, size_of};
+use super::web::{Offer, WebTransport, WebValues, read, size_of};
 use super::{Incoming, Opened, TransportEvent};
 use crate::proto::payload::{HostedKind, Payload, Reason, Transmit};
 
@@ -164,7 +164,9 @@ struct Shared {
     /// Ends an attempt to connect; without effect later.
     controller: AbortController,
     values: WebValues,
-    binary_type: BinaryType,
+    binary_type: Cell<BinaryType>,
+    #[cfg(feature = "v1")]
+    bytes_over: Option<&'static str>,
     /// Whether subprotocols were offered: a server that acknowledges none has then refused.
     wants_protocol: bool,
     ends: RefCell<Option<Ends>>,
@@ -210,21 +212,16 @@ enum Reading {
 }
 
 impl WebSocketStreamTransport {
-    /// Opens a stream. Blobs are made of what has arrived, if `binary_type` says so.
+    /// Opens a stream. Blobs are made of what has arrived, if the binary type says so.
     ///
     /// # Errors
     ///
     /// What the constructor throws; the arguments were checked, so this is a policy of the page (mixed content),
     /// or there is no such class: see [`is_available`].
-    pub(crate) fn open(
-        url: &str,
-        protocols: &[String],
-        binary_type: BinaryType,
-        notify: Rc<dyn Fn()>,
-    ) -> Result<Self, JsValue> {
+    pub(crate) fn open(url: &str, offer: Offer<'_>, notify: Rc<dyn Fn()>) -> Result<Self, JsValue> {
         let controller = AbortController::new();
         let options = Object::new();
-        let names: Array = protocols.iter().map(JsValue::from).collect();
+        let names: Array = offer.protocols.iter().map(JsValue::from).collect();
         Reflect::set(&options, &"protocols".into(), &names)?;
         Reflect::set(&options, &"signal".into(), &controller.signal())?;
         let stream = Stream::new(url, &options)?;
@@ -232,8 +229,10 @@ impl WebSocketStreamTransport {
             stream,
             controller,
             values: WebValues::new(notify),
-            binary_type,
-            wants_protocol: !protocols.is_empty(),
+            binary_type: Cell::new(offer.binary_type),
+            #[cfg(feature = "v1")]
+            bytes_over: offer.bytes_over,
+            wants_protocol: !offer.protocols.is_empty(),
             ends: RefCell::default(),
             opened: RefCell::default(),
             reading: Cell::new(Reading::Idle),
@@ -369,6 +368,10 @@ impl Shared {
             self.fail();
             return;
         }
+        #[cfg(feature = "v1")]
+        if self.bytes_over == Some(&opened.protocol) {
+            self.binary_type.set(BinaryType::Arraybuffer);
+        }
         self.opened.replace(opened);
         self.values.push(TransportEvent::Opened);
     }
@@ -415,7 +418,7 @@ impl Shared {
                 return Incoming::Unsupported(String::from(chunk.js_typeof().unchecked_ref::<JsString>()));
             }
         };
-        if self.binary_type == BinaryType::Blob
+        if self.binary_type.get() == BinaryType::Blob
             && let Ok(blob) = Blob::new_with_buffer_source_sequence(&Array::of1(&bytes))
         {
             let bytes = size_of(&blob);

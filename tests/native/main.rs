@@ -45,6 +45,8 @@ mod server;
 mod silent;
 #[path = "../client/suite/mod.rs"]
 mod suite;
+#[cfg(feature = "v1")]
+mod tidegate_mode;
 #[cfg(feature = "tls")]
 mod tls;
 mod ws;

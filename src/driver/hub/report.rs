@@ -129,12 +129,12 @@ impl Hub {
                         Fit::Close(code) => return Err((incoming, code)),
                         Fit::Dropped(oldest, bytes) => {
                             state.dropped.add(bytes);
-                            dropped.extend(oldest.slot());
+                            dropped.extend(oldest.incoming.slot());
                         }
                     }
                 };
             if fits {
-                state.received.push(incoming, bytes);
+                state.received.push(incoming.into(), bytes);
             } else {
                 state.dropped.add(bytes);
                 dropped.extend(incoming.slot());

@@ -1,0 +1,305 @@
+//! The two halves of a channel.
+
+use core::fmt;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicU8, Ordering};
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::sync::Arc;
+
+use futures_core::Stream;
+
+use crate::client::error::{SendError, TryRecvError};
+use crate::client::flush::{self, NotSent};
+use crate::client::message::Message;
+use crate::client::sender::{self, Sending, Ticket};
+use crate::client::wait::Wait;
+use crate::driver::{ChannelEnd, Command, Hub, SendOptions};
+use crate::proto::v1::ChannelCode;
+use crate::proto::{Amount, Priority, Stats};
+
+/// Keeps the connection open.
+pub(super) struct Keep {
+    main: Arc<Hub>,
+    close_within: Option<Duration>,
+}
+
+impl Keep {
+    pub(super) fn new(main: &Arc<Hub>, close_within: Option<Duration>) -> Self {
+        main.add_user();
+        Self { main: main.clone(), close_within }
+    }
+}
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        self.main.remove_user(self.close_within);
+    }
+}
+
+/// What the clones of a sending half share.
+struct Half {
+    hub: Arc<Hub>,
+    name: Arc<str>,
+    priority: AtomicU8,
+    // Dropped after the half has said that it ends.
+    _keep: Keep,
+}
+
+impl Half {
+    fn priority(&self) -> Priority {
+        let at = usize::from(self.priority.load(Ordering::Relaxed));
+        Priority::ALL.get(at).copied().unwrap_or_default()
+    }
+
+    /// What is sent on a channel goes in its class, and in its order.
+    fn options(&self, options: SendOptions) -> SendOptions {
+        options.on_channel(self.priority())
+    }
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        self.hub.command(Command::EndSending(ChannelEnd::Closed));
+    }
+}
+
+fn number(priority: Priority) -> u8 {
+    u8::try_from(priority.index()).unwrap_or(0)
+}
+
+/// The sending half of a [`Channel`](crate::Channel). Clones are the same; when the last is dropped the channel is
+/// [closed](Self::close).
+#[derive(Clone)]
+pub struct ChannelSender {
+    half: Arc<Half>,
+}
+
+impl ChannelSender {
+    pub(super) fn new(hub: &Arc<Hub>, name: &str, priority: Priority, keep: Keep) -> Self {
+        let priority = AtomicU8::new(number(priority));
+        Self { half: Arc::new(Half { hub: hub.clone(), name: name.into(), priority, _keep: keep }) }
+    }
+
+    /// The name of the channel.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.half.name
+    }
+
+    /// Sends a message on this channel: as [`Sender::send`](crate::Sender::send), in the channel's class and order.
+    ///
+    /// It is cut into chunks, between which those of other channels go, and goes as the peer's application takes
+    /// what was sent before. The ticket ends with [`Outcome::Delivered`](crate::Outcome::Delivered) once the peer has all
+    /// of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send`](crate::Sender::send); [`SendError::Closed`] also when the channel was closed here or is no
+    /// longer wanted there, of which [`stopped`](Self::stopped) tells.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::send`](crate::Sender::send).
+    pub fn send(&self, message: impl Into<Message>) -> Sending<'_> {
+        self.send_with(message, SendOptions::new())
+    }
+
+    /// [`send`](Self::send) with a deadline, or as the newest of a key. Priority and flow of the options do not count: the
+    /// channel has its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_with(&self, message: impl Into<Message>, options: SendOptions) -> Sending<'_> {
+        Sending::new(&self.half.hub, message.into(), self.half.options(options))
+    }
+
+    /// Queues a message if there is room for it now.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::Full`]. The message is given back.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<Ticket, SendError> {
+        self.try_send_with(message, SendOptions::new())
+    }
+
+    /// [`try_send`](Self::try_send) as [`send_with`](Self::send_with) has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_with(
+        &self,
+        message: impl Into<Message>,
+        options: SendOptions,
+    ) -> Result<Ticket, SendError> {
+        sender::try_send(&self.half.hub, message.into(), self.half.options(options))
+    }
+
+    /// Resolves when the peer has all that was queued before, or it has ended otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSent`] if the connection ended first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub fn flushed(&self) -> impl Future<Output = Result<(), NotSent>> + Send + 'static {
+        let flushed = flush::flushed(&self.half.hub);
+        async move { flushed.await.map(|_| ()) }
+    }
+
+    /// What was taken for sending on this channel and has not ended.
+    #[must_use]
+    pub fn queued(&self) -> Amount {
+        self.half.hub.queued()
+    }
+
+    /// The numbers of this channel. Its messages count in the class that it had when they were sent; what the connection
+    /// has under way stands in each channel's.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.half.hub.stats().0
+    }
+
+    /// Resolves when the peer has accepted the channel. At once for one that the peer has opened. Nothing has to wait
+    /// for it: what is sent before goes with the opening.
+    ///
+    /// # Errors
+    ///
+    /// How the channel has ended instead.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub fn accepted(&self) -> impl Future<Output = Result<(), ChannelEnd>> + Send + 'static {
+        Wait::new(self.half.hub.clone(), Hub::poll_accepted, Hub::leave_watchers)
+    }
+
+    /// Resolves when nothing can be sent on this channel any more, with how that has come: the peer wants nothing more,
+    /// or the connection is over. Not when it was closed here.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub fn stopped(&self) -> impl Future<Output = ChannelEnd> + Send + 'static {
+        Wait::new(self.half.hub.clone(), Hub::poll_stopped, Hub::leave_watchers)
+    }
+
+    /// The class of what is sent.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.half.priority()
+    }
+
+    /// What is sent goes in another class from now on, what is queued included.
+    pub fn set_priority(&self, priority: Priority) {
+        self.half.priority.store(number(priority), Ordering::Relaxed);
+        self.half.hub.command(Command::Prefer(priority));
+    }
+
+    /// Sends nothing more; what is queued goes first, and then the peer sees the end. The other direction goes on.
+    pub fn close(&self) {
+        self.end(ChannelEnd::Closed);
+    }
+
+    /// Sends nothing more at once: what is queued ends as [`Outcome::Cancelled`](crate::Outcome::Cancelled), and the peer
+    /// drops the message of which it has a part. `detail` goes with it, up to 1,024 bytes.
+    pub fn reset(&self, code: ChannelCode, detail: impl Into<Vec<u8>>) {
+        self.end(ChannelEnd::Reset { code, detail: detail.into() });
+    }
+
+    fn end(&self, end: ChannelEnd) {
+        self.half.hub.stop_sending();
+        self.half.hub.command(Command::EndSending(end));
+    }
+}
+
+impl fmt::Debug for ChannelSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelSender")
+            .field("name", &self.name())
+            .field("queued", &self.queued())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The receiving half of a [`Channel`](crate::Channel): a `Stream` of messages, which ends when the peer sends nothing more. Dropping it
+/// before asks the peer to stop.
+pub struct ChannelReceiver {
+    hub: Arc<Hub>,
+    key: Option<u64>,
+    // Dropped after the half has said that it ends.
+    _keep: Keep,
+}
+
+impl ChannelReceiver {
+    pub(super) fn new(hub: &Arc<Hub>, keep: Keep) -> Self {
+        Self { hub: hub.clone(), key: None, _keep: keep }
+    }
+
+    /// The next message; `None` when the peer sends nothing more, of which [`ended`](Self::ended) tells.
+    ///
+    /// What is not taken keeps the peer from sending more than the channel's window, and no other channel from
+    /// anything.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes no message.
+    pub async fn recv(&self) -> Option<Message> {
+        let incoming = Wait::new(&*self.hub, Hub::poll_recv, Hub::leave_readers).await?;
+        Some(Message::from_incoming(incoming, &self.hub))
+    }
+
+    /// A message that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError`].
+    pub fn try_recv(&self) -> Result<Message, TryRecvError> {
+        match self.hub.try_recv() {
+            Ok(incoming) => Ok(Message::from_incoming(incoming, &self.hub)),
+            Err(true) => Err(TryRecvError::Closed),
+            Err(false) => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// How what is received has ended, once it has. What came before may still wait to be taken.
+    #[must_use]
+    pub fn ended(&self) -> Option<ChannelEnd> {
+        self.hub.ended()
+    }
+
+    /// Asks the peer to send nothing more, and why; `detail` has up to 1,024 bytes. What is there can still be taken.
+    pub fn stop(&self, code: ChannelCode, detail: impl Into<Vec<u8>>) {
+        let detail = detail.into();
+        self.hub.command(Command::EndReceiving(ChannelEnd::Reset { code, detail: detail.clone() }));
+        self.hub.end_receiving(ChannelEnd::Reset { code, detail });
+    }
+}
+
+impl Stream for ChannelReceiver {
+    type Item = Message;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        let this = &mut *self;
+        let polled = this.hub.poll_recv(&mut this.key, cx.waker());
+        polled.map(|incoming| incoming.map(|incoming| Message::from_incoming(incoming, &this.hub)))
+    }
+}
+
+impl Drop for ChannelReceiver {
+    fn drop(&mut self) {
+        self.hub.leave_readers(&mut self.key);
+        let (code, detail) = (ChannelCode::Cancelled, Vec::new());
+        self.hub.command(Command::EndReceiving(ChannelEnd::Reset { code, detail }));
+    }
+}
+
+impl fmt::Debug for ChannelReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelReceiver").field("ended", &self.ended()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,142 @@
+//! The mode of a connection, the limits of tidegate mode, and which servers are known to speak no `tidegate.v1`.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use crate::driver::tidegate::TidegateConfig;
+use crate::platform;
+use crate::proto::v1::{BudgetConfig, SessionConfig, Settings, Side};
+use crate::time::Timestamp;
+
+/// What a connection speaks above WebSocket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Messages as they are, with any server. The default.
+    #[default]
+    Plain,
+    /// `tidegate.v1`, with a server that speaks it: messages are cut and interleaved, there are
+    /// [channels](crate::Client::channel), and each message is acknowledged. Connecting fails with any other.
+    Tidegate,
+    /// `tidegate.v1` where the server speaks it, else plain. The offer stands before the subprotocols of the
+    /// application's own, so that a server with one of those picks that. A browser fails the connection if the server picks
+    /// none: then a second one is opened without the offer, and if that succeeds the URL is known as plain for ten
+    /// minutes.
+    Auto,
+}
+
+/// What this side takes and does in tidegate mode. Limits are told to the peer, and enforced.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate::TidegateOptions;
+///
+/// let options = TidegateOptions::client().max_channels(8);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub struct TidegateOptions {
+    /// How many channels the peer may have open at the same time, up to 65,535. Default 32 in a client, 128 in a
+    /// server. The messages of the connection itself take up to 16 of them.
+    pub max_channels: u32,
+    /// The largest message that the peer may send, in bytes. 1,024 to 14,913,024, the default.
+    pub max_message_bytes: u32,
+    /// How much may have arrived in all channels together without having been taken by the application, in bytes; each has
+    /// 1 MiB of it at least, or an equal part if that is less. Default 64 MiB in a client, 192 MiB in a server, which is
+    /// a bound and no reservation.
+    pub max_queued_bytes: u64,
+    /// For how long what is under way may queue on the way to the peer, where it delays urgent messages. Default 12 ms;
+    /// more fills links better whose rate or delay changes much.
+    pub delay: Duration,
+}
+
+impl TidegateOptions {
+    /// A client's defaults.
+    pub const fn client() -> Self {
+        Self {
+            max_channels: 32,
+            max_message_bytes: 14_913_024,
+            max_queued_bytes: 64 << 20,
+            delay: Duration::from_millis(12),
+        }
+    }
+
+    /// A server's defaults.
+    pub const fn server() -> Self {
+        Self { max_channels: 128, max_queued_bytes: 192 << 20, ..Self::client() }
+    }
+
+    /// Sets [`max_channels`](Self::max_channels).
+    pub fn max_channels(self, max_channels: u32) -> Self {
+        Self { max_channels, ..self }
+    }
+
+    /// Sets [`max_message_bytes`](Self::max_message_bytes).
+    pub fn max_message_bytes(self, max_message_bytes: u32) -> Self {
+        Self { max_message_bytes, ..self }
+    }
+
+    /// Sets [`max_queued_bytes`](Self::max_queued_bytes).
+    pub fn max_queued_bytes(self, max_queued_bytes: u64) -> Self {
+        Self { max_queued_bytes, ..self }
+    }
+
+    /// Sets [`delay`](Self::delay).
+    pub fn delay(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// What a session is made of. Values out of their range become the nearest that are in it.
+    pub(crate) fn config(self, side: Side, random: u64) -> TidegateConfig {
+        const LEAST_WINDOW: u64 = 65_536;
+        let mut session = match side {
+            Side::Client => SessionConfig::client(),
+            Side::Server { .. } => SessionConfig::server(),
+        };
+        let max_channels = self.max_channels.min(65_535);
+        let share = self.max_queued_bytes / u64::from(max_channels).max(1);
+        let initial_window = share.clamp(LEAST_WINDOW, 1 << 20);
+        let max_item = self.max_message_bytes.clamp(1_024, 14_913_024);
+        let window = u64::from(max_item).saturating_add(u64::from(max_item) / 8).saturating_add(64);
+        session.settings = Settings {
+            max_channels,
+            initial_window: u32::try_from(initial_window).unwrap_or(u32::MAX),
+            max_item_bytes: session.settings.max_item_bytes.min(max_item),
+            ..session.settings
+        };
+        session.channel_max_item = u64::from(max_item);
+        session.channel_window = window.clamp(initial_window, 16 << 20);
+        session.rx_budget =
+            self.max_queued_bytes.max(initial_window.saturating_mul(u64::from(max_channels).max(1)));
+        session.budget = BudgetConfig { delay: self.delay, ..session.budget };
+        session.side = side;
+        TidegateConfig { session, random }
+    }
+}
+
+/// How long a server is known as plain.
+const PLAIN_MEMORY: Duration = Duration::from_secs(600);
+
+/// How many are known at most.
+const MOST_PLAIN: usize = 256;
+
+/// URLs of servers that speak no `tidegate.v1`, and until when that is believed, the oldest first.
+static PLAIN: Mutex<VecDeque<(String, Timestamp)>> = Mutex::new(VecDeque::new());
+
+/// Whether `url` is known as plain.
+pub(super) fn is_plain(url: &str, now: Timestamp) -> bool {
+    platform::lock(&PLAIN).iter().any(|(known, until)| *until > now && known == url)
+}
+
+/// Notes that it is.
+pub(super) fn note_plain(url: &str, now: Timestamp) {
+    let mut plain = platform::lock(&PLAIN);
+    plain.retain(|(known, until)| *until > now && known != url);
+    if plain.len() >= MOST_PLAIN {
+        plain.pop_front();
+    }
+    plain.push_back((url.to_owned(), now.saturating_add(PLAIN_MEMORY)));
+}

@@ -1,0 +1,268 @@
+//! What channels add to a hub: each has one of its own, with the connection's behind it.
+
+use core::task::{Poll, Waker};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+
+use super::{Command, Hub, Kick, Stage, State, ToWake, wake};
+use crate::driver::tidegate::{ChannelEnd, ChannelId, Origin};
+use crate::driver::waiters::Waiters;
+use crate::proto::v1::OpenError;
+use crate::proto::{Payload, Priority, RecvLimits, SendLimits};
+use crate::transport::Incoming;
+
+/// So much is taken before the driver hears of it, in bytes of credit: an eighth of the smallest usual window.
+const TAKEN_BYTES: u64 = 8 << 10;
+
+/// A wish to open a channel.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) name: String,
+    pub(crate) priority: Priority,
+    /// `None` in plain mode.
+    pub(crate) reply: oneshot::Sender<Option<Result<(), OpenError>>>,
+}
+
+/// A channel that the peer has opened.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) name: String,
+    pub(crate) priority: Priority,
+}
+
+/// What a hub knows of channels: of those that the peer opens, if it is the connection's, else of itself.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    /// This is the hub of a connection in tidegate mode.
+    are_spoken: bool,
+    /// What was taken and the driver has not heard of.
+    taken: Vec<Origin>,
+    taken_cost: u64,
+    /// Opened by the peer, and not taken by the application.
+    offered: VecDeque<Accepted>,
+    acceptors: Waiters,
+    /// The peer has accepted this channel.
+    was_accepted: bool,
+    /// How what is received has ended, and how what is sent.
+    ended: Option<ChannelEnd>,
+    stopped: Option<ChannelEnd>,
+}
+
+impl Channels {
+    /// Whether the peer sends nothing more on this channel.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+}
+
+impl State {
+    /// An item was taken. Gives the driver if it is to hear of it now.
+    pub(super) fn note_taken(&mut self, origin: Origin) -> Option<ToWake> {
+        let channels = &mut self.channels;
+        channels.taken_cost += origin.cost;
+        match channels.taken.last_mut().filter(|last| last.is_with(&origin)) {
+            Some(last) => last.cost += origin.cost,
+            None => channels.taken.push(origin),
+        }
+        if channels.taken_cost < TAKEN_BYTES {
+            return None;
+        }
+        channels.taken_cost = 0;
+        let taken = core::mem::take(&mut channels.taken);
+        self.commands.push(Command::Taken(taken));
+        Some(self.driver_to_wake())
+    }
+
+    fn everybody(&mut self) -> Vec<Waker> {
+        let mut wakers = self.watchers.all();
+        wakers.append(&mut self.readers.all());
+        wakers.append(&mut self.outbox.all_in_line());
+        wakers.append(&mut self.outbox.flushers.all());
+        wakers.append(&mut self.outbox.watchers.all());
+        wakers
+    }
+}
+
+impl Hub {
+    /// The hub of a channel of the connection whose hub `main` is.
+    pub(crate) fn channel(main: &Arc<Self>, send: SendLimits) -> Arc<Self> {
+        let hub = Self::with(send, RecvLimits::default(), main.now.clone(), Kick::Main(main.clone()));
+        {
+            let mut state = hub.lock();
+            (state.stage, state.was_open) = (Stage::Open, true);
+            // Its peer waits for credit, which comes as it is read.
+            state.waits_for_readers = true;
+        }
+        Arc::new(hub)
+    }
+
+    /// By what its driver knows it.
+    pub(crate) fn channel_id(&self) -> ChannelId {
+        ChannelId(self.id)
+    }
+
+    // For the driver.
+
+    /// The connection is in tidegate mode.
+    pub(crate) fn set_tidegate(&self) {
+        self.lock().channels.are_spoken = true;
+    }
+
+    /// Queues an item, which there is always room for: its sender waits for credit.
+    pub(crate) fn deliver_item(&self, item: Payload, origin: Origin) {
+        let (first, others) = {
+            let mut state = self.lock();
+            let bytes = item.bytes();
+            let received = super::Received { incoming: Incoming::Message(item), origin: Some(origin) };
+            state.received.push(received, bytes);
+            state.readers.first_and_others()
+        };
+        wake(first);
+        wake(others);
+    }
+
+    /// The peer has opened a channel. False if it is not wanted any more.
+    pub(crate) fn offer(&self, accepted: Accepted) -> bool {
+        let wakers = {
+            let mut state = self.lock();
+            if state.stage >= Stage::Closing {
+                return false;
+            }
+            state.channels.offered.push_back(accepted);
+            state.channels.acceptors.all()
+        };
+        wake(wakers);
+        true
+    }
+
+    /// The peer has accepted this channel.
+    pub(crate) fn set_accepted(&self) {
+        let wakers = {
+            let mut state = self.lock();
+            state.channels.was_accepted = true;
+            state.watchers.all()
+        };
+        wake(wakers);
+    }
+
+    /// Nothing more comes on this channel.
+    pub(crate) fn end_receiving(&self, end: ChannelEnd) {
+        let wakers = {
+            let mut state = self.lock();
+            state.channels.ended.get_or_insert(end);
+            state.everybody()
+        };
+        wake(wakers);
+    }
+
+    /// Nothing more is wanted on this channel.
+    pub(crate) fn end_sending(&self, end: ChannelEnd) {
+        self.stop_sending();
+        let wakers = {
+            let mut state = self.lock();
+            state.channels.stopped.get_or_insert(end);
+            state.everybody()
+        };
+        wake(wakers);
+    }
+
+    /// The connection is over.
+    pub(crate) fn end_channel(&self) {
+        self.end_receiving(ChannelEnd::ConnectionOver);
+        self.end_sending(ChannelEnd::ConnectionOver);
+        let wakers = {
+            let mut state = self.lock();
+            state.stage = Stage::Closed;
+            state.everybody()
+        };
+        wake(wakers);
+        self.abandon();
+    }
+
+    /// Nobody will take the channels that the peer has opened.
+    pub(crate) fn end_offers(&self) {
+        let (wakers, offered) = {
+            let mut state = self.lock();
+            (state.channels.acceptors.all(), core::mem::take(&mut state.channels.offered))
+        };
+        drop(offered);
+        wake(wakers);
+    }
+
+    // For handles.
+
+    /// Whether the connection is in tidegate mode.
+    pub(crate) fn is_tidegate(&self) -> bool {
+        self.lock().channels.are_spoken
+    }
+
+    /// The connection's hub, if this is a channel's.
+    pub(crate) fn main(&self) -> Option<&Arc<Self>> {
+        match &self.kick {
+            Kick::Main(main) => Some(main),
+            _ => None,
+        }
+    }
+
+    /// The next channel that the peer has opened; `None` at the end.
+    pub(crate) fn poll_offered(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Option<Accepted>> {
+        let _displaced;
+        let mut state = self.lock();
+        let offered = state.channels.offered.pop_front();
+        if offered.is_some() || state.stage == Stage::Closed {
+            _displaced = state.channels.acceptors.remove(key);
+            return Poll::Ready(offered);
+        }
+        _displaced = state.channels.acceptors.register(key, waker);
+        Poll::Pending
+    }
+
+    /// Gives up waiting for one.
+    pub(crate) fn leave_acceptors(&self, key: &mut Option<u64>) {
+        if key.is_some() {
+            let displaced = self.lock().channels.acceptors.remove(key);
+            drop(displaced);
+        }
+    }
+
+    /// Whether the peer has accepted this channel; with how it has ended if it will not.
+    pub(crate) fn poll_accepted(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), ChannelEnd>> {
+        let _displaced;
+        let mut state = self.lock();
+        let channels = &state.channels;
+        let polled = if channels.was_accepted {
+            Poll::Ready(Ok(()))
+        } else {
+            match &channels.stopped {
+                Some(end) => Poll::Ready(Err(end.clone())),
+                None => Poll::Pending,
+            }
+        };
+        _displaced = match polled {
+            Poll::Ready(_) => state.watchers.remove(key),
+            Poll::Pending => state.watchers.register(key, waker),
+        };
+        polled
+    }
+
+    /// How what is sent on this channel has ended.
+    pub(crate) fn poll_stopped(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<ChannelEnd> {
+        let _displaced;
+        let mut state = self.lock();
+        let Some(end) = state.channels.stopped.clone() else {
+            _displaced = state.watchers.register(key, waker);
+            return Poll::Pending;
+        };
+        _displaced = state.watchers.remove(key);
+        Poll::Ready(end)
+    }
+
+    /// How what is received on this channel has ended, once it has.
+    pub(crate) fn ended(&self) -> Option<ChannelEnd> {
+        self.lock().channels.ended.clone()
+    }
+}

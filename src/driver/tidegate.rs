@@ -1,0 +1,274 @@
+//! Tidegate mode: a session of `tidegate.v1` over the driver's connection.
+//!
+//! The session of plain mode stays: it opens and closes the connection, and its queue is empty. Between, messages are items of
+//! channels. A message that names no channel goes on a *lane*: a channel without a name, one for each class and
+//! flow that is in use, so that what holds in plain mode holds here: order within a class and flow, none
+//! across. What arrives on any channel without a name is a message of the connection.
+//!
+//! Not here: the protocol (`proto::v1`), what handles share with the driver (the hub's).
+
+mod drive;
+mod lanes;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+pub use self::drive::ChannelEnd;
+pub(crate) use self::drive::Offered;
+use self::lanes::Lanes;
+use crate::proto::v1::{ChannelKey, ChannelKind, Chunk, NewItem, OpenError, Over, Session, SessionConfig};
+use crate::proto::{CloseRequest, Done, Flow, MessageId, NewMessage, Payload, Priority, TicketId};
+use crate::slab::Slab;
+use crate::time::Timestamp;
+
+/// The subprotocol.
+pub(crate) const SUBPROTOCOL: &str = "tidegate.v1";
+
+/// By what driver and outlet know a channel that has a name. Never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ChannelId(pub(crate) u64);
+
+/// Where an item came from, for the credit that its channel is due once it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    key: ChannelKey,
+    serial: u32,
+    /// What it has cost.
+    pub(crate) cost: u64,
+}
+
+impl Origin {
+    /// Whether both are of the same channel.
+    pub(crate) fn is_with(&self, other: &Self) -> bool {
+        (self.key, self.serial) == (other.key, other.serial)
+    }
+}
+
+/// How a session is made where the server speaks `tidegate.v1`.
+#[derive(Clone, Debug)]
+pub(crate) struct TidegateConfig {
+    pub(crate) session: SessionConfig,
+    /// Decides what is sent that means nothing; 0 for nothing of the sort.
+    pub(crate) random: u64,
+}
+
+/// Whose items a channel carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// The connection's.
+    Connection,
+    /// Those of a channel with a name.
+    Channel(ChannelId),
+}
+
+#[derive(Debug)]
+struct Entry {
+    serial: u32,
+    whose: Whose,
+    is_own: bool,
+    arriving: Option<Arriving>,
+}
+
+/// An item of which a part has arrived.
+#[derive(Debug)]
+struct Arriving {
+    is_text: bool,
+    bytes: Vec<u8>,
+}
+
+/// What is remembered of a message until it ends.
+#[derive(Debug)]
+struct Sent {
+    ticket: Option<TicketId>,
+    priority: Priority,
+    flow: Flow,
+    on: On,
+}
+
+/// What a message was sent on.
+#[derive(Clone, Copy, Debug)]
+enum On {
+    Lane(u32),
+    Channel(ChannelId),
+}
+
+/// How much room for an item is made before any of it has arrived, in bytes. More comes as it does.
+const RESERVED: u64 = 64 << 10;
+
+/// See the module's page.
+#[derive(Debug)]
+pub(super) struct Tidegate {
+    session: Session,
+    /// By the number of the key.
+    entries: Vec<Option<Entry>>,
+    serial: u32,
+    lanes: Lanes,
+    sent: Slab<Sent>,
+    /// What the caller of `close` wants the peer to be told, and until when it waits.
+    closing: Option<(CloseRequest, Option<Timestamp>)>,
+    /// How the session has ended.
+    over: Option<Over>,
+    /// The greeting is done.
+    was_attached: bool,
+}
+
+impl Tidegate {
+    fn new(now: Timestamp, config: TidegateConfig) -> Self {
+        let random = config.random;
+        let mut session = Session::new(now, config.session);
+        session.handle_attached(now, random);
+        Self {
+            session,
+            entries: Vec::new(),
+            serial: 0,
+            lanes: Lanes::default(),
+            sent: Slab::default(),
+            closing: None,
+            over: None,
+            was_attached: false,
+        }
+    }
+
+    /// A message of the connection.
+    fn send(&mut self, now: Timestamp, new: NewMessage) -> Result<MessageId, Payload> {
+        let (priority, flow) = (new.priority, new.flow);
+        let Some((lane, key)) = self.lane(priority, flow) else { return Err(new.payload) };
+        let sent = self.send_item(now, key, On::Lane(lane), new);
+        if sent.is_ok() {
+            self.lanes.enter(lane);
+        } else if let Some(key) = self.lanes.forget_if_idle(lane) {
+            self.drop_channel(key);
+        }
+        sent
+    }
+
+    /// A message on a channel.
+    fn send_on(
+        &mut self,
+        now: Timestamp,
+        (id, key): (ChannelId, ChannelKey),
+        new: NewMessage,
+    ) -> Result<MessageId, Payload> {
+        self.send_item(now, key, On::Channel(id), new)
+    }
+
+    fn send_item(
+        &mut self,
+        now: Timestamp,
+        key: ChannelKey,
+        on: On,
+        new: NewMessage,
+    ) -> Result<MessageId, Payload> {
+        let NewMessage { priority, flow, payload, deadline, replaces, ticket } = new;
+        let number = self.sent.insert(Sent { ticket, priority, flow, on });
+        let ticket = Some(TicketId(core::num::NonZeroU64::MIN.saturating_add(u64::from(number))));
+        let sent = self.session.handle_send(now, key, NewItem { payload, deadline, replaces, ticket });
+        if sent.is_err() {
+            self.sent.remove(number);
+        }
+        sent
+    }
+
+    /// A message has ended. Gives its end as whoever has sent it knows it, and on which channel.
+    fn finish(&mut self, done: Done) -> Option<(Option<ChannelId>, Done)> {
+        let number = u32::try_from(done.ticket?.0.get() - 1).ok()?;
+        let Sent { ticket, priority, flow, on } = self.sent.remove(number)?;
+        let done = Done { ticket, priority, flow, ..done };
+        match on {
+            On::Channel(id) => Some((Some(id), done)),
+            On::Lane(lane) => {
+                if let Some(key) = self.lanes.leave(lane) {
+                    self.drop_channel(key);
+                }
+                Some((None, done))
+            }
+        }
+    }
+
+    /// The lane of a class and flow, and its channel, which is opened if need be. `None` if that cannot be.
+    fn lane(&mut self, priority: Priority, flow: Flow) -> Option<(u32, ChannelKey)> {
+        if let Some(known) = self.lanes.find(priority, flow) {
+            return Some(known);
+        }
+        if flow != Flow::default() && self.lanes.are_many() {
+            // Beside the messages of its class that have no flow, in their order.
+            let (_, key) = self.lane(priority, Flow::default())?;
+            return Some((self.lanes.insert(priority, flow, key, true), key));
+        }
+        let key = self.session.open(ChannelKind::Items, String::new(), Vec::new(), priority).ok()?;
+        self.enter(key, Whose::Connection, true);
+        Some((self.lanes.insert(priority, flow, key, false), key))
+    }
+
+    /// Opens a channel.
+    fn open(&mut self, id: ChannelId, name: String, priority: Priority) -> Result<ChannelKey, OpenError> {
+        let key = self.session.open(ChannelKind::Items, name, Vec::new(), priority)?;
+        self.enter(key, Whose::Channel(id), true);
+        Ok(key)
+    }
+
+    fn enter(&mut self, key: ChannelKey, whose: Whose, is_own: bool) {
+        self.serial = self.serial.wrapping_add(1);
+        let at = key.0 as usize;
+        if self.entries.len() <= at {
+            self.entries.resize_with(at + 1, || None);
+        }
+        if let Some(place) = self.entries.get_mut(at) {
+            *place = Some(Entry { serial: self.serial, whose, is_own, arriving: None });
+        }
+    }
+
+    fn entry(&mut self, key: ChannelKey) -> Option<&mut Entry> {
+        self.entries.get_mut(key.0 as usize)?.as_mut()
+    }
+
+    fn whose(&mut self, key: ChannelKey) -> Option<Whose> {
+        self.entry(key).map(|entry| entry.whose)
+    }
+
+    /// Nobody uses a channel any more.
+    fn drop_channel(&mut self, key: ChannelKey) {
+        if let Some(entry) = self.entries.get_mut(key.0 as usize)
+            && entry.take().is_some()
+        {
+            self.session.handle_dropped(key);
+        }
+    }
+
+    /// An item was taken by the application.
+    fn taken(&mut self, now: Timestamp, origin: Origin) {
+        let Origin { key, serial, cost } = origin;
+        if self.entry(key).is_some_and(|entry| entry.serial == serial) {
+            self.session.handle_taken(now, key, cost);
+        }
+    }
+
+    /// A part of an item has arrived in `message`. Gives the item if it is whole now, and whose it is.
+    fn chunk(&mut self, chunk: Chunk, message: &[u8]) -> Option<(Whose, Payload, Origin)> {
+        let Chunk { channel: key, range, first, last } = chunk;
+        let part = message.get(range).unwrap_or_default();
+        let entry = self.entry(key)?;
+        if let Some((is_text, total)) = first {
+            let expected = total.unwrap_or(0).min(RESERVED);
+            let bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).max(part.len()));
+            entry.arriving = Some(Arriving { is_text, bytes });
+        }
+        entry.arriving.as_mut()?.bytes.extend_from_slice(part);
+        let cost = last?;
+        let Arriving { is_text, bytes } = entry.arriving.take()?;
+        let payload = if is_text {
+            // The session has looked at it; otherwise it would be the session that is wrong.
+            Payload::Text(String::from_utf8(bytes).ok()?)
+        } else {
+            Payload::Binary(bytes)
+        };
+        Some((entry.whose, payload, Origin { key, serial: entry.serial, cost }))
+    }
+
+    /// Lanes send nothing any more once what is queued on them has gone.
+    fn close_lanes(&mut self) {
+        for key in self.lanes.keys() {
+            self.session.handle_close_channel(key);
+        }
+    }
+}

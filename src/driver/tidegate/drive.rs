@@ -1,0 +1,444 @@
+//! The driver's side of a session: records in, records out, and what the handles are told.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{ChannelId, Origin, SUBPROTOCOL, Tidegate, Whose};
+use crate::driver::{Driver, OVERFLOW_CLOSE_WITHIN, Outlet};
+use crate::proto::v1::{
+    Cause, ChannelCode, ChannelKey, ChannelKind, Directions, Event, OpenError, Output, RefusedCode,
+};
+use crate::proto::{
+    CloseCause, CloseRequest, Closed, Gauges, MessageId, NewMessage, Payload, Priority, Reason,
+};
+use crate::time::{Clock, Duration, Timestamp};
+use crate::transport::{FetchToken, Incoming, Transport, TransportError};
+
+/// How long the closing handshake may take where nobody has said so.
+const CLOSE_WITHIN: Duration = OVERFLOW_CLOSE_WITHIN;
+
+/// The close code of a session that ends in good order.
+const IN_GOOD_ORDER: u16 = 4200;
+
+/// How a direction of a channel has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChannelEnd {
+    /// Whoever sends has sent everything and closed it.
+    Closed,
+    /// One of the two has reset it.
+    Reset {
+        /// Why.
+        code: ChannelCode,
+        /// What it has added to that, up to 1,024 bytes.
+        detail: Vec<u8>,
+    },
+    /// The connection is over.
+    ConnectionOver,
+}
+
+/// A channel that the peer has opened.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    pub(crate) key: ChannelKey,
+    pub(crate) name: String,
+    pub(crate) priority: Priority,
+}
+
+impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
+    /// The connection is open. Returns whether a session begins on it, which tells the handles later.
+    pub(in crate::driver) fn begin_tidegate(&self) -> bool {
+        let Some(config) = self.offer.take() else { return false };
+        if self.transport.opened().protocol != SUBPROTOCOL {
+            return false;
+        }
+        let mut config = *config;
+        config.session.transport_takes_all = self.transport.takes_all();
+        self.tidegate.replace(Some(Box::new(Tidegate::new(self.clock.now(), config))));
+        true
+    }
+
+    /// Calls the session, if there is one.
+    fn with<R>(&self, call: impl FnOnce(&mut Tidegate) -> R) -> Option<R> {
+        self.tidegate.borrow_mut().as_deref_mut().map(call)
+    }
+
+    pub(in crate::driver) fn is_tidegate(&self) -> bool {
+        self.tidegate.borrow().is_some()
+    }
+
+    /// As [`send`](Self::send); gives the message back if there is no session.
+    pub(in crate::driver) fn send_on_lane(
+        &self,
+        new: NewMessage,
+    ) -> Result<Result<MessageId, Payload>, NewMessage> {
+        let now = self.clock.now();
+        match self.tidegate.borrow_mut().as_deref_mut() {
+            Some(tidegate) => Ok(tidegate.send(now, new)),
+            None => Err(new),
+        }
+    }
+
+    /// A message on a channel.
+    pub(crate) fn send_on(
+        &self,
+        channel: (ChannelId, ChannelKey),
+        new: NewMessage,
+    ) -> Result<MessageId, Payload> {
+        let now = self.clock.now();
+        match self.tidegate.borrow_mut().as_deref_mut() {
+            Some(tidegate) => tidegate.send_on(now, channel, new),
+            None => Err(new.payload),
+        }
+    }
+
+    /// Opens a channel. `None` without a session.
+    pub(crate) fn open_channel(
+        &self,
+        id: ChannelId,
+        name: String,
+        priority: Priority,
+    ) -> Option<Result<ChannelKey, OpenError>> {
+        self.with(|tidegate| tidegate.open(id, name, priority))
+    }
+
+    /// What the peer has opened is known as `id` from now on; `None` refuses it.
+    fn take_channel(&self, key: ChannelKey, id: Option<ChannelId>) {
+        self.with(|tidegate| {
+            if let Some(id) = id {
+                tidegate.enter(key, Whose::Channel(id), false);
+            } else {
+                tidegate.session.handle_reset(key, Directions::Both, ChannelCode::Refused, Vec::new());
+                tidegate.session.handle_dropped(key);
+            }
+        });
+    }
+
+    /// See [`Session::handle_close_channel`](crate::proto::v1::Session::handle_close_channel).
+    pub(crate) fn close_channel(&self, key: ChannelKey) {
+        self.with(|tidegate| tidegate.session.handle_close_channel(key));
+    }
+
+    /// See [`Session::handle_reset`](crate::proto::v1::Session::handle_reset).
+    pub(crate) fn reset_channel(
+        &self,
+        key: ChannelKey,
+        directions: Directions,
+        code: ChannelCode,
+        detail: Vec<u8>,
+    ) {
+        self.with(|tidegate| tidegate.session.handle_reset(key, directions, code, detail));
+    }
+
+    /// See [`Session::set_priority`](crate::proto::v1::Session::set_priority).
+    pub(crate) fn prefer_channel(&self, key: ChannelKey, priority: Priority) {
+        self.with(|tidegate| tidegate.session.set_priority(key, priority));
+    }
+
+    /// See [`Session::handle_dropped`](crate::proto::v1::Session::handle_dropped).
+    pub(crate) fn drop_channel(&self, key: ChannelKey) {
+        self.with(|tidegate| tidegate.drop_channel(key));
+    }
+
+    /// Items were taken by the application.
+    pub(crate) fn taken(&self, origin: Origin) {
+        let now = self.clock.now();
+        self.with(|tidegate| tidegate.taken(now, origin));
+    }
+
+    pub(in crate::driver) fn cancel_item(&self, id: MessageId) -> bool {
+        self.with(|tidegate| tidegate.session.handle_cancel(id)).is_some()
+    }
+
+    /// What is under way, and what may be.
+    pub(in crate::driver) fn session_gauges(&self) -> Option<Gauges> {
+        let gauges = self.tidegate.borrow().as_deref().map(|tidegate| tidegate.session.gauges())?;
+        Some(Gauges {
+            buffered_amount: gauges.in_flight,
+            budget_bytes: gauges.budget,
+            bytes_per_second: gauges.bytes_per_second,
+        })
+    }
+
+    /// The caller closes. Returns whether that is the session's to do.
+    pub(in crate::driver) fn close_session(&self, request: &CloseRequest) -> bool {
+        let now = self.clock.now();
+        self.with(|tidegate| {
+            if tidegate.over.is_some() {
+                return false;
+            }
+            let due = request.within.map(|within| now.saturating_add(within));
+            if tidegate.closing.is_none() {
+                tidegate.closing = Some((request.clone(), due));
+            }
+            if request.flush && tidegate.was_attached {
+                tidegate.session.handle_close(now, millis(request.within));
+            } else {
+                tidegate.session.handle_end(now);
+            }
+            true
+        }) == Some(true)
+    }
+
+    /// The caller sends no more. Returns whether that is the session's to do.
+    pub(in crate::driver) fn end_session(&self, within: Option<Duration>) -> bool {
+        self.shut_down(within, None)
+    }
+
+    /// Says that this side goes away; who was served comes back `after`, and up to so much later. Returns whether there is
+    /// a session to say it in.
+    pub(crate) fn shut_down(&self, within: Option<Duration>, back: Option<[Duration; 2]>) -> bool {
+        let now = self.clock.now();
+        let [after, jitter] = back.unwrap_or_default().map(|time| millis(Some(time)));
+        self.with(|tidegate| {
+            if tidegate.over.is_none() {
+                tidegate.session.handle_shutdown(now, millis(within), after, jitter);
+                tidegate.close_lanes();
+            }
+        })
+        .is_some()
+    }
+
+    /// The answer to a read that the session has asked for.
+    pub(in crate::driver) fn fetched_item(&self, id: crate::proto::FetchId, content: Option<Payload>) {
+        self.with(|tidegate| tidegate.session.handle_fetched(id, content));
+    }
+
+    pub(in crate::driver) fn session_time(&self) {
+        let now = self.clock.now();
+        self.with(|tidegate| tidegate.session.handle_time(now));
+    }
+
+    pub(in crate::driver) fn session_timer(&self, now: Timestamp) {
+        self.with(|tidegate| tidegate.session.handle_timeout(now));
+    }
+
+    pub(in crate::driver) fn session_task(&self) {
+        self.with(|tidegate| tidegate.session.handle_task());
+    }
+
+    /// A message has arrived.
+    pub(in crate::driver) fn receive_records(&self, incoming: Incoming) {
+        let now = self.clock.now();
+        let bytes = match incoming {
+            #[cfg(feature = "client")]
+            Incoming::Message(Payload::Binary(bytes)) => Some(bytes),
+            #[cfg(feature = "client")]
+            Incoming::Message(payload @ Payload::Hosted(_)) => self.transport.take_bytes(payload),
+            _ => None,
+        };
+        match bytes {
+            Some(bytes) => {
+                self.with(|tidegate| tidegate.session.handle_message(now, &bytes));
+                self.drain_tidegate(&bytes);
+            }
+            None => {
+                self.with(|tidegate| tidegate.session.handle_text(now));
+            }
+        }
+    }
+
+    /// The connection is gone, with this close code.
+    pub(in crate::driver) fn lose_session(&self, code: u16) {
+        let now = self.clock.now();
+        if self.with(|tidegate| tidegate.session.handle_lost_for_good(now, code)).is_some() {
+            self.drain_tidegate(&[]);
+        }
+    }
+
+    /// The final word of the connection, with what the session has to add.
+    pub(in crate::driver) fn end_tidegate(&self, mut closed: Closed) -> Closed {
+        self.lose_session(closed.code);
+        let over = self.with(|tidegate| tidegate.over).flatten();
+        if let Some(over) = over {
+            // The connection's own queue has had nothing to do with messages.
+            (closed.unsent, closed.unknown) = (over.unsent, over.unknown);
+            closed.cause = CloseCause::of_session(over.cause).unwrap_or(closed.cause);
+        }
+        closed
+    }
+
+    /// Carries out what the session wants. `message` is what it was given last. Returns whether there was anything, and
+    /// when it wants to be called again.
+    pub(in crate::driver) fn drain_tidegate(&self, message: &[u8]) -> (bool, Option<Timestamp>) {
+        let mut any = false;
+        loop {
+            let room = self.transport.has_room();
+            let Some(output) = self.with(|tidegate| tidegate.session.poll_output(room)) else {
+                return (any, None);
+            };
+            match output {
+                Output::Blocked(due) | Output::Timeout(due) => {
+                    if any {
+                        self.outlet.settle(|| self.gauges());
+                    }
+                    return (any, due);
+                }
+                // A connection that does not take it is about to be reported as closed.
+                Output::Transmit(out) => _ = self.transport.send_records(out),
+                Output::Look => {
+                    let amount = self.transport.buffered_amount();
+                    let now = self.clock.now();
+                    self.with(|tidegate| tidegate.session.handle_amount(now, amount));
+                }
+                Output::Fetch { id, slot, range } => self.transport.fetch(slot, range, FetchToken::Send(id)),
+                Output::Release(slot) => self.transport.release(slot),
+                Output::Close(code) => self.close_connection(code),
+                Output::Event(event) => self.tell(event, message),
+            }
+            any = true;
+        }
+    }
+
+    /// The session is done with the connection.
+    fn close_connection(&self, code: u16) {
+        let now = self.clock.now();
+        let asked = self.with(|tidegate| tidegate.closing.take()).flatten();
+        let (code, reason, within) = match asked {
+            Some((request, due)) if code == IN_GOOD_ORDER => {
+                // Any other code of the application's would mean that the session goes on.
+                let code = if request.code == Some(1000) { 1000 } else { code };
+                (code, request.reason, due.map(|due| due.saturating_since(now)))
+            }
+            _ => (code, Reason::default(), Some(CLOSE_WITHIN)),
+        };
+        self.outlet.stop_sending();
+        let request = CloseRequest { code: Some(code), reason, within, flush: false };
+        self.session.borrow_mut().handle_close(now, request);
+    }
+
+    /// Tells the handles.
+    fn tell(&self, event: Event, message: &[u8]) {
+        match event {
+            Event::Attached { .. } => {
+                self.with(|tidegate| tidegate.was_attached = true);
+                self.outlet.attached(&self.transport);
+            }
+            Event::Resume(_) => {
+                // No session outlives its connection here yet.
+                self.with(|tidegate| tidegate.session.refuse(RefusedCode::UnknownSession, 0));
+            }
+            // What follows is the end: see `lose_session`.
+            Event::Detached { .. } => {}
+            Event::Incoming { channel, kind, name, priority, .. } => {
+                self.offered(kind, Offered { key: channel, name, priority });
+            }
+            Event::Accepted(key) => {
+                if let Some(id) = self.named(key) {
+                    self.outlet.channel_accepted(id);
+                }
+            }
+            Event::Chunk(chunk) => {
+                let item = self.with(|tidegate| tidegate.chunk(chunk, message)).flatten();
+                if let Some((whose, payload, origin)) = item {
+                    let channel = match whose {
+                        Whose::Connection => None,
+                        Whose::Channel(id) => Some(id),
+                    };
+                    self.outlet.deliver_item(channel, payload, origin);
+                }
+            }
+            Event::Void(key) => {
+                self.with(|tidegate| tidegate.entry(key).map(|entry| entry.arriving.take()));
+            }
+            Event::PeerEnded { channel, code, detail } => {
+                let end = match code {
+                    None => ChannelEnd::Closed,
+                    Some(code) => ChannelEnd::Reset { code, detail },
+                };
+                self.peer_ended(channel, end);
+            }
+            Event::PeerStopped { channel, code, detail } => {
+                self.peer_stopped(channel, ChannelEnd::Reset { code, detail });
+            }
+            Event::Done(done) => match self.with(|tidegate| tidegate.finish(done)).flatten() {
+                Some((None, done)) => self.outlet.done(done),
+                Some((Some(id), done)) => self.outlet.channel_done(id, done),
+                None => {}
+            },
+            Event::GoingAway(_) => {
+                self.outlet.stop_sending();
+                self.outlet.take_commands(self);
+                self.with(Tidegate::close_lanes);
+            }
+            Event::Over(over) => {
+                #[cfg(feature = "client")]
+                if let Cause::Peer { why, .. } = over.cause {
+                    self.outlet.failed(TransportError::Records { why });
+                }
+                self.with(|tidegate| {
+                    tidegate.over = Some(over);
+                    tidegate.entries.clear();
+                });
+                self.outlet.channels_over(self);
+            }
+        }
+    }
+
+    fn named(&self, key: ChannelKey) -> Option<ChannelId> {
+        match self.with(|tidegate| tidegate.whose(key)).flatten()? {
+            Whose::Channel(id) => Some(id),
+            Whose::Connection => None,
+        }
+    }
+
+    /// The peer has opened a channel.
+    fn offered(&self, kind: ChannelKind, offered: Offered) {
+        let key = offered.key;
+        match kind {
+            ChannelKind::Items if offered.name.is_empty() => {
+                self.with(|tidegate| tidegate.enter(key, Whose::Connection, false));
+            }
+            ChannelKind::Items => {
+                let id = self.outlet.channel_offered(offered);
+                self.take_channel(key, id);
+            }
+            _ => {
+                let code = ChannelCode::UnsupportedKind;
+                self.with(|tidegate| {
+                    tidegate.session.handle_reset(key, Directions::Both, code, Vec::new());
+                    tidegate.session.handle_dropped(key);
+                });
+            }
+        }
+    }
+
+    /// The peer sends nothing more on a channel.
+    fn peer_ended(&self, key: ChannelKey, end: ChannelEnd) {
+        let whose = self.with(|tidegate| {
+            let entry = tidegate.entry(key)?;
+            entry.arriving = None;
+            let (whose, is_own) = (entry.whose, entry.is_own);
+            // Nothing is ever sent here on a channel without a name that the peer has opened.
+            if whose == Whose::Connection && !is_own {
+                tidegate.drop_channel(key);
+            }
+            Some(whose)
+        });
+        if let Some(Whose::Channel(id)) = whose.flatten() {
+            self.outlet.channel_ended(id, end);
+        }
+    }
+
+    /// The peer wants nothing more on a channel.
+    fn peer_stopped(&self, key: ChannelKey, end: ChannelEnd) {
+        let whose = self.with(|tidegate| {
+            let whose = tidegate.whose(key)?;
+            if whose == Whose::Connection {
+                tidegate.lanes.end(key);
+                tidegate.drop_channel(key);
+            }
+            Some(whose)
+        });
+        if let Some(Whose::Channel(id)) = whose.flatten() {
+            self.outlet.channel_stopped(id, end);
+        }
+    }
+}
+
+fn millis(time: Option<Duration>) -> u64 {
+    // The most that a record can say.
+    const MOST: u64 = (1 << 53) - 1;
+    time.map_or(MOST, |time| u64::try_from(time.as_millis()).unwrap_or(MOST).min(MOST))
+}

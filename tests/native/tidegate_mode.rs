@@ -1,0 +1,274 @@
+//! Tidegate mode between this crate's client and its server, over streams in memory and over TCP.
+
+use core::time::Duration;
+
+use futures_util::StreamExt;
+use tidegate::proto::v1::ChannelCode;
+use tidegate::proto::ws::HeadLimits;
+use tidegate::server::{AcceptOptions, accept, read_request};
+use tidegate::{
+    ChannelEnd, ChannelError, ChannelOptions, Client, ClientBuilder, CloseCause, ConnectError, Message, Mode,
+    Outcome, SendError, SendLimits, SendOptions,
+};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::block_on;
+
+const SUBPROTOCOL: &str = "tidegate.v1";
+
+/// A client and a server in tidegate mode.
+async fn pair() -> (Client, Client) {
+    pair_with(|builder| builder, AcceptOptions::default()).await
+}
+
+async fn pair_with(
+    build: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    options: AcceptOptions,
+) -> (Client, Client) {
+    let (here, mut there) = tokio::io::duplex(64 << 10);
+    let server = tokio::spawn(async move {
+        let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
+        assert_eq!(request.subprotocols, [SUBPROTOCOL]);
+        accept(there, &request, Some(SUBPROTOCOL), options).unwrap()
+    });
+    let builder = build(Client::builder("ws://example.com/").mode(Mode::Tidegate));
+    let client = builder.connect_over(here).await.unwrap();
+    (client, server.await.unwrap())
+}
+
+/// More may be queued than the peer's window takes.
+fn large() -> ChannelOptions {
+    ChannelOptions::bulk().send_limits(SendLimits { max_queued_bytes: 64 << 20, ..SendLimits::default() })
+}
+
+#[test]
+fn messages_of_the_connection_go_both_ways() {
+    block_on(async {
+        let (client, server) = pair().await;
+        assert_eq!((client.mode(), server.mode()), (Mode::Tidegate, Mode::Tidegate));
+        assert_eq!(client.protocol(), SUBPROTOCOL);
+        let ticket = client.send("hello").await.unwrap();
+        assert_eq!(server.recv().await, Some("hello".into()));
+        assert_eq!(ticket.await, Outcome::Delivered);
+        let large: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
+        server.send(large.clone()).await.unwrap();
+        server.send("").await.unwrap();
+        server.send(Vec::new()).await.unwrap();
+        assert_eq!(client.recv().await, Some(large.into()));
+        assert_eq!(client.recv().await, Some("".into()));
+        assert_eq!(client.recv().await, Some(Message::Binary(Vec::new())));
+        client.flushed().await.unwrap();
+        let closed = client.close(1000, "bye").await.unwrap();
+        assert_eq!((closed.code, closed.was_clean, closed.cause), (1000, true, CloseCause::Local));
+        let closed = server.closed().await;
+        assert_eq!((closed.code, closed.reason.as_str(), closed.cause), (1000, "bye", CloseCause::Peer));
+        assert_eq!((closed.unsent.messages, closed.unknown.messages), (0, 0));
+    });
+}
+
+#[test]
+fn channels_go_beside_each_other() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let mut channels = server.channels();
+        let chat = client.channel("chat", ChannelOptions::new()).await.unwrap();
+        chat.send("one").await.unwrap();
+        let there = channels.accept().await.unwrap();
+        assert_eq!(there.name(), "chat");
+        chat.sender().accepted().await.unwrap();
+        assert_eq!(there.recv().await, Some("one".into()));
+        there.send("two").await.unwrap();
+        assert_eq!(chat.recv().await, Some("two".into()));
+        // The server opens one, too.
+        let news = server.channel("news", ChannelOptions::bulk()).await.unwrap();
+        let mut offered = client.channels();
+        let here = offered.next().await.unwrap();
+        assert_eq!(here.name(), "news");
+        let ticket = here.send("three").await.unwrap();
+        assert_eq!(news.recv().await, Some("three".into()));
+        assert_eq!(ticket.await, Outcome::Delivered);
+        // Closed in one direction, used in the other.
+        chat.send("last").await.unwrap();
+        chat.close();
+        assert!(matches!(chat.try_send("more"), Err(SendError::Closed(_))));
+        assert_eq!(there.recv().await, Some("last".into()));
+        assert_eq!(there.recv().await, None);
+        assert_eq!(there.receiver().ended(), Some(ChannelEnd::Closed));
+        there.send("still").await.unwrap();
+        assert_eq!(chat.recv().await, Some("still".into()));
+        drop(there);
+        assert_eq!(chat.recv().await, None);
+        // A reset says why.
+        news.sender().reset(ChannelCode::Application, *b"no more");
+        assert_eq!(here.recv().await, None);
+        let end = ChannelEnd::Reset { code: ChannelCode::Application, detail: b"no more".to_vec() };
+        assert_eq!(here.receiver().ended(), Some(end));
+        news.receiver().stop(ChannelCode::BadItem, *b"what?");
+        let end = ChannelEnd::Reset { code: ChannelCode::BadItem, detail: b"what?".to_vec() };
+        assert_eq!(here.sender().stopped().await, end);
+        assert!(matches!(here.send("x").await, Err(SendError::Closed(_))));
+    });
+}
+
+#[test]
+fn b55_a_channel_whose_reader_stops_takes_its_window_and_no_more() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let mut channels = server.channels();
+        let stalled = client.channel("stalled", large()).await.unwrap();
+        for _ in 0..40 {
+            stalled.send(vec![0; 1 << 20]).await.unwrap();
+        }
+        let _unread = channels.accept().await.unwrap();
+        for n in 0..200_u32 {
+            client.send(n.to_string()).await.unwrap();
+        }
+        for n in 0..200_u32 {
+            assert_eq!(server.recv().await, Some(n.to_string().into()));
+        }
+        // The server holds a window of it, 16 MiB, and has not asked for more.
+        let queued = stalled.sender().queued();
+        assert!(queued.messages >= 24, "{queued:?}");
+    });
+}
+
+#[test]
+fn everything_ends_with_the_connection() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let chat = client.channel("chat", ChannelOptions::new()).await.unwrap();
+        let there = server.channels().accept().await.unwrap();
+        drop(server.close(1000, ""));
+        let _ = client.closed().await;
+        assert_eq!(chat.recv().await, None);
+        assert_eq!(chat.receiver().ended(), Some(ChannelEnd::ConnectionOver));
+        assert_eq!(there.sender().stopped().await, ChannelEnd::ConnectionOver);
+        let error = client.channel("other", ChannelOptions::new()).await.unwrap_err();
+        assert_eq!(error, ChannelError::Closed);
+    });
+}
+
+#[test]
+fn channels_need_a_name_and_a_peer_that_speaks_it() {
+    block_on(async {
+        let (client, _server) = pair().await;
+        for (name, expected) in
+            [(String::new(), ChannelError::NoName), ("x".repeat(129), ChannelError::NameTooLong(128))]
+        {
+            assert_eq!(client.channel(&name, ChannelOptions::new()).await.unwrap_err(), expected);
+        }
+    });
+}
+
+/// A server that speaks it if it `does`, and otherwise refuses or accepts without.
+async fn server(does: &'static [&'static str]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, does));
+        }
+    });
+    url
+}
+
+async fn serve(mut stream: TcpStream, does: &'static [&'static str]) {
+    let Ok(request) = read_request(&mut stream, HeadLimits::default()).await else { return };
+    let chosen = does.iter().copied().find(|name| request.subprotocols.iter().any(|offered| offered == name));
+    if chosen.is_none() && does.contains(&"refuses") && !request.subprotocols.is_empty() {
+        return;
+    }
+    let Ok(client) = accept(stream, &request, chosen, AcceptOptions::default()) else { return };
+    while let Some(message) = client.recv().await {
+        let _ = client.send(message).await;
+    }
+}
+
+#[test]
+fn modes_are_what_was_asked_for_or_say_why_not() {
+    block_on(async {
+        let connect = |url: &str, mode| Client::builder(url).mode(mode).subprotocol("own.v1").connect();
+        let echo = |client: Client| async move {
+            client.send_with("x", SendOptions::urgent()).await.unwrap();
+            assert_eq!(client.recv().await, Some("x".into()));
+        };
+        let speaks = server(&["tidegate.v1", "own.v1"]).await;
+        for mode in [Mode::Tidegate, Mode::Auto] {
+            let client = connect(&speaks, mode).await.unwrap();
+            assert_eq!(client.mode(), Mode::Tidegate);
+            echo(client).await;
+        }
+        let own = server(&["own.v1"]).await;
+        let client = connect(&own, Mode::Auto).await.unwrap();
+        assert_eq!((client.mode(), client.protocol().as_str()), (Mode::Plain, "own.v1"));
+        let error = client.channel("x", ChannelOptions::new()).await.unwrap_err();
+        assert_eq!(error, ChannelError::Plain);
+        echo(client).await;
+        let error = connect(&own, Mode::Tidegate).await.unwrap_err();
+        assert_eq!(error, ConnectError::NotTidegate { protocol: "own.v1".into() });
+        // Whoever offers nothing is served, who offers something is not: a second attempt is needed, once.
+        let refuses = server(&["refuses"]).await;
+        let connect = |mode| Client::builder(&refuses).mode(mode).connect();
+        for _ in 0..2 {
+            let client = connect(Mode::Auto).await.unwrap();
+            assert_eq!(client.mode(), Mode::Plain);
+            echo(client).await;
+        }
+        assert!(matches!(connect(Mode::Tidegate).await, Err(ConnectError::Failed { .. })));
+    });
+}
+
+#[test]
+fn a_close_waits_for_what_is_queued_and_only_so_long() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let tickets: Vec<_> = {
+            let mut tickets = Vec::new();
+            for _ in 0..20 {
+                tickets.push(client.send(vec![1; 100_000]).await.unwrap());
+            }
+            tickets
+        };
+        let reader = tokio::spawn(async move {
+            let mut count = 0;
+            while server.recv().await.is_some() {
+                count += 1;
+            }
+            count
+        });
+        let closed = client.close(1000, "").await.unwrap();
+        assert_eq!((closed.unsent.messages, closed.unknown.messages), (0, 0));
+        for ticket in tickets {
+            assert_eq!(ticket.await, Outcome::Delivered);
+        }
+        assert_eq!(reader.await.unwrap(), 20);
+    });
+}
+
+#[test]
+fn b32_what_does_not_go_within_the_deadline_is_reported() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let chat = client.channel("chat", large()).await.unwrap();
+        let mut tickets = Vec::new();
+        for _ in 0..40 {
+            tickets.push(chat.send(vec![1; 1 << 20]).await.unwrap());
+        }
+
+        // Nobody reads, so that no credit comes.
+        let closed = client.close_with(tidegate::CloseOptions::default().within(Duration::from_millis(200)));
+        let closed = closed.await.unwrap();
+        assert!(closed.unsent.messages > 0, "{closed:?}");
+        let mut ends = [0_u32; 2];
+        for ticket in tickets {
+            match ticket.await {
+                Outcome::Delivered => ends[0] += 1,
+                Outcome::Unsent | Outcome::Unknown => ends[1] += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(u64::from(ends[1]), closed.unsent.messages + closed.unknown.messages);
+        assert!(ends[0] > 0);
+        drop(server);
+    });
+}
