@@ -31,6 +31,7 @@ mod spy;
 mod suite;
 #[cfg(target_feature = "atomics")]
 mod threads;
+mod tidegate_mode;
 mod values;
 
 use core::cell::Cell;

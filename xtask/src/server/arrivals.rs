@@ -72,12 +72,13 @@ impl Arrivals {
 pub(super) async fn note(
     stream: TcpStream,
     request: &Request,
+    subprotocol: Option<&str>,
     name: &str,
     acknowledges: bool,
     arrivals: &Arrivals,
 ) -> io::Result<()> {
     let run = arrivals.run(name);
-    let peer = Peer::accept(stream, request, None).await?;
+    let peer = Peer::accept(stream, request, subprotocol).await?;
     let mut received = 0_u64;
     while let Some(message) = peer.recv().await {
         let now = arrivals.now();
@@ -103,13 +104,14 @@ pub(super) async fn note(
 pub(super) async fn push(
     stream: TcpStream,
     request: &Request,
+    subprotocol: Option<&str>,
     name: &str,
     messages: u32,
     bytes: usize,
     arrivals: &Arrivals,
 ) -> io::Result<()> {
     let run = arrivals.run(name);
-    let peer = Peer::accept(stream, request, None).await?;
+    let peer = Peer::accept(stream, request, subprotocol).await?;
     meanwhile(&peer, async {
         for message in 0..messages {
             let [first, ..] = message.to_le_bytes();

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::peer::TIDEGATE;
 use super::route::{Route, Unknown};
 use super::{Site, arrivals, link, misbehave, talk};
 
@@ -103,13 +104,14 @@ async fn web_socket(stream: TcpStream, request: Request, site: &Site) -> io::Res
         }
     };
     let first = request.subprotocols.first().map(String::as_str);
+    let either = request.subprotocols.iter().map(String::as_str).find(|name| *name == TIDEGATE);
     match route {
         Route::Arrivals { run, acknowledges } => {
-            arrivals::note(stream, &request, &run, acknowledges, &site.arrivals).await
+            arrivals::note(stream, &request, either, &run, acknowledges, &site.arrivals).await
         }
         Route::Burst => misbehave::burst(stream, &request).await,
         Route::Close { code, reason } => misbehave::close(stream, &request, code, &reason).await,
-        Route::Echo { digest } => talk::echo(stream, &request, None, digest).await,
+        Route::Echo { digest } => talk::echo(stream, &request, either, digest).await,
         Route::Extension => misbehave::extension(stream, &request).await,
         Route::Feed => talk::feed(stream, &request).await,
         Route::Flood { messages, bytes } => talk::flood(stream, &request, messages, bytes).await,
@@ -117,13 +119,13 @@ async fn web_socket(stream: TcpStream, request: Request, site: &Site) -> io::Res
         Route::Never => misbehave::never(stream).await,
         Route::NoSubprotocol => talk::echo(stream, &request, None, false).await,
         Route::Push { run, messages, bytes } => {
-            arrivals::push(stream, &request, &run, messages, bytes, &site.arrivals).await
+            arrivals::push(stream, &request, either, &run, messages, bytes, &site.arrivals).await
         }
         Route::Raw(raw) => misbehave::raw(stream, &request, &raw).await,
         Route::Redirect => misbehave::redirect(stream).await,
         // Dropped here, without a word.
         Route::Refuse => Ok(()),
-        Route::Sink => talk::sink(stream, &request).await,
+        Route::Sink => talk::sink(stream, &request, either).await,
         Route::Reset { after } => misbehave::reset(stream, &request, after).await,
         Route::Stall { seconds } => misbehave::stall(stream, &request, seconds).await,
         Route::Status(status) => misbehave::status(stream, status).await,

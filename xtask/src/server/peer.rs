@@ -16,6 +16,11 @@ use tidegate::{Client, CloseOptions, Message, Outcome, ReadyState, RecvLimits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::channels;
+
+/// The subprotocol of tidegate mode.
+pub(super) const TIDEGATE: &str = "tidegate.v1";
+
 /// Largest message. Tests send 1 GiB.
 const MAX_MESSAGE_BYTES: u64 = 2 << 30;
 
@@ -34,10 +39,13 @@ const HASHED_AT_ONCE: usize = 1 << 20;
 pub(super) struct Peer {
     client: Client,
     gate: Arc<Gate>,
+    /// It speaks `tidegate.v1`, by which a peer is made to wait without not being read.
+    is_tidegate: bool,
 }
 
 impl Peer {
-    /// Accepts what `request` asks for.
+    /// Accepts what `request` asks for. With [`TIDEGATE`] for subprotocol its channels are served by
+    /// [`channels::serve`].
     ///
     /// # Errors
     ///
@@ -58,12 +66,16 @@ impl Peer {
             .max_queued_bytes(MAX_MESSAGE_BYTES + (64 << 20))
             .max_queued_messages(1 << 21);
         let client = accept(stream, request, subprotocol, options).map_err(io::Error::other)?;
+        let is_tidegate = subprotocol == Some(TIDEGATE);
         // Until the driver has run once the connection is not open, and closing would abort it
         // before the response is written.
-        while client.ready_state() == ReadyState::Connecting {
+        while !is_tidegate && client.ready_state() == ReadyState::Connecting {
             tokio::task::yield_now().await;
         }
-        Ok(Self { client, gate })
+        if is_tidegate {
+            tokio::spawn(channels::serve(client.channels()));
+        }
+        Ok(Self { client, gate, is_tidegate })
     }
 
     /// The next message; `None` after the last.
@@ -76,7 +88,9 @@ impl Peer {
         }
         self.gate.open();
         let message = self.client.recv().await?;
-        self.gate.hold();
+        if !self.is_tidegate {
+            self.gate.hold();
+        }
         Some(message)
     }
 
@@ -88,6 +102,8 @@ impl Peer {
     /// Sends a message and waits until the writer has it. `false` once the connection is closing.
     pub(super) async fn hand_over(&self, message: impl Into<Message>) -> bool {
         match self.client.send(message).await {
+            // In tidegate mode the peer says when it has it, which is later: what waits is bounded by credit.
+            Ok(_) if self.is_tidegate => true,
             Ok(ticket) => ticket.await == Outcome::HandedOver,
             Err(_) => false,
         }

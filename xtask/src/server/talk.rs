@@ -41,8 +41,8 @@ pub(super) async fn echo(
 }
 
 /// Counts and hashes; the text `report` asks for the result so far, without what was asked.
-pub(super) async fn sink(stream: TcpStream, request: &Request) -> io::Result<()> {
-    let peer = Peer::accept(stream, request, None).await?;
+pub(super) async fn sink(stream: TcpStream, request: &Request, subprotocol: Option<&str>) -> io::Result<()> {
+    let peer = Peer::accept(stream, request, subprotocol).await?;
     let (mut messages, mut bytes, mut sha256) = (0_u64, 0_u64, Sha256::new());
     while let Some(message) = peer.recv().await {
         if message.as_text() == Some("report") {

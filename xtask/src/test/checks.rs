@@ -12,7 +12,7 @@ const ALONE: [&str; 9] =
     ["native", "tls", "futures-io", "sim", "json", "browser-json", "deflate", "native,deflate", "v1"];
 
 /// The features of a build for browsers, without those of the npm package.
-pub(super) const WEB: &str = "json,browser-json,deflate";
+pub(super) const WEB: &str = "json,browser-json,deflate,v1";
 
 /// As [`ALONE`], for browsers.
 const ALONE_IN_BROWSERS: [&str; 3] = ["json", "browser-json", "v1"];
