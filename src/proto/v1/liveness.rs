@@ -10,8 +10,8 @@
 //! A page that wakes says so several times over, and one silence makes many acknowledgements late: for these two a PING
 //! of the last second does.
 //!
-//! Dead is a connection that was silent for `idle_timeout` and the slack, and for a quarter of `idle_timeout`
-//! since the first PING of this silence, so that whoever has slept for longer asks before it judges. With an `idle_timeout`
+//! Dead is a connection that was silent for `idle_timeout` and the slack, which counts up to as much again, and for a quarter
+//! of `idle_timeout` since the first PING of this silence, so that whoever has slept for longer asks before it judges. With an `idle_timeout`
 //! of at least twice the `ping_interval`, and timers on time, the quarter is over before the rest. A timer that comes more
 //! than 2 s late to find it dead may have come before the messages that waited with it: then there is another PING, and a
 //! quarter more to answer it, once in each silence.
@@ -144,8 +144,8 @@ impl Liveness {
         }
     }
 
-    /// What is to be done at this moment. `slack` is added to `idle_timeout`: what lies before the link takes so
-    /// long to pass. `ack_due` is when the acknowledgement that is awaited is late, if one is.
+    /// What is to be done at this moment. `slack`, up to `idle_timeout`, is added to that: what lies before the link takes
+    /// so long to pass. `ack_due` is when the acknowledgement that is awaited is late, if one is.
     pub(super) fn handle_timeout(
         &mut self,
         now: Timestamp,
@@ -197,6 +197,8 @@ impl Liveness {
     /// When this silence is over for the worse; `None` as long as nobody asked.
     fn dead_at(&self, silence: &Silence, slack: Duration) -> Option<Timestamp> {
         let asked = silence.asked?;
+        // Who has measured a rate while it slept, or had a few bytes to say, would wait for days.
+        let slack = slack.min(self.idle_timeout);
         let by_silence = silence.since.saturating_add(self.idle_timeout).saturating_add(slack);
         Some(by_silence.max(asked.saturating_add(self.answer_within)))
     }

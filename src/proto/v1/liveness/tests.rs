@@ -39,6 +39,17 @@ fn silence_is_answered_by_pings_and_ends_the_connection() {
 }
 
 #[test]
+fn a_rate_that_was_measured_in_sleep_does_not_keep_a_connection_alive() {
+    // 14,600 B at a byte a second.
+    let slack = Duration::from_secs(29_200);
+    assert_eq!(
+        on_time(&mut attached(true), slack),
+        [(20_000, Ping), (40_000, Ping), (60_000, Ping), (80_000, Ping), (90_000, Dead)]
+    );
+    assert_eq!(on_time(&mut attached(false), slack), [(30_000, Ping), (60_000, Ping), (90_000, Dead)]);
+}
+
+#[test]
 fn the_agreed_times_are_kept_to() {
     // Interval and timeout in ms; what a server and a client say.
     type Said = &'static [(u64, Verdict)];
@@ -275,7 +286,8 @@ fn what_is_due_is_said_and_then_due_later() {
                 }
                 Dead => {
                     counts[2] += 1;
-                    let silence = heard.saturating_add(Duration::from_micros(idle)).saturating_add(slack);
+                    let idle = Duration::from_micros(idle);
+                    let silence = heard.saturating_add(idle).saturating_add(slack.min(idle));
                     assert!(silence <= now && asked.is_some_and(|asked| asked < now), "{}", context());
                     assert_eq!(liveness.due(slack, ack_due), None, "{}", context());
                     liveness.handle_attached(now);
