@@ -121,8 +121,12 @@ struct Half {
     /// It goes away, and has said so on this connection.
     goes_away: bool,
     said_so: bool,
+    /// How many of the other side's channels it handles, once it has said so.
+    handles: Option<u64>,
     streams: BTreeMap<u64, Stream>,
+    /// How many channels it has opened, and of how many the other side knows.
     opens: u64,
+    opens_arrived: u64,
     /// How many channels it may open as it knows, and as it was told.
     may_open: u64,
     may_open_told: u64,
@@ -295,7 +299,11 @@ impl Wire {
                     self.wrong("I9", format!("{which} acknowledges {rx} instead of {has}"));
                 }
             }
-            GOAWAY => half.said_so = true,
+            GOAWAY => {
+                let [channels] = record.numbers();
+                half.said_so = true;
+                half.handles = Some(half.handles.map_or(channels, |before| before.min(channels)));
+            }
             CREDIT | CHAN_LIMIT if replays => {
                 self.wrong("I3", format!("{which} tells limits before all is said that was lost"));
             }
@@ -435,6 +443,7 @@ impl Wire {
                     let half = &mut self.halves[to];
                     half.may_open = half.may_open.max(count);
                 }
+                OPEN => self.halves[from].opens_arrived += 1,
                 PING => {
                     let [t_us] = record.numbers();
                     self.halves[to].ping = Some(t_us);
@@ -504,6 +513,13 @@ impl Wire {
         for (id, stream) in &self.halves[1 - which].streams {
             let Stream { has_ended, is_stopped, partial, told, window, .. } = *stream;
             if has_ended || is_stopped || waits.contains(&self.names[id]) {
+                continue;
+            }
+            // 6.6: it is refused, and what it carries until then is thrown away.
+            if id % 2 == 1 - which as u64 && half.handles.is_some_and(|handled| id / 2 >= handled) {
+                if is_free && id / 2 < self.halves[1 - which].opens_arrived {
+                    wrong.push(("I2", format!("{which} has not refused {id}, which it does not handle")));
+                }
                 continue;
             }
             // A quarter may be owed, but not while an item waits for its rest.
