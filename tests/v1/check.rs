@@ -20,7 +20,7 @@ pub(crate) fn check(plan: &Plan, trace: &mut Trace) -> Vec<Finding> {
     for pair in &trace.pairs {
         for which in 0..2 {
             let (from, to) = (&pair[which], &pair[1 - which]);
-            outcomes(plan, from, &mut findings);
+            outcomes(from, &mut findings);
             streams(from, to, &mut findings);
             ending(plan, trace, [from, to], &mut findings);
         }
@@ -30,6 +30,13 @@ pub(crate) fn check(plan: &Plan, trace: &mut Trace) -> Vec<Finding> {
 
 /// How a session has ended, and how often it was resumed.
 fn ending(plan: &Plan, trace: &Trace, [end, other]: [&End; 2], findings: &mut Vec<Finding>) {
+    let cause = |end: &End| end.over.map(|over| over.cause);
+    // Who has taken a session over says nothing more.
+    let is_alone = cause(other) == Some(Cause::Superseded);
+    let is_closed = end.which == plan.closer && cause(end) == Some(Cause::Closed) && !has_end(plan);
+    if is_closed && !end.closed_in_time && !is_alone {
+        findings.push(("I8", format!("{} did not close in its time", end.which)));
+    }
     let is_counted = match end.which {
         // A client does not hear of those whose answer was lost.
         0 => {
@@ -71,7 +78,7 @@ fn has_end(plan: &Plan) -> bool {
     has(plan, |fault| matches!(fault, Fault::ShutsDown { .. } | Fault::Closes { .. }))
 }
 
-fn outcomes(plan: &Plan, end: &End, findings: &mut Vec<Finding>) {
+fn outcomes(end: &End, findings: &mut Vec<Finding>) {
     let (mut unsent, mut unknown) = (0, 0);
     for (id, sent) in end.sent.iter().enumerate() {
         match sent.outcome {
@@ -89,14 +96,10 @@ fn outcomes(plan: &Plan, end: &End, findings: &mut Vec<Finding>) {
             _ => {}
         }
     }
-    // Who has closed before its time was over has waited for everything, but for what the peer does not handle.
-    if end.closed_in_time && !end.going_away && unsent + unknown > 0 {
+    // Who has closed before its time was over has waited for everything, but for what the peer does not handle, and for
+    // channels that it did not open any more.
+    if end.closed_in_time && !end.going_away && unsent + unknown > end.given_up {
         findings.push(("I8", format!("closed in good order, but {unsent} unsent and {unknown} unknown")));
-    }
-    // An acknowledgement that waits for a timer which is a minute late takes longer.
-    let is_closed = end.over.is_some_and(|over| over.cause == Cause::Closed) && plan.late[0] <= 1_000_000;
-    if is_closed && end.which == plan.closer && !end.closed_in_time && !has_end(plan) {
-        findings.push(("I8", format!("{} did not close in its time", end.which)));
     }
     if let Some(over) = end.over
         && (over.unsent.messages, over.unknown.messages) != (unsent, unknown)

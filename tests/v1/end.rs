@@ -89,6 +89,8 @@ pub(crate) struct End {
     /// Until when it may take to close, by this side's clock; and whether it has, before that.
     pub(crate) closes_by: Option<u64>,
     pub(crate) closed_in_time: bool,
+    /// How many items were on channels that it does not open any more, since it shuts down.
+    pub(crate) given_up: u64,
     /// Names of channels that the peer has opened and this side was told of, and of those that it has dropped.
     incoming: BTreeSet<String>,
     dropped: BTreeSet<String>,
@@ -146,6 +148,7 @@ impl End {
             going_away: false,
             closes_by: None,
             closed_in_time: false,
+            given_up: 0,
             incoming: BTreeSet::new(),
             dropped: BTreeSet::new(),
             ahead,
@@ -539,6 +542,27 @@ impl End {
 
     pub(crate) fn next_take(&self) -> Option<u64> {
         self.waiting.front().map(|(at, ..)| *at)
+    }
+
+    /// The session is to end within this time, by this side's clock.
+    pub(crate) fn close(&mut self, now: u64, within_ms: u64) {
+        self.closes_within(now, within_ms);
+        self.session.handle_close(self.at(now), within_ms);
+    }
+
+    /// The same for a server whose clients are to come back.
+    pub(crate) fn shut_down(&mut self, now: u64, drain_ms: u64) {
+        self.closes_within(now, drain_ms);
+        self.session.handle_shutdown(self.at(now), drain_ms, 100, 50);
+        // What waits for OPEN is told at once that there will be none.
+        self.settle(now);
+        self.given_up = self.sent.iter().filter(|sent| sent.outcome == Some(Outcome::Unsent)).count() as u64;
+    }
+
+    fn closes_within(&mut self, now: u64, within_ms: u64) {
+        let by = self.at(now).as_micros() + within_ms * 1_000;
+        self.is_closing = true;
+        self.closes_by = Some(self.closes_by.map_or(by, |before| before.min(by)));
     }
 
     /// Closes what is open, and takes everything from now on.

@@ -71,10 +71,8 @@ impl World {
                     return;
                 }
                 self.happened.push("shut down");
-                let at = self.clock(1);
-                self.ends[1].is_closing = true;
                 self.wire.go_away(1);
-                self.ends[1].session.handle_shutdown(at, drain_ms, 100, 50);
+                self.ends[1].shut_down(now, drain_ms);
                 self.is_dirty[1] = true;
             }
             Fault::Closes { which, within_ms } => {
@@ -82,11 +80,8 @@ impl World {
                     return;
                 }
                 self.happened.push("closed early");
-                let at = self.clock(which);
-                self.ends[which].is_closing = true;
                 self.wire.go_away(which);
-                self.ends[which].closes_by = Some(at.as_micros() + within_ms * 1_000);
-                self.ends[which].session.handle_close(at, within_ms);
+                self.ends[which].close(now, within_ms);
                 self.is_dirty[which] = true;
             }
         }

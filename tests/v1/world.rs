@@ -17,6 +17,10 @@ use crate::wire::{News, Wire};
 /// After which time a run is said never to end.
 const LIMIT: u64 = 3_600_000_000;
 
+/// How long the last one may take to close: until it is noticed that a connection is dead (6.5: 45 s, and as much again),
+/// and another one has brought what that has lost.
+const CLOSING_MS: u64 = 300_000;
+
 /// What a run has shown.
 pub(crate) struct Trace {
     /// The two sides of each session: of two if the memory of the server was lost, of which only the client's side of
@@ -219,11 +223,8 @@ impl World {
         if is_settled && !self.is_closing && can_close {
             self.is_closing = true;
             self.note(|| format!("{which} closes"));
-            let at = self.clock(which);
-            self.ends[which].is_closing = true;
             self.wire.go_away(which);
-            self.ends[which].closes_by = Some(at.as_micros() + 20_000_000);
-            self.ends[which].session.handle_close(at, 20_000);
+            self.ends[which].close(self.now, CLOSING_MS);
         }
     }
 
