@@ -6,7 +6,8 @@
 //! [`peer`] is the other side byte by byte, with which [`faults`] shows single moments that chance hardly meets;
 //! [`latency`] and [`shares`] measure.
 //!
-//! A seed that failed is run alone, with what happened printed, by `TIDEGATE_SEED`.
+//! A seed that failed is run alone, with what happened printed, by `TIDEGATE_SEED`. `TIDEGATE_FROM` is the first of those that
+//! are run, 0 by default.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
