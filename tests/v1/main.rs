@@ -1,8 +1,8 @@
 //! `tidegate.v1` between two cores in virtual time, and against the vectors.
 //!
 //! [`plan`] draws what a run is like, [`end`] is one side with its application, [`world`] has both, the connections
-//! between them and their faults; [`wire`] reads along, [`check`] judges when it is over; [`invariants`] has the tests
-//! over all seeds.
+//! between them and their faults; [`wire`] reads along, by [`records`]; [`check`] judges when it is over; [`invariants`]
+//! has the tests over all seeds.
 //! [`peer`] is the other side byte by byte, with which [`faults`] shows single moments that chance hardly meets;
 //! [`latency`] and [`shares`] measure.
 //!
@@ -39,6 +39,7 @@ mod plan;
 #[path = "../sim/random.rs"]
 #[allow(dead_code, reason = "the other simulator draws spans of time as well")]
 mod random;
+mod records;
 mod shares;
 mod vectors;
 mod wire;

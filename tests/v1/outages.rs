@@ -1,7 +1,7 @@
 //! What the plan has for a run to go through.
 
 use crate::plan::Fault;
-use crate::wire::RESUME;
+use crate::records::RESUME;
 use crate::world::World;
 
 impl World {

@@ -11,7 +11,7 @@ use tidegate::time::Timestamp;
 
 use crate::link::{Link, Pipe};
 use crate::random::Random;
-use crate::wire::{DATA, records};
+use crate::records::{DATA, records};
 
 pub(crate) const MILLI: u64 = 1_000;
 pub(crate) const SECOND: u64 = 1_000_000;

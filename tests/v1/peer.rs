@@ -3,7 +3,7 @@
 use tidegate::proto::v1::{Event, Output, Session};
 use tidegate::time::Timestamp;
 
-use crate::wire::{Seen, records};
+use crate::records::{Seen, records};
 
 /// What a session has said.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use tidegate::proto::Priority;
 use tidegate::proto::v1::{Cause, ChannelKind, Event, Output, Session, SessionConfig, Settings};
 use tidegate::time::Timestamp;
 
-use crate::wire::{Seen, records, varint};
+use crate::records::{Seen, records, varint};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../vectors/tidegate-v1.json")).expect("the vectors are JSON")

@@ -502,7 +502,7 @@ impl World {
         let own = self.ends[which].own_count() * u64::from(self.plan.initial_window);
         assert!(gauges.windows <= self.plan.rx_budget + own, "I4: {gauges:?}, {own} of its own");
         self.note(|| {
-            let kinds: Vec<_> = crate::wire::records(&out.bytes)
+            let kinds: Vec<_> = crate::records::records(&out.bytes)
                 .iter()
                 .map(|record| format!("{:02x}:{}", record.kind, record.whole.len()))
                 .collect();
@@ -525,7 +525,7 @@ impl World {
             bytes[at] ^= 1 << self.random.between(0, 7);
             self.happened.push("flipped");
         }
-        if which == 1 && bytes[0] == crate::wire::RESUMED && self.loses_resumed > 0 {
+        if which == 1 && bytes[0] == crate::records::RESUMED && self.loses_resumed > 0 {
             self.loses_resumed -= 1;
             self.happened.push("RESUMED lost");
             self.connections[place].cut(self.now, [self.plan.backoff / 2; 2], 1006, true);
