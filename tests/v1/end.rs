@@ -387,13 +387,16 @@ impl End {
         self.session.handle_close(self.at(now), within_ms);
     }
 
-    /// The same for a server whose clients are to come back.
-    pub(crate) fn shut_down(&mut self, now: u64, drain_ms: u64) {
+    /// The same for a server whose clients are to come back. `has_opened` knows the channels that have been opened.
+    pub(crate) fn shut_down(&mut self, now: u64, drain_ms: u64, has_opened: impl Fn(&str) -> bool) {
         self.closes_within(now, drain_ms);
         self.session.handle_shutdown(self.at(now), drain_ms, 100, 50);
         // What waits for OPEN is told at once that there will be none.
         self.settle(now);
-        self.given_up = self.sent.iter().filter(|sent| sent.outcome == Some(Outcome::Unsent)).count() as u64;
+        let unopened =
+            self.order.iter().filter(|(stream, _)| stream.1 == self.which && !has_opened(&stream.0));
+        let items = unopened.flat_map(|(_, items)| items);
+        self.given_up = items.filter(|id| self.sent[**id].outcome == Some(Outcome::Unsent)).count() as u64;
     }
 
     fn closes_within(&mut self, now: u64, within_ms: u64) {

@@ -72,7 +72,7 @@ impl World {
                 }
                 self.happened.push("shut down");
                 self.wire.go_away(1);
-                self.ends[1].shut_down(now, drain_ms);
+                self.ends[1].shut_down(now, drain_ms, |name| self.wire.has_opened(name));
                 self.is_dirty[1] = true;
             }
             Fault::Closes { which, within_ms } => {

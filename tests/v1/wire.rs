@@ -476,6 +476,11 @@ impl Wire {
         (!stream.is_ended).then(|| (stream.known - stream.cost.min(stream.known), stream.cost))
     }
 
+    /// Whether the OPEN of this channel was handed over.
+    pub(crate) fn has_opened(&self, name: &str) -> bool {
+        self.ids.contains_key(name)
+    }
+
     /// The channels that the other side has opened and of which both directions have ended for this one.
     pub(crate) fn ended_of_peer(&self, which: usize) -> impl Iterator<Item = &str> {
         let streams = &self.halves[1 - which].streams;
