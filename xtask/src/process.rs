@@ -8,6 +8,8 @@
 //!
 //! Not here: which programs there are and how they are found (`tools`).
 
+pub(crate) mod memory;
+
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -17,6 +19,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+
+use self::memory::{Outgrown, Watch};
 
 /// How long a child may take to end by itself after SIGTERM.
 const GRACE: Duration = Duration::from_millis(1_500);
@@ -134,6 +138,12 @@ impl Job {
         Ok(status)
     }
 
+    /// Ends the child with all of its descendants when they hold more than `bound` bytes, as long as the watch lives.
+    /// To be dropped before the job.
+    pub(crate) fn watched(&self, bound: Option<u64>) -> Watch {
+        Watch::over(self.child.id(), bound)
+    }
+
     /// Whether the child is still running.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
@@ -248,6 +258,8 @@ pub(crate) enum End {
     Exited(ExitStatus),
     /// It was ended because a line was overdue.
     Overdue,
+    /// It was ended because it held too much memory.
+    Outgrown(Outgrown),
 }
 
 /// [`lines`], and prints each line as it comes.
@@ -255,8 +267,22 @@ pub(crate) enum End {
 /// # Errors
 ///
 /// As there.
-pub(crate) fn tee(command: &mut Command, first: Wait, mut on_line: impl FnMut(&str) -> Wait) -> Result<End> {
-    lines(command, first, |line| {
+pub(crate) fn tee(command: &mut Command, first: Wait, on_line: impl FnMut(&str) -> Wait) -> Result<End> {
+    tee_within(None, command, first, on_line)
+}
+
+/// [`tee`] for a child that may hold so many bytes of memory, with all of its descendants.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) fn tee_within(
+    bound: Option<u64>,
+    command: &mut Command,
+    first: Wait,
+    mut on_line: impl FnMut(&str) -> Wait,
+) -> Result<End> {
+    lines_within(bound, command, first, |line| {
         println!("{line}");
         on_line(line)
     })
@@ -270,7 +296,12 @@ pub(crate) fn tee(command: &mut Command, first: Wait, mut on_line: impl FnMut(&s
 /// # Errors
 ///
 /// If it cannot be started.
-pub(crate) fn lines(
+pub(crate) fn lines(command: &mut Command, first: Wait, on_line: impl FnMut(&str) -> Wait) -> Result<End> {
+    lines_within(None, command, first, on_line)
+}
+
+fn lines_within(
+    bound: Option<u64>,
     command: &mut Command,
     first: Wait,
     mut on_line: impl FnMut(&str) -> Wait,
@@ -288,6 +319,7 @@ pub(crate) fn lines(
         thread::spawn(move || send_lines(stream, &sender));
     }
     drop(sender);
+    let watch = job.watched(bound);
     let mut wait = first;
     loop {
         let line = match wait {
@@ -298,7 +330,12 @@ pub(crate) fn lines(
             Ok(line) => wait = on_line(&line),
             Err(mpsc::RecvTimeoutError::Timeout) => return Ok(End::Overdue),
             // Both streams are closed: the child has ended, or is about to.
-            Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(End::Exited(job.wait()?)),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let outgrown = watch.outgrown();
+                drop(watch);
+                let status = job.wait()?;
+                return Ok(outgrown.map_or(End::Exited(status), End::Outgrown));
+            }
         }
     }
 }

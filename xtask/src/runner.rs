@@ -6,7 +6,8 @@
 //! does not start, and trusts no run that did not say `test result: ok`.
 //!
 //! Environment: `TIDEGATE_PLACE` (default `chromium`) says where; `WASM_BINDGEN_TEST_TIMEOUT` how many
-//! seconds one file may take (default 300, with `TIDEGATE_FULL` 3600).
+//! seconds one file may take (default 300, with `TIDEGATE_FULL` 3600); `TIDEGATE_BROWSER_MEMORY` how many MiB
+//! a browser may hold (default a third of the machine's memory), above which it is ended and the run fails.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::place::Place;
-use crate::process::{self, End, Wait};
+use crate::process::{self, End, Wait, memory};
 use crate::tools::screen::Screen;
 use crate::tools::{self, browsers};
 
@@ -98,20 +99,22 @@ impl Setup {
 ///
 /// # Errors
 ///
-/// If the place could not be reached twice in a row, or the run broke off without a result.
+/// If the place could not be reached twice in a row, the run broke off without a result, or the browser held too
+/// much memory.
 pub(crate) fn run_file(
     setup: &Setup,
     arguments: &[OsString],
     directory: &Path,
     mut on_line: impl FnMut(&str),
 ) -> Result<bool> {
+    let bound = setup.browser.as_ref().map(|_| memory::browser_bound()).transpose()?.flatten();
     for attempt in 0..2 {
         let mut run = Run::default();
         let mut command = setup.command(arguments)?;
         command.current_dir(directory);
         let limit =
             if attempt == 0 { Instant::now() + START_LIMIT } else { Instant::now() + 2 * START_LIMIT };
-        let end = process::tee(&mut command, Wait::Until(limit), |line| {
+        let end = process::tee_within(bound, &mut command, Wait::Until(limit), |line| {
             on_line(line);
             run.see(line);
             // From the first test on, wasm-bindgen's runner keeps the time.
@@ -120,6 +123,7 @@ pub(crate) fn run_file(
         match (run.result, end) {
             (Some(passed), End::Exited(status)) => return Ok(passed && status.success()),
             (None, End::Exited(status)) if run.is_empty && status.success() => return Ok(true),
+            (_, End::Outgrown(outgrown)) => return Err(outgrown).context(setup.place),
             // Node ends with status 0 when its event loop runs dry under a waiting test.
             _ if run.started => bail!("the run in {} broke off without a result", setup.place),
             _ if attempt == 0 => println!("{} did not start; trying once more", setup.place),

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use crate::process::memory::{self, Watch};
 use crate::process::{self, Job};
 use crate::tools::browsers::Found;
 use crate::tools::screen::Screen;
@@ -33,12 +34,16 @@ const POLL: Duration = Duration::from_millis(50);
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A browser with one window; dropping it ends browser and driver.
+///
+/// It is ended also when it holds more memory than it may ([`memory::browser_bound`]); then every command fails with
+/// [`memory::Outgrown`].
 pub(crate) struct Session {
     agent: ureq::Agent,
     /// `http://127.0.0.1:PORT/session/ID`
     base: String,
     version: String,
-    // Dropped after `Drop::drop`, which quits the browser first; the screen last.
+    // Dropped after `Drop::drop`, which quits the browser first; the watch before what it watches, the screen last.
+    watch: Watch,
     _driver: Job,
     _screen: Option<Screen>,
 }
@@ -56,15 +61,20 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// If the browser does not start twice in a row.
+    /// If the browser does not start twice in a row, or it is set to no number what it may hold.
     pub(crate) fn start(found: &Found) -> Result<Self> {
-        Self::attempt(found).or_else(|error| {
+        Self::start_within(found, memory::browser_bound()?)
+    }
+
+    /// The same with a bound of one's own, in bytes.
+    fn start_within(found: &Found, bound: Option<u64>) -> Result<Self> {
+        Self::attempt(found, bound).or_else(|error| {
             println!("{} did not start ({error:#}); trying once more", found.browser);
-            Self::attempt(found)
+            Self::attempt(found, bound)
         })
     }
 
-    fn attempt(found: &Found) -> Result<Self> {
+    fn attempt(found: &Found, bound: Option<u64>) -> Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let mut command = Command::new(&found.driver);
         command.arg(format!("--port={port}")).env("TMPDIR", process::scratch()?);
@@ -86,7 +96,9 @@ impl Session {
             ureq::Agent::config_builder().timeout_global(Some(COMMAND_LIMIT)).http_status_as_error(false);
         let agent = ureq::Agent::from(config.build());
         let base = format!("http://{address}/session");
-        let mut session = Self { agent, base, version: String::new(), _driver: driver, _screen: screen };
+        let watch = driver.watched(bound);
+        let version = String::new();
+        let mut session = Self { agent, base, version, watch, _driver: driver, _screen: screen };
         let answer = session.post("", &json!({ "capabilities": { "alwaysMatch": found.capabilities() } }))?;
         let id = answer.get("sessionId").and_then(Value::as_str).context("the driver names no session")?;
         session.base = format!("{}/{id}", session.base);
@@ -185,24 +197,14 @@ impl Session {
     ///
     /// If it throws, or `limit` has passed.
     pub(crate) fn wait(&self, script: &str, limit: Duration) -> Result<Value> {
-        let end = Instant::now() + limit;
-        loop {
-            let value = self.run(script, &[])?;
-            let is_set = match &value {
-                Value::Null => false,
-                Value::Bool(value) => *value,
-                Value::Number(number) => number.as_f64() != Some(0.0),
-                Value::String(text) => !text.is_empty(),
-                Value::Array(_) | Value::Object(_) => true,
-            };
-            if is_set {
-                return Ok(value);
-            }
-            if Instant::now() > end {
-                bail!("not so after {} s: {script}", limit.as_secs());
-            }
-            thread::sleep(POLL);
-        }
+        let set = |value: &Value| match value {
+            Value::Null => false,
+            Value::Bool(value) => *value,
+            Value::Number(number) => number.as_f64() != Some(0.0),
+            Value::String(text) => !text.is_empty(),
+            Value::Array(_) | Value::Object(_) => true,
+        };
+        until(limit, || Ok(Some(self.run(script, &[])?).filter(set))).with_context(|| script.to_owned())
     }
 
     /// The tab that commands go to.
@@ -263,8 +265,12 @@ impl Session {
         self.call(request.send(body.to_string()))
     }
 
-    /// Takes the `value` out of an answer, or makes an error of it.
+    /// Takes the `value` out of an answer, or makes an error of it: of its own end, if the browser was ended.
     fn call(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value> {
+        self.value(answer).map_err(|error| self.watch.outgrown().map_or(error, anyhow::Error::from))
+    }
+
+    fn value(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value> {
         let mut answer = answer.with_context(|| format!("asking the driver at {}", self.base))?;
         let is_ok = answer.status().is_success();
         // A screenshot of a large window goes past the default bound of 10 MB.
@@ -280,6 +286,24 @@ impl Session {
     }
 }
 
+/// Asks until there is an answer, some 20 times a second.
+///
+/// # Errors
+///
+/// If asking fails, or `limit` has passed.
+pub(crate) fn until<T>(limit: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+        if Instant::now() > end {
+            bail!("not so after {} s", limit.as_secs());
+        }
+        thread::sleep(POLL);
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         // Quits the browser and removes its profile; what is left after that, the job ends.
@@ -291,6 +315,7 @@ impl Drop for Session {
 mod tests {
     use super::*;
     use crate::place::Browser;
+    use crate::process::memory::Outgrown;
     use crate::tools::browsers;
 
     /// Also proof that no process is left behind. Not run where a browser is missing: `cargo test` alone
@@ -310,6 +335,26 @@ mod tests {
             let error = session.find("#nothing").unwrap_err();
             assert!(format!("{error:#}").contains("no such element"), "{error:#}");
             assert!(session.screenshot().unwrap().starts_with(b"\x89PNG"));
+        }
+    }
+
+    /// A page takes 16 MiB every 10 ms, for ever.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_browser_whose_page_takes_more_than_it_may_is_ended() {
+        const BOUND: u64 = 1 << 30;
+        for browser in [Browser::Chromium, Browser::Firefox, Browser::Webkit] {
+            let Some(found) = browsers::installed(browser).unwrap() else { continue };
+            let session = Session::start_within(&found, Some(BOUND)).unwrap();
+            session.open("data:text/html,<title>taking</title>").unwrap();
+            let take = "const held = [];
+                setInterval(() => held.push(new Uint8Array(16 << 20).fill(1)), 10);";
+            session.run(take, &[]).unwrap();
+            let error = session.wait("return false", COMMAND_LIMIT).unwrap_err();
+            let outgrown = error.downcast::<Outgrown>().unwrap();
+            assert!(outgrown.bound == BOUND && outgrown.held > BOUND, "{browser}: {outgrown}");
+            // Everything fails with that from here on.
+            assert!(session.find("title").unwrap_err().is::<Outgrown>());
         }
     }
 

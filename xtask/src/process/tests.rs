@@ -1,7 +1,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{End, Job, Wait, capture, descendants, is_alive, show, tee};
+use super::memory::{Outgrown, held};
+use super::{End, Job, Wait, capture, descendants, is_alive, show, tee, tee_within};
 
 fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
@@ -47,6 +48,46 @@ fn tee_ends_a_child_whose_next_line_is_overdue() {
     });
     assert_eq!(end.unwrap(), End::Overdue);
     assert_eq!(seen, ["one", "two"]);
+}
+
+/// Says `ready` once it holds at least 64 MB in a process below its own, and then goes on running.
+const HOLDING: &str =
+    r#"sh -c 'x=$(head -c 64000000 /dev/zero | tr "\0" a); echo ready; tail -f /dev/null; echo "$x"' & wait"#;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_child_of_a_child_holds_is_counted() {
+    let (job, line) = Job::start_and_read(&mut shell(HOLDING), Duration::from_secs(30)).unwrap();
+    assert_eq!(line, "ready");
+    let root = job.child.id();
+    let held_by = held(root);
+    assert!((64_000_000..1_000_000_000).contains(&held_by), "{held_by} bytes");
+    drop(job);
+    assert_eq!(held(root), 0, "it has gone");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_child_that_holds_more_than_it_may_is_ended() {
+    const BOUND: u64 = 32 << 20;
+    let mut family = Vec::new();
+    let end = tee_within(Some(BOUND), &mut shell(&format!("echo $$; {HOLDING}")), Wait::Forever, |line| {
+        family.extend(
+            line.parse::<u32>().ok().into_iter().flat_map(|pid| descendants(pid).into_iter().chain([pid])),
+        );
+        Wait::Forever
+    });
+    let End::Outgrown(Outgrown { held, bound: BOUND }) = end.unwrap() else { panic!("it was not ended") };
+    assert!(held > BOUND && held < 1_000_000_000, "{held} bytes");
+    assert!(!family.is_empty() && family.iter().all(|pid| !is_alive(*pid)), "{family:?}");
+}
+
+#[test]
+fn a_child_that_holds_less_goes_on_to_its_end() {
+    for bound in [Some(1 << 30), None] {
+        let end = tee_within(bound, &mut shell("exit 3"), Wait::Forever, |_| Wait::Forever);
+        assert!(matches!(end.unwrap(), End::Exited(status) if status.code() == Some(3)));
+    }
 }
 
 #[test]

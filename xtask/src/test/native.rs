@@ -56,5 +56,6 @@ fn test(command: &mut Command, suite: &str, tally: &mut Tally) -> Result<()> {
         End::Exited(status) if status.success() => Ok(()),
         End::Exited(status) => bail!("the tests failed ({status})"),
         End::Overdue => bail!("the tests took too long"),
+        End::Outgrown(outgrown) => Err(outgrown.into()),
     }
 }
