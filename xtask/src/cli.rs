@@ -32,6 +32,10 @@ enum Command {
         /// With `web`: only in this browser, and not in Node; may be given more than once
         #[arg(long = "engine", value_enum, value_name = "ENGINE", requires = "part")]
         engines: Vec<Browser>,
+        /// With `web` or `package`: only the tests whose names have this in them, and nothing that has no name; what
+        /// `behaviours` knows stays as it is
+        #[arg(long, value_name = "TEXT", requires = "part")]
+        only: Option<String>,
         #[command(flatten)]
         table: Table,
     },
@@ -67,8 +71,8 @@ pub(crate) struct Table {
 pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
-        Command::Test { part, full, engines, table } => {
-            test::run(&Options { part, full, engines }, table.json.as_deref())
+        Command::Test { part, full, engines, only, table } => {
+            test::run(&Options { part, full, engines, only }, table.json.as_deref())
         }
         Command::Autobahn(options) => autobahn::run(&options),
         Command::Bench(choice) => bench::run(&choice),
@@ -98,6 +102,7 @@ mod tests {
             "bench hol --from a.json --svg a.svg",
             "bench codec --only encode/16 --native",
             "test web --engine webkit --engine firefox",
+            "test package --only b28_",
         ] {
             assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
         }
@@ -109,6 +114,7 @@ mod tests {
             "bench hol --quick --rounds 2",
             "bench hol --from a.json --quick",
             "test --engine webkit",
+            "test --only b28_",
             "test web --engine safari",
         ] {
             assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_err(), "{line}");

@@ -55,6 +55,8 @@ pub(crate) struct Options {
     /// The only browsers of `web` and `package`, which then leave out what needs no browser; if there is none,
     /// those that are usual.
     pub(crate) engines: Vec<Browser>,
+    /// The only tests of `web` and `package`: those that have this in their names.
+    pub(crate) only: Option<String>,
 }
 
 /// What `--json` writes.
@@ -78,11 +80,15 @@ pub(crate) fn run(options: &Options, json: Option<&Path>) -> Result<()> {
     if options.part == Some(Part::Native) && !options.engines.is_empty() {
         bail!("--engine goes with `web` or `package`: the tests of `native` run in no browser");
     }
+    if options.part == Some(Part::Native) && options.only.is_some() {
+        bail!("--only goes with `web` or `package`; `cargo test NAME` runs single tests of the host");
+    }
     let mut session = Session {
         steps: Steps::default(),
         required: Count::default(),
         reported: Count::default(),
         full: options.full,
+        only: options.only.clone(),
     };
     let wants = |part| options.part.is_none_or(|chosen| chosen == part);
     let mut places = Places::of(&options.engines, options.full);
@@ -134,6 +140,7 @@ struct Session {
     required: Count,
     reported: Count,
     full: bool,
+    only: Option<String>,
 }
 
 impl Session {
@@ -173,7 +180,7 @@ impl Session {
         }
     }
 
-    /// Does one part, and records its tests instead of those that ran in the same places before.
+    /// Does one part, and records its tests instead of those that ran in the same places before, if it was all of them.
     fn part(
         &mut self,
         name: &str,
@@ -182,6 +189,9 @@ impl Session {
     ) -> Result<()> {
         let before = [&self.required, &self.reported].map(|count| count.records().len());
         work(self)?;
+        if self.only.is_some() {
+            return Ok(());
+        }
         let counts = [&self.required, &self.reported].into_iter().zip(before);
         let new = counts.map(|(count, before)| count.records().get(before..).unwrap_or_default());
         behaviours::record(name, &new.collect::<Vec<_>>().concat(), |place| places.includes(place))

@@ -12,6 +12,8 @@
  * @property {() => Promise<WebAssembly.Memory>} memory the wasm's memory, loading it if need be
  * @property {string} base address of the embedded server, `http:` or `ws:`
  * @property {boolean} full with full counts
+ * @property {string} [only] run only the checks whose names have this in them
+ * @property {(name: string) => void} [tell] called with the name of each check when it begins
  * @property {"page" | "worker" | "node"} host where this runs
  * @property {any} [WebSocket] class to connect with, where the host has none
  *
@@ -105,8 +107,8 @@ function show(value) {
 }
 
 /**
- * Runs `checks` one after another and gives the outcome of each. A rejection that nobody handles, and
- * an error that nobody catches, is a failure of its own (B6).
+ * Runs `checks` one after another, or those that are wanted, and gives the outcome of each. A rejection that
+ * nobody handles, and an error that nobody catches, is a failure of its own (B6).
  *
  * @param {Record<string, Check>} checks by name
  * @param {Environment} environment
@@ -123,7 +125,9 @@ export async function run(checks, environment) {
   /** @type {Outcome[]} */
   const outcomes = [];
   const limit = environment.full ? FULL_CHECK_MS : CHECK_MS;
-  for (const [name, check] of Object.entries(checks)) {
+  const wanted = Object.entries(checks).filter(([name]) => name.includes(environment.only ?? ""));
+  for (const [name, check] of wanted) {
+    environment.tell?.(name);
     const t = new Test(environment);
     const started = performance.now();
     let message = "";

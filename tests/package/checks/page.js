@@ -3,6 +3,7 @@
 import { checks, run, summary } from "./all.js";
 
 const parameters = new URLSearchParams(location.search);
+const chosen = { full: parameters.has("full"), only: parameters.get("only") ?? undefined };
 
 /** The address of the embedded server: `?server=`, or the page's own origin. */
 export const server = parameters.get("server") ?? location.origin;
@@ -14,15 +15,15 @@ export const server = parameters.get("server") ?? location.origin;
  * @param {typeof import("tidegate/streams")} streams
  * @param {() => Promise<{ memory: WebAssembly.Memory }>} init the default export of `tidegate/core`
  * @param {string} base
- * @param {boolean} [full] with full counts; default `?full`
+ * @param {{ full: boolean, only?: string }} [choice] with full counts, and which checks; default `?full` and `?only=`
  * @returns {import("./harness.js").Environment}
  */
-export function environment(tidegate, streams, init, base, full = parameters.has("full")) {
+export function environment(tidegate, streams, init, base, choice = chosen) {
   return {
     tidegate,
     streams,
     base,
-    full,
+    ...choice,
     host: "document" in globalThis ? "page" : "worker",
     async memory() {
       // Connecting loads the wasm; after that `init` only gives what is there.
@@ -34,21 +35,22 @@ export function environment(tidegate, streams, init, base, full = parameters.has
 
 /**
  * Runs everything here and in `worker`, then puts the result where a driver finds it: on
- * `globalThis.result`, in the title, and on the page for a human.
+ * `globalThis.result`, in the title, and on the page for a human. Until then the title says which check is running.
  *
  * @param {import("./harness.js").Environment} here
  * @param {Worker} worker module worker that calls {@link serve}
  * @param {Record<string, import("./harness.js").Check>} more checks of this page alone
  */
 export async function runAll(here, worker, more = {}) {
-  const inPage = await run({ ...checks, ...more }, here);
+  const tell = (name, host = here.host) => (document.title = `${name} in the ${host}`);
+  const inPage = await run({ ...checks, ...more }, { ...here, tell });
   const inWorker = await new Promise((resolve) => {
-    worker.onmessage = ({ data }) => resolve(data);
+    worker.onmessage = ({ data }) => (typeof data === "string" ? tell(data, "worker") : resolve(data));
     worker.onerror = (event) => {
       const message = event.message || "the worker could not be started";
       resolve({ checks: [{ name: "b4_the_checks_run_in_a_worker", host: "worker", status: "failed", message, ms: 0 }] });
     };
-    worker.postMessage([here.base, here.full]);
+    worker.postMessage([here.base, chosen]);
   });
   const result = summary([...inPage.checks, ...inWorker.checks]);
   document.title = result.failed ? `${result.failed} failed` : `${result.passed} passed`;
@@ -91,7 +93,8 @@ export function offerVanishedFiles(here, input) {
  */
 export function serve(tidegate, streams, init) {
   globalThis.onmessage = async ({ data }) => {
-    const [base, full] = data;
-    postMessage(await run(checks, environment(tidegate, streams, init, base, full)));
+    const [base, choice] = data;
+    const here = environment(tidegate, streams, init, base, choice);
+    postMessage(await run(checks, { ...here, tell: (name) => postMessage(name) }));
   };
 }

@@ -1,6 +1,7 @@
 /**
  * The checks in Node, with the WebSocket of `ws`: `node node/run.mjs http://127.0.0.1:PORT`. Prints
- * the result as JSON; exit code 0 only if all passed. With TIDEGATE_FULL: full counts.
+ * the result as JSON; exit code 0 only if all passed. With TIDEGATE_FULL: full counts; with TIDEGATE_ONLY: only the checks
+ * whose names have that in them.
  */
 
 import { readFile } from "node:fs/promises";
@@ -30,6 +31,7 @@ const result = await run({ ...checks, ...example(share) }, {
   streams,
   base,
   full: !!process.env.TIDEGATE_FULL,
+  only: process.env.TIDEGATE_ONLY,
   host: "node",
   WebSocket,
   memory: async () => (await init(bytes)).memory,

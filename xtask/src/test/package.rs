@@ -44,6 +44,26 @@ struct Check {
     ms: f64,
 }
 
+/// Which checks run, and how often they do what they do.
+#[derive(Clone, Debug)]
+struct Choice {
+    full: bool,
+    /// Those that have this in their names.
+    only: Option<String>,
+}
+
+impl Choice {
+    /// As pages are told.
+    fn query(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        if self.full {
+            query.append_key_only("full");
+        }
+        query.extend_pairs(self.only.iter().map(|only| ("only", only)));
+        query.finish()
+    }
+}
+
 /// Builds the package and runs all of them in `places`.
 pub(super) fn run(session: &mut Session, places: &Places) {
     let Some(package) = session.step("package: build", |_| dist::build(&mut Steps::default())) else {
@@ -55,7 +75,10 @@ pub(super) fn run(session: &mut Session, places: &Places) {
     if session.step("package: compile the example", |_| compile_example(&project)).is_none() {
         return;
     }
-    if places.node {
+    let choice = Choice { full: session.full, only: session.only.clone() };
+    // What has no names is not asked for by one.
+    let whole = choice.only.is_none();
+    if places.node && whole {
         session.step("package tests: types", |tally| types(&project, tally));
         session.step("package tests: units in node", |tally| units(&project, tally));
     }
@@ -63,18 +86,20 @@ pub(super) fn run(session: &mut Session, places: &Places) {
     let roots = roots(&package, &project);
     let Some(server) = session.step("package: start the server", |_| server::start(&roots)) else { return };
     let base = format!("http://{}", server.address());
-    let full = session.full;
     if places.node {
-        session.step("package tests: checks in node", |tally| node(&project, &base, full, tally));
+        session.step("package tests: checks in node", |tally| node(&project, &base, &choice, tally));
     }
     for (browser, weight) in places.browsers.iter().copied() {
         for suite in ["vite", "plain"].into_iter().filter(|suite| bundled || *suite != "vite") {
             session.weighed(weight, &format!("package tests: {suite} in {browser}"), |tally| {
-                page(suite, browser, &base, full, tally)
+                page(suite, browser, &base, &choice, tally)
             });
         }
+        if !whole {
+            continue;
+        }
         // Judges nothing, but that the page can still measure.
-        let rounds = if full { 15 } else { 1 };
+        let rounds = if choice.full { 15 } else { 1 };
         session.weighed(weight, &format!("package: throughput in {browser}"), |_| {
             let page = format!("{base}/bench/throughput.html");
             let sockets = format!("ws://{}", server.address());
@@ -176,37 +201,42 @@ fn bundle(project: &Project) -> Result<()> {
 }
 
 /// The checks in Node, with the WebSocket of the package `ws`.
-fn node(project: &Project, base: &str, full: bool, tally: &mut Tally) -> Result<()> {
+fn node(project: &Project, base: &str, choice: &Choice, tally: &mut Tally) -> Result<()> {
     let mut node: Command = project.npm.node();
-    node.current_dir(&project.directory).args(["node/run.mjs", base]).env_remove("TIDEGATE_FULL");
-    if full {
-        node.env("TIDEGATE_FULL", "1");
-    }
+    node.current_dir(&project.directory).args(["node/run.mjs", base]);
+    node.env_remove("TIDEGATE_FULL").env_remove("TIDEGATE_ONLY");
+    node.envs(choice.full.then_some(("TIDEGATE_FULL", "1")));
+    node.envs(choice.only.iter().map(|only| ("TIDEGATE_ONLY", only)));
     let done = process::capture(&mut node)?;
     let outcome = done.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok());
     let outcome = outcome.with_context(|| format!("Node gave no result:\n{}{}", done.stdout, done.stderr))?;
-    judge(&outcome, "checks", |_| Place::Node, tally)
+    judge(&outcome, choice, "checks", |_| Place::Node, tally)
 }
 
 /// The checks in one page and its worker.
 ///
 /// Each page has a browser of its own: handshakes that were aborted, and closes that were never answered,
 /// count in Firefox for up to 20 s after their page.
-fn page(suite: &str, browser: Browser, base: &str, full: bool, tally: &mut Tally) -> Result<()> {
+fn page(suite: &str, browser: Browser, base: &str, choice: &Choice, tally: &mut Tally) -> Result<()> {
     let path = if suite == "vite" { "/vite/" } else { "/package/plain/" };
-    let (query, limit) = if full { ("?full", FULL_PAGE_LIMIT) } else { ("", PAGE_LIMIT) };
+    let limit = if choice.full { FULL_PAGE_LIMIT } else { PAGE_LIMIT };
     let driven = webdriver::Session::start(&browsers::find(browser)?)?;
-    driven.open(&format!("{base}{path}{query}"))?;
-    let result = driven.wait("return globalThis.result", limit).with_context(|| {
-        let seen = driven.run("return [document.title, document.body?.textContent]", &[]);
-        format!("the page {path}, which shows {}", seen.unwrap_or_default())
-    })?;
-    let mut outcome: Outcome = serde_json::from_value(result).context("reading the result of the page")?;
+    driven.open(&format!("{base}{path}?{}", choice.query()))?;
+    // Until it is there the title says which check is running; a browser that is ended cannot be asked any more.
+    let mut title = String::new();
+    let result = webdriver::until(limit, || {
+        let seen = driven.run("return [globalThis.result ?? null, document.title]", &[])?;
+        let (result, now): (Option<Outcome>, String) = serde_json::from_value(seen)?;
+        title = now;
+        Ok(result)
+    });
+    let mut outcome =
+        result.with_context(|| format!("the page {path}, last seen with the title `{title}`"))?;
     if suite == "plain" {
         outcome.checks.extend(vanished_files(&driven)?.checks);
     }
     let place = |host: &str| if host == "worker" { Place::Worker(browser) } else { Place::Page(browser) };
-    judge(&outcome, suite, place, tally)
+    judge(&outcome, choice, suite, place, tally)
 }
 
 /// What becomes of files that are chosen and then removed: one that is read before it is sent, and one
@@ -228,7 +258,13 @@ fn vanished_files(driven: &webdriver::Session) -> Result<Outcome> {
 }
 
 /// Records and prints every check.
-fn judge(outcome: &Outcome, suite: &str, place: impl Fn(&str) -> Place, tally: &mut Tally) -> Result<()> {
+fn judge(
+    outcome: &Outcome,
+    choice: &Choice,
+    suite: &str,
+    place: impl Fn(&str) -> Place,
+    tally: &mut Tally,
+) -> Result<()> {
     for Check { name, host, status, message, ms } in &outcome.checks {
         let note = if message.is_empty() { format!("{ms} ms") } else { message.clone() };
         report(tally, place(host), suite, name, status == "passed", &note);
@@ -237,7 +273,7 @@ fn judge(outcome: &Outcome, suite: &str, place: impl Fn(&str) -> Place, tally: &
     if failed > 0 {
         bail!("{failed} of {} checks failed", outcome.checks.len());
     }
-    if outcome.checks.is_empty() {
+    if outcome.checks.is_empty() && choice.only.is_none() {
         bail!("not one check ran");
     }
     Ok(())

@@ -107,9 +107,15 @@ fn build(session: &Session, (variable, address): &(&str, String), more: &[&str])
     Ok(build)
 }
 
-/// Runs the tests of a module in `place`, those with `filter` in their names if one is given.
+/// Runs the tests of a module in `place`, those with `filter` in their names if one is given. Where only some tests are
+/// asked for, these are the filter, and a place that has one of its own is left out.
 fn run_in(session: &mut Session, (place, weight): (Place, Weight), program: &Program, filter: Option<&str>) {
     let full = session.full;
+    let only = session.only.clone();
+    if filter.is_some() && only.is_some() {
+        return;
+    }
+    let filter = filter.or(only.as_deref());
     let name = format!("web tests: {} in {place}", program.name);
     session.weighed(weight, &name, |tally| {
         let setup = Setup::new(place, full)?;

@@ -33,23 +33,29 @@ const SPY: &str = "
         }
     };";
 
-/// Builds the pages and runs all checks in every browser.
+/// Builds the pages and runs all checks that are wanted in every browser.
 pub(super) fn run(session: &mut Session, places: &Places) {
+    let only = session.only.clone().unwrap_or_default();
+    let checks: Vec<Check> = CHECKS.into_iter().filter(|(name, _)| name.contains(&only)).collect();
+    if checks.is_empty() {
+        return;
+    }
     let Some(roots) = session.step("web examples: build", |_| web_examples::build()) else { return };
     let start =
         || server::start(Config { roots, ..Config::default() }).context("starting the embedded server");
     let Some(server) = session.step("web examples: start the server", |_| start()) else { return };
     for (browser, weight) in places.browsers.iter().copied() {
-        session
-            .weighed(weight, &format!("web examples: in {browser}"), |tally| check(browser, &server, tally));
+        session.weighed(weight, &format!("web examples: in {browser}"), |tally| {
+            check(browser, &server, &checks, tally)
+        });
     }
 }
 
-fn check(browser: Browser, server: &Running, tally: &mut Tally) -> Result<()> {
+fn check(browser: Browser, server: &Running, checks: &[Check], tally: &mut Tally) -> Result<()> {
     let driven = webdriver::Session::start(&browsers::find(browser)?)?;
     let page = Page { driven: &driven, server };
     let mut failed = 0;
-    for (name, check) in CHECKS {
+    for (name, check) in checks {
         let began = Instant::now();
         let result = check(&page);
         let note = result
@@ -59,7 +65,7 @@ fn check(browser: Browser, server: &Running, tally: &mut Tally) -> Result<()> {
         failed += usize::from(result.is_err());
     }
     if failed > 0 {
-        bail!("{failed} of {} checks failed", CHECKS.len());
+        bail!("{failed} of {} checks failed", checks.len());
     }
     Ok(())
 }
