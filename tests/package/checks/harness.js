@@ -26,10 +26,11 @@
 const CHECK_MS = 30_000;
 const FULL_CHECK_MS = 300_000;
 
-/** What a check works with. Everything it connects is closed when it ends. */
+/** What a check works with. Everything it connects is closed when it ends, also what it connects after that. */
 export class Test {
   /** @type {import("tidegate").Socket<any, any>[]} */
   #open = [];
+  #over = false;
 
   /** @param {Environment} environment */
   constructor(environment) {
@@ -49,6 +50,8 @@ export class Test {
   async connect(path, options = {}) {
     const socket = await this.environment.tidegate.connect(this.url(path), { ...this.defaults, ...options });
     this.#open.push(socket);
+    // Of a check that was given up, and goes on.
+    if (this.#over) await this.finish();
     return socket;
   }
 
@@ -91,6 +94,7 @@ export class Test {
 
   /** Ends what the check has left open. */
   async finish() {
+    this.#over = true;
     await Promise.all(this.#open.map((socket) => socket.close(undefined, "", { within: 1000, flush: false })));
   }
 }
@@ -137,12 +141,13 @@ export async function run(checks, environment) {
         check(t),
         new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`still running after ${limit} ms`)), limit))),
       ]);
-      await t.finish();
     } catch (error) {
       message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     } finally {
       clearTimeout(timer);
     }
+    // Also after a failure, or what it began would go on beside all later checks.
+    await t.finish().catch((error) => (message ||= `closing what it left open: ${error}`));
     // Unhandled rejections are reported one task later.
     await new Promise((done) => setTimeout(done));
     message ||= strays.map((text) => `unhandled: ${text}`).join("; ");
