@@ -28,7 +28,7 @@ export function example(share) {
       const { bulk, urgent } = stats.classes;
       t.equal(bulk.handedOver, { messages: 48, bytes: photo.length });
       t.equal(waited.length, 48);
-      if (/AppleWebKit(?!.*Chrome)/.test(globalThis.navigator?.userAgent)) {
+      if (t.isWebkit) {
         // It says of everything that it has been sent, so that it has the upload long before the link.
         return t.ok(urgent.handedOver.messages <= 5, `${urgent.handedOver.messages} positions`);
       }

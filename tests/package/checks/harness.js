@@ -26,6 +26,12 @@
 const CHECK_MS = 30_000;
 const FULL_CHECK_MS = 300_000;
 
+/**
+ * Whether this is WebKit, whose `bufferedAmount` says of everything that it has been sent, so that nothing is kept back
+ * there, and which has no way to ask for garbage to be collected: see docs/BROWSERS.md.
+ */
+const isWebkit = /AppleWebKit(?!.*Chrome)/.test(globalThis.navigator?.userAgent);
+
 /** What a check works with. Everything it connects is closed when it ends, also what it connects after that. */
 export class Test {
   /** @type {import("tidegate").Socket<any, any>[]} */
@@ -36,6 +42,7 @@ export class Test {
   constructor(environment) {
     this.environment = environment;
     this.host = environment.host;
+    this.isWebkit = isWebkit;
     /** What options every connect gets here. */
     this.defaults = environment.WebSocket ? { WebSocket: environment.WebSocket } : {};
     this.WebSocket = environment.WebSocket ?? globalThis.WebSocket;

@@ -138,6 +138,15 @@ const streamed = {
 
   async b28_a_stream_is_pulled_no_faster_than_the_link_takes_it(t) {
     const socket = await t.connect("/stall");
+    if (t.isWebkit) {
+      // It takes whatever it is given, and its network process keeps that: with no end to it, all of the machine's memory.
+      const { readable, pulled } = pieces(512);
+      await readable.pipeTo(socket.writable, { preventClose: true });
+      await socket.drained();
+      t.equal([pulled(), socket.bufferedAmount], [512, 0]);
+      const { cause, unknown } = await socket.close(undefined, "", { within: 100 });
+      return t.equal([cause, unknown.messages], ["unconfirmed", 512]);
+    }
     const { readable, pulled } = pieces(Infinity);
     const piping = readable.pipeTo(socket.writable, { preventAbort: true }).catch((error) => error);
     // 8 MiB is more than any browser and kernel keep for a peer that reads nothing.
@@ -239,6 +248,8 @@ const streamed = {
     for (let i = 0; i < 1000; i++) void writer.write(new Uint8Array(PIECE)).then(() => written++, () => {});
     await standing(() => written);
     const { queued } = socket.stats().classes.normal;
+    // WebKit has taken all of it, so that nothing waits.
+    if (t.isWebkit) return t.equal([written, queued.messages], [1000, 0]);
     const aborting = writer.abort();
     t.equal([queued, socket.stats().classes.normal.cancelled], [{ messages: 1, bytes: PIECE }, { messages: 1, bytes: PIECE }]);
     // Aborting closes as well, with the longer deadline.
