@@ -45,9 +45,12 @@ function watched(WebSocket) {
       const { seen } = Watched;
       let held;
       for (let round = 0; round < 200; round++) {
-        // In a worker, Firefox collects only if there is enough garbage.
-        if (globalThis.TestUtils && !globalThis.document) Array.from({ length: 4 }, () => new ArrayBuffer(32 * MEBIBYTE));
-        await (globalThis.TestUtils ? TestUtils.gc() : gc());
+        // In a worker, Firefox collects only if there is enough garbage, and WebKit knows no other way.
+        const isAsked = globalThis.TestUtils || globalThis.gc;
+        if (!isAsked || (globalThis.TestUtils && !globalThis.document)) {
+          Array.from({ length: 4 }, () => new ArrayBuffer(32 * MEBIBYTE));
+        }
+        if (isAsked) await (globalThis.TestUtils ? TestUtils.gc() : gc());
         // What was found to be garbage is told in a later task.
         await turn();
         held = [...alive].filter((number) => number <= seen).length * BYTES;
@@ -60,8 +63,6 @@ function watched(WebSocket) {
 
 /** Reads slowly what the server sends as fast as it can, 1 GiB or a tenth of it. */
 async function readSlowly(t, receivePolicy, binaryType) {
-  // WebKit has neither. Gigabytes that nobody can have collected took all of the machine's memory there.
-  t.ok(globalThis.TestUtils || globalThis.gc, "garbage can be collected here, without which nothing shows what is held");
   // What ends early need not be less; Firefox may have taken in a tenth of it, with the server's close, before
   // it gives the first hundred.
   const whole = t.environment.full || receivePolicy === "close";
@@ -108,7 +109,8 @@ async function readSlowly(t, receivePolicy, binaryType) {
   } else {
     t.equal([closed.code, closed.cause, WebSocket.seen], [1000, "peer", messages]);
     t.equal([taken + left + dropped.messages, dropped.bytes], [messages, dropped.messages * BYTES]);
-    t.ok(taken > 0 && dropped.messages > messages / 2, `the reader was slow: it took ${taken}`);
+    // WebKit has been seen to give all of them in one go, before the reader had its first turn.
+    t.ok((taken > 0 || t.isWebkit) && dropped.messages > messages / 2, `the reader was slow: it took ${taken}`);
   }
   await bounded(0, "though all were dropped or taken");
   // Only the places of what waits are in there, which may begin a page of it.
