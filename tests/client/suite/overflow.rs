@@ -188,11 +188,12 @@ pub(crate) async fn b16_a_reader_that_was_woken_finds_a_message(net: &impl Net) 
 
 pub(crate) async fn b16_what_comes_after_a_local_close_is_not_counted(net: &impl Net) {
     let limits = RecvLimits::default().max_queued_messages(1).policy(RecvPolicy::DropNewest);
-    let flood = "/flood?messages=20000&bytes=1000";
+    // WebKit has been seen to give 20 MB of them in one go.
+    let flood = "/flood?messages=100000&bytes=1000";
     let client = net.connect(flood, |builder| builder.recv_limits(limits)).await.expect("it opens");
     until_dropped(net, &client, 1).await;
     let before = client.dropped();
-    assert!(before.messages < 19_000, "the test needs messages that arrive after the close");
+    assert!(before.messages < 95_000, "the test needs messages that arrive after the close");
     let closing = client.close_with(CloseOptions::default().code(4001).within(SHORT));
     let closed = closing.await.expect("a code that may be sent");
     assert_eq!((closed.dropped, client.dropped()), (before, before));
