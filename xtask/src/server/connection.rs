@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::peer::TIDEGATE;
-use super::route::{Route, Unknown};
+use super::route::{Echo, Route, Unknown};
 use super::{Site, arrivals, link, misbehave, talk};
 
 /// How long a head may take. Browsers open connections ahead of need and leave them unused.
@@ -111,13 +111,13 @@ async fn web_socket(stream: TcpStream, request: Request, site: &Site) -> io::Res
         }
         Route::Burst => misbehave::burst(stream, &request).await,
         Route::Close { code, reason } => misbehave::close(stream, &request, code, &reason).await,
-        Route::Echo { digest } => talk::echo(stream, &request, either, digest).await,
+        Route::Echo(echo) => talk::echo(stream, &request, either, echo).await,
         Route::Extension => misbehave::extension(stream, &request).await,
         Route::Feed => talk::feed(stream, &request).await,
         Route::Flood { messages, bytes } => talk::flood(stream, &request, messages, bytes).await,
         Route::Link(shape) => link::open(stream, &request, shape).await,
         Route::Never => misbehave::never(stream).await,
-        Route::NoSubprotocol => talk::echo(stream, &request, None, false).await,
+        Route::NoSubprotocol => talk::echo(stream, &request, None, Echo::default()).await,
         Route::Push { run, messages, bytes } => {
             arrivals::push(stream, &request, either, &run, messages, bytes, &site.arrivals).await
         }
@@ -125,11 +125,12 @@ async fn web_socket(stream: TcpStream, request: Request, site: &Site) -> io::Res
         Route::Redirect => misbehave::redirect(stream).await,
         // Dropped here, without a word.
         Route::Refuse => Ok(()),
+        Route::Request => talk::request(stream, &request).await,
         Route::Sink => talk::sink(stream, &request, either).await,
         Route::Reset { after } => misbehave::reset(stream, &request, after).await,
         Route::Stall { seconds } => misbehave::stall(stream, &request, seconds).await,
         Route::Status(status) => misbehave::status(stream, status).await,
-        Route::Subprotocol => talk::echo(stream, &request, first, false).await,
+        Route::Subprotocol(echo) => talk::echo(stream, &request, first, echo).await,
         Route::Subprotocols => talk::subprotocols(stream, &request, first).await,
         Route::Upload { every } => talk::upload(stream, &request, every).await,
         Route::Watch { run } => arrivals::watch(stream, &request, &run, &site.arrivals).await,

@@ -4,7 +4,7 @@
 //! | Route | What it does |
 //! |---|---|
 //! | `/echo` | Sends each message back as its own kind. |
-//! | `/echo?digest=1` | The same, each followed by the text `{"bytes", "sha256"}` about it. |
+//! | `/echo?digest=1` | The same, each followed by the text `{"bytes", "sha256"}` about it. With `deflate=1` it compresses if the peer has offered to, with `ping=MS` it pings a peer that has been silent for so long, at most 60,000 ms. |
 //! | `/sink` | Takes everything; the text `report` is answered by `{"messages", "bytes", "sha256"}`. |
 //! | `/upload` | Takes everything; each text is answered at once by `{"text", "messages", "bytes", "sha256", "received"}`, that is by itself, by what binary messages have arrived before it, and by how many bytes have arrived in all. With `every=BYTES` the same comes unasked, `text` being null, each time that so much more has arrived. |
 //! | `/link?rate=BYTES&delay=MS` | Opens a slow link to this server for as long as the connection lasts, and tells `{"port"}` of 127.0.0.1. The way to the server has this rate in bytes a second and this delay, at most 10,000 ms, for each connection over it; the way back is free. The text `RATE DELAY` changes both and comes back once it has. |
@@ -13,7 +13,8 @@
 //! | `/push?run=NAME&messages=M&bytes=N` | As `/flood`, one message at a time, and notes for `/watch`, as bulk, what the writer of the connection has taken, which holds next to nothing. It never closes: what a reader has not asked for some browsers then forget. |
 //! | `/feed` | The Unicode Character Database, a text message a row; then close 1000, the reason being the SHA-256 of all rows joined by line feeds. |
 //! | `/flood?messages=M&bytes=N` | `M` binary messages of `N` bytes, byte `i` of message `m` being `m + i` modulo 256; then close 1000, the reason being the SHA-256 of all bytes. |
-//! | `/subprotocol` | `/echo`, acknowledging the first subprotocol offered. |
+//! | `/request` | The text `{"target": "…", "headers": {"name": "value", …}}` about the request as it has arrived, names in lower case. |
+//! | `/subprotocol` | `/echo` with its parameters, acknowledging the first subprotocol offered. |
 //! | `/no-subprotocol` | `/echo`, acknowledging none; as all other routes do. |
 //! | `/subprotocols` | The text `{"offered": […], "origin": … or null}`, acknowledging the first. |
 //! | `/burst` | Text `one`, binary 1 2 3, text `three`, close 4001 `done`, in one write with the 101. |

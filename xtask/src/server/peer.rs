@@ -55,6 +55,20 @@ impl Peer {
         request: &Request,
         subprotocol: Option<&str>,
     ) -> io::Result<Self> {
+        Self::accept_with(stream, request, subprotocol, |_| ()).await
+    }
+
+    /// As [`accept`](Self::accept), with what `change` makes of its options.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(super) async fn accept_with(
+        stream: TcpStream,
+        request: &Request,
+        subprotocol: Option<&str>,
+        change: impl FnOnce(&mut AcceptOptions),
+    ) -> io::Result<Self> {
         let gate = Arc::new(Gate::default());
         let stream = Gated { stream, gate: gate.clone(), reads: 0 };
         let mut options = AcceptOptions::default();
@@ -65,6 +79,7 @@ impl Peer {
         options.recv_limits = RecvLimits::default()
             .max_queued_bytes(MAX_MESSAGE_BYTES + (64 << 20))
             .max_queued_messages(1 << 21);
+        change(&mut options);
         let client = accept(stream, request, subprotocol, options).map_err(io::Error::other)?;
         let is_tidegate = subprotocol == Some(TIDEGATE);
         // Until the driver has run once the connection is not open, and closing would abort it

@@ -20,8 +20,22 @@ const MAX_FLOOD_BYTES: u64 = 4 << 30;
 const MAX_STALL_SECONDS: u64 = 600;
 const STALL_SECONDS: u64 = 120;
 
+/// Longest time after which `/echo` pings a silent peer, in milliseconds.
+const MAX_PING_MS: u64 = 60_000;
+
 /// Longest delay of `/link`, in milliseconds.
 const MAX_DELAY_MS: u64 = 10_000;
+
+/// How a connection that sends everything back does so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Echo {
+    /// Each message is followed by a text about it.
+    pub(super) digest: bool,
+    /// Messages are compressed, if the peer has offered to.
+    pub(super) deflate: bool,
+    /// The peer is pinged when it has been silent for so long; by default as tidegate has it.
+    pub(super) ping_after: Option<Duration>,
+}
 
 /// A route with its parameters, all within bounds. The module's page of the server has the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +43,7 @@ pub(super) enum Route {
     Arrivals { run: String, acknowledges: bool },
     Burst,
     Close { code: Option<u16>, reason: String },
-    Echo { digest: bool },
+    Echo(Echo),
     Extension,
     Feed,
     Flood { messages: u32, bytes: usize },
@@ -40,11 +54,12 @@ pub(super) enum Route {
     Raw(Vec<u8>),
     Redirect,
     Refuse,
+    Request,
     Sink,
     Reset { after: usize },
     Stall { seconds: u64 },
     Status(u16),
-    Subprotocol,
+    Subprotocol(Echo),
     Subprotocols,
     Upload { every: Option<NonZeroU64> },
     Watch { run: String },
@@ -87,7 +102,7 @@ impl Route {
             "/close" => {
                 Self::Close { code: query.number("code")?, reason: query.text("reason").unwrap_or_default() }
             }
-            "/echo" => Self::Echo { digest: query.text("digest").is_some_and(|value| value == "1") },
+            "/echo" => Self::Echo(query.echo()?),
             "/extension" => Self::Extension,
             "/feed" => Self::Feed,
             "/flood" => {
@@ -112,6 +127,7 @@ impl Route {
             }
             "/redirect" => Self::Redirect,
             "/refuse" => Self::Refuse,
+            "/request" => Self::Request,
             "/sink" => Self::Sink,
             "/reset" => {
                 let after = query.number("after")?.ok_or(Unknown::Query("after"))?;
@@ -125,7 +141,7 @@ impl Route {
                 let status = query.number("code")?.filter(|status| (200..=599).contains(status));
                 Self::Status(status.ok_or(Unknown::Query("code"))?)
             }
-            "/subprotocol" => Self::Subprotocol,
+            "/subprotocol" => Self::Subprotocol(query.echo()?),
             "/subprotocols" => Self::Subprotocols,
             "/upload" => Self::Upload { every: query.number("every")? },
             "/watch" => Self::Watch { run: query.text("run").ok_or(Unknown::Query("run"))? },
@@ -146,6 +162,13 @@ impl Query<'_> {
 
     fn number<N: FromStr>(&self, name: &'static str) -> Result<Option<N>, Unknown> {
         self.text(name).map(|text| text.parse()).transpose().map_err(|_| Unknown::Query(name))
+    }
+
+    fn echo(&self) -> Result<Echo, Unknown> {
+        let is_on = |name| self.text(name).is_some_and(|value| value == "1");
+        let ping_after = self.number("ping")?.map(|ping| within(ping, MAX_PING_MS, "ping")).transpose()?;
+        let ping_after = ping_after.map(Duration::from_millis);
+        Ok(Echo { digest: is_on("digest"), deflate: is_on("deflate"), ping_after })
     }
 
     fn flood(&self) -> Result<(u32, usize), Unknown> {
@@ -182,8 +205,9 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+    use std::time::Duration;
 
-    use super::{Route, Unknown, shape};
+    use super::{Echo, Route, Unknown, shape};
 
     #[test]
     fn parameters_are_decoded() {
@@ -192,9 +216,14 @@ mod tests {
         assert_eq!(Route::of("/close"), Ok(Route::Close { code: None, reason: String::new() }));
         assert_eq!(Route::of("/raw?hex="), Ok(Route::Raw(vec![])));
         assert_eq!(Route::of("/raw?hex=81ff0A"), Ok(Route::Raw(vec![0x81, 0xff, 0x0a])));
-        assert_eq!(Route::of("/echo?digest=1&x=2"), Ok(Route::Echo { digest: true }));
+        assert_eq!(
+            Route::of("/echo?digest=1&x=2"),
+            Ok(Route::Echo(Echo { digest: true, ..Echo::default() }))
+        );
+        let echo = Echo { deflate: true, ping_after: Some(Duration::from_millis(300)), digest: false };
+        assert_eq!(Route::of("/subprotocol?deflate=1&ping=300"), Ok(Route::Subprotocol(echo)));
         assert_eq!(Route::of("/watch?run=a%20b"), Ok(Route::Watch { run: "a b".into() }));
-        assert_eq!(Route::of("/echo?"), Ok(Route::Echo { digest: false }));
+        assert_eq!(Route::of("/echo?"), Ok(Route::Echo(Echo::default())));
         let shape = shape(NonZeroU32::new(2_000_000).unwrap(), 20).unwrap();
         assert_eq!(Route::of("/link?rate=2000000&delay=20"), Ok(Route::Link(shape)));
         assert_eq!(Route::of("/upload"), Ok(Route::Upload { every: None }));
@@ -206,6 +235,7 @@ mod tests {
         for (target, name) in [
             ("/close?code=65536", "code"),
             ("/close?code=x", "code"),
+            ("/echo?ping=60001", "ping"),
             ("/arrivals", "run"),
             ("/push?messages=1&bytes=1", "run"),
             ("/push?run=a&messages=1&bytes=67108865", "bytes"),

@@ -7,23 +7,28 @@ use std::pin::pin;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tidegate::Message;
-use tidegate::proto::ws::Request;
+use tidegate::proto::ws::{DeflateOptions, Request};
 use tokio::net::TcpStream;
 
 use super::feed;
 use super::peer::{Peer, hash, hex};
+use super::route::Echo;
 
-/// Sends each message back as its own kind; with `digest` followed by its size and SHA-256.
+/// Sends each message back as its own kind, in the manner of `echo`.
 pub(super) async fn echo(
     stream: TcpStream,
     request: &Request,
     subprotocol: Option<&str>,
-    digest: bool,
+    echo: Echo,
 ) -> io::Result<()> {
-    let peer = Peer::accept(stream, request, subprotocol).await?;
+    let peer = Peer::accept_with(stream, request, subprotocol, |options| {
+        options.deflate = echo.deflate.then(DeflateOptions::default);
+        options.ping_after = echo.ping_after.or(options.ping_after);
+    })
+    .await?;
     while let Some(message) = peer.recv().await {
         let mut about = None;
-        if digest {
+        if echo.digest {
             let mut sha256 = Sha256::new();
             hash(&mut sha256, content(&message)).await;
             about = Some(json!({ "bytes": message.size(), "sha256": hex(sha256) }).to_string());
@@ -142,6 +147,20 @@ pub(super) async fn subprotocols(
     let peer = Peer::accept(stream, request, first).await?;
     let origin = request.headers.value("Origin").map(String::from_utf8_lossy);
     let answer = json!({ "offered": request.subprotocols, "origin": origin });
+    if peer.send(answer.to_string()).await {
+        while peer.recv().await.is_some() {}
+    }
+    Ok(())
+}
+
+/// Tells what was asked for, as it has arrived here.
+pub(super) async fn request(stream: TcpStream, request: &Request) -> io::Result<()> {
+    let peer = Peer::accept(stream, request, None).await?;
+    let fields = request.headers.iter().map(|(name, value)| {
+        (name.to_ascii_lowercase(), serde_json::Value::from(String::from_utf8_lossy(value)))
+    });
+    let fields: serde_json::Map<_, _> = fields.collect();
+    let answer = json!({ "target": request.target, "headers": fields });
     if peer.send(answer.to_string()).await {
         while peer.recv().await.is_some() {}
     }

@@ -102,6 +102,34 @@ fn echo_tells_the_digest_if_asked() {
 }
 
 #[test]
+fn a_request_is_told_as_it_has_arrived() {
+    let server = server();
+    let uri = format!("ws://{}/request?a=b%20c", server.address()).parse().unwrap();
+    let request = ClientRequestBuilder::new(uri).with_header("Cookie", "id=7; lang=\"de\"");
+    let mut socket = client(request, connect(&server)).unwrap().0;
+    let told = json(&mut socket);
+    assert_eq!(told["target"], "/request?a=b%20c");
+    assert_eq!(told["headers"]["cookie"], "id=7; lang=\"de\"");
+    assert_eq!(told["headers"]["host"], server.address().to_string());
+    close(socket);
+    assert_idle(&server);
+}
+
+#[test]
+fn echo_pings_a_silent_peer_and_compresses_if_asked() {
+    let server = server();
+    let mut socket = open(&server, "/echo?ping=50");
+    assert_eq!(socket.read().unwrap(), Message::Ping("".into()));
+    close(socket);
+    let uri = format!("ws://{}/echo?deflate=1", server.address()).parse().unwrap();
+    let offer = ("Sec-WebSocket-Extensions", "permessage-deflate");
+    let request = ClientRequestBuilder::new(uri).with_header(offer.0, offer.1);
+    // This one compresses nothing itself, but shows what was agreed on.
+    let response = client(request, connect(&server)).unwrap().1;
+    assert_eq!(response.headers().get(offer.0).unwrap(), offer.1);
+}
+
+#[test]
 fn sink_reports_what_it_took() {
     let server = server();
     let mut socket = open(&server, "/sink");
