@@ -5,6 +5,7 @@
 //! Debian. Everything else ends with the exact command to type and exit code 2 ([`Missing`]).
 
 pub(crate) mod browsers;
+pub(crate) mod debian;
 pub(crate) mod npm;
 pub(crate) mod screen;
 

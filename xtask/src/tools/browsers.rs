@@ -9,11 +9,11 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::screen::Screen;
-use super::{Missing, cache, cargo, on_path};
+use super::{cache, cargo, debian, on_path};
 use crate::place::Browser;
 use crate::process;
 
@@ -125,7 +125,7 @@ impl Found {
 ///
 /// # Errors
 ///
-/// [`Missing`] with the command to type, if something is missing and cannot be installed from here.
+/// [`Missing`](super::Missing) with the command to type, if something is missing and cannot be installed from here.
 pub(crate) fn find(browser: Browser) -> Result<Found> {
     if let Some(found) = installed(browser)? {
         return Ok(found);
@@ -187,24 +187,12 @@ fn install(browser: Browser) -> Result<()> {
         Browser::Firefox => &["firefox-esr"],
         Browser::Webkit => &["webkit2gtk-driver", "xvfb"],
     };
-    let names = packages.join(" ");
-    if !is_debian() {
-        bail!(Missing(format!("{browser} or its driver is missing. {}", elsewhere(browser))));
-    }
-    if !is_root() || on_path(&["apt-get"]).is_none() {
-        bail!(Missing(format!(
-            "{browser} or its driver is missing. Type as root:\n\
-             apt-get update && apt-get install -y --no-install-recommends {names}"
-        )));
-    }
-    println!(
-        "{browser} or its driver is missing: installing {names} by apt-get, as this is Debian and you are root"
-    );
-    let apt = |arguments: &[&str]| {
-        process::run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    apt(&["update"])?;
-    apt(&[&["install", "-y", "--no-install-recommends"], packages].concat())
+    debian::install(debian::Wanted {
+        what: &format!("{browser} or its driver"),
+        packages,
+        starts: false,
+        elsewhere: elsewhere(browser),
+    })
 }
 
 /// Ubuntu's packages of the names that Chromium and Firefox have only fetch snaps, which do not run everywhere;
@@ -231,22 +219,6 @@ fn elsewhere(browser: Browser) -> &'static str {
         }
         (Browser::Webkit, _) => "WebKitGTK's driver runs on Linux only.",
     }
-}
-
-/// Only Debian itself: see [`elsewhere`].
-fn is_debian() -> bool {
-    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    text.lines().filter_map(|line| line.strip_prefix("ID=")).any(|id| id.trim_matches('"') == "debian")
-}
-
-#[cfg(unix)]
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-#[cfg(not(unix))]
-fn is_root() -> bool {
-    false
 }
 
 fn build_geckodriver() -> Result<()> {
