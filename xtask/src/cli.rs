@@ -29,7 +29,7 @@ enum Command {
         /// With full counts: 10,000 cycles, a million messages
         #[arg(long)]
         full: bool,
-        /// With `web`: only in this browser, and not in Node; may be given more than once
+        /// With `web`, `package` or `proxies`: only in this browser, and not in Node; may be given more than once
         #[arg(long = "engine", value_enum, value_name = "ENGINE", requires = "part")]
         engines: Vec<Browser>,
         /// With `web` or `package`: only the tests whose names have this in them, and nothing that has no name; what
@@ -103,6 +103,7 @@ mod tests {
             "bench codec --only encode/16 --native",
             "test web --engine webkit --engine firefox",
             "test package --only b28_",
+            "test proxies --full --engine chromium",
         ] {
             assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
         }

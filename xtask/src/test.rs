@@ -18,7 +18,9 @@ mod output;
 mod package;
 mod places;
 mod project;
+mod proxies;
 mod server;
+mod way;
 mod web;
 mod web_examples;
 
@@ -43,6 +45,8 @@ pub(crate) enum Part {
     Web,
     /// The npm package: its facade, and applications that install it.
     Package,
+    /// Through nginx, Apache, lighttpd and HAProxy, on the host and in browsers. Without a name only with `--full`.
+    Proxies,
 }
 
 /// What runs and how.
@@ -52,8 +56,8 @@ pub(crate) struct Options {
     pub(crate) part: Option<Part>,
     /// With full counts: `TIDEGATE_FULL=1` for builds and runs.
     pub(crate) full: bool,
-    /// The only browsers of `web` and `package`, which then leave out what needs no browser; if there is none,
-    /// those that are usual.
+    /// The only browsers of `web`, `package` and `proxies`, which then leave out what needs no browser; if there is
+    /// none, those that are usual.
     pub(crate) engines: Vec<Browser>,
     /// The only tests of `web` and `package`: those that have this in their names.
     pub(crate) only: Option<String>,
@@ -78,7 +82,7 @@ struct Summary<'a> {
 /// anything failed.
 pub(crate) fn run(options: &Options, json: Option<&Path>) -> Result<()> {
     if options.part == Some(Part::Native) && !options.engines.is_empty() {
-        bail!("--engine goes with `web` or `package`: the tests of `native` run in no browser");
+        bail!("--engine goes with `web`, `package` or `proxies`: the tests of `native` run in no browser");
     }
     if options.part == Some(Part::Native) && options.only.is_some() {
         bail!("--only goes with `web` or `package`; `cargo test NAME` runs single tests of the host");
@@ -92,7 +96,8 @@ pub(crate) fn run(options: &Options, json: Option<&Path>) -> Result<()> {
     };
     let wants = |part| options.part.is_none_or(|chosen| chosen == part);
     let mut places = Places::of(&options.engines, options.full);
-    session.steps.run("tools", || find_tools(options.part, &mut places))?;
+    let with_proxies = options.part == Some(Part::Proxies) || (options.part.is_none() && options.full);
+    session.steps.run("tools", || find_tools(options.part, with_proxies, &mut places))?;
     if options.part.is_none() {
         checks::run(&mut session);
     }
@@ -108,6 +113,12 @@ pub(crate) fn run(options: &Options, json: Option<&Path>) -> Result<()> {
     if wants(Part::Package) {
         session.part("package", &places, |session| {
             package::run(session, &places);
+            Ok(())
+        })?;
+    }
+    if with_proxies {
+        session.part("proxies", &places, |session| {
+            proxies::run(session, &places);
             Ok(())
         })?;
     }
@@ -199,7 +210,7 @@ impl Session {
 }
 
 /// Fails early, and with exit code 2, if something is missing that a later step needs.
-fn find_tools(part: Option<Part>, places: &mut Places) -> Result<()> {
+fn find_tools(part: Option<Part>, with_proxies: bool, places: &mut Places) -> Result<()> {
     // The tests on the host have servers and clients in Node.
     tools::node()?;
     tools::npm()?;
@@ -208,6 +219,9 @@ fn find_tools(part: Option<Part>, places: &mut Places) -> Result<()> {
         tools::rust_target(tools::WASM_TARGET)?;
         tools::npm::tools()?;
         places.find()?;
+    }
+    if with_proxies {
+        tools::daemons::find()?;
     }
     if part.is_none() {
         tools::component("rustfmt", "fmt")?;

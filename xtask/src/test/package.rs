@@ -29,7 +29,7 @@ const READMES: [(&str, &str); 2] = [("repository", "README.md"), ("package", "pk
 
 /// What the checks leave behind.
 #[derive(Deserialize)]
-struct Outcome {
+pub(super) struct Outcome {
     checks: Vec<Check>,
 }
 
@@ -46,7 +46,7 @@ struct Check {
 
 /// Which checks run, and how often they do what they do.
 #[derive(Clone, Debug)]
-struct Choice {
+pub(super) struct Choice {
     full: bool,
     /// Those that have this in their names.
     only: Option<String>,
@@ -222,6 +222,16 @@ fn page(suite: &str, browser: Browser, base: &str, choice: &Choice, tally: &mut 
     let limit = if choice.full { FULL_PAGE_LIMIT } else { PAGE_LIMIT };
     let driven = webdriver::Session::start(&browsers::find(browser)?)?;
     driven.open(&format!("{base}{path}?{}", choice.query()))?;
+    let mut outcome = outcome(&driven, limit).with_context(|| format!("the page {path}"))?;
+    if suite == "plain" {
+        outcome.checks.extend(vanished_files(&driven)?.checks);
+    }
+    let place = |host: &str| if host == "worker" { Place::Worker(browser) } else { Place::Page(browser) };
+    judge(&outcome, choice, suite, place, tally)
+}
+
+/// Waits until the page has left its result.
+pub(super) fn outcome(driven: &webdriver::Session, limit: Duration) -> Result<Outcome> {
     // Until it is there the title says which check is running; a browser that is ended cannot be asked any more.
     let mut title = String::new();
     let result = webdriver::until(limit, || {
@@ -230,13 +240,7 @@ fn page(suite: &str, browser: Browser, base: &str, choice: &Choice, tally: &mut 
         title = now;
         Ok(result)
     });
-    let mut outcome =
-        result.with_context(|| format!("the page {path}, last seen with the title `{title}`"))?;
-    if suite == "plain" {
-        outcome.checks.extend(vanished_files(&driven)?.checks);
-    }
-    let place = |host: &str| if host == "worker" { Place::Worker(browser) } else { Place::Page(browser) };
-    judge(&outcome, choice, suite, place, tally)
+    result.with_context(|| format!("last seen with the title `{title}`"))
 }
 
 /// What becomes of files that are chosen and then removed: one that is read before it is sent, and one
@@ -258,7 +262,7 @@ fn vanished_files(driven: &webdriver::Session) -> Result<Outcome> {
 }
 
 /// Records and prints every check.
-fn judge(
+pub(super) fn judge(
     outcome: &Outcome,
     choice: &Choice,
     suite: &str,

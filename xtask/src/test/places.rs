@@ -9,7 +9,7 @@ use crate::{process, webdriver};
 
 /// Where all runs that is not for the host.
 pub(super) struct Places {
-    /// Whether what needs no browser runs: in Node, for the most part.
+    /// Whether what needs no browser runs: in Node, and on the host.
     pub(super) node: bool,
     /// In this order, and whether a failure there fails the run.
     pub(super) browsers: Vec<(Browser, Weight)>,
@@ -58,11 +58,11 @@ impl Places {
         Ok(())
     }
 
-    /// Whether something runs in `place`. On the host it always may.
+    /// Whether something runs in `place`.
     pub(super) fn includes(&self, place: Place) -> bool {
         match place.browser() {
             Some(browser) => self.browsers.iter().any(|(known, _)| *known == browser),
-            None => self.node || place != Place::Node,
+            None => self.node,
         }
     }
 
@@ -115,7 +115,8 @@ mod tests {
         );
         let places: Vec<_> = named.ordinary().chain(named.further()).map(|(place, _)| place.name()).collect();
         assert_eq!(places, ["webkit", "webkit-worker", "webkit-shared-worker", "webkit-service-worker"]);
-        assert!(named.includes(Place::Native) && !named.includes(Place::Node));
+        assert!(!named.includes(Place::Native) && !named.includes(Place::Node));
+        assert!(full.includes(Place::Native) && full.includes(Place::Node));
         assert!(!named.includes(Place::Page(Browser::Firefox)));
     }
 }

@@ -59,12 +59,19 @@ pub(crate) struct Found {
     screen: Option<PathBuf>,
     /// Switches that its driver is not to start it with, although it would.
     without: &'static [&'static str],
+    /// Whether it takes certificates that nobody has issued.
+    trusts_anybody: bool,
 }
 
 impl Found {
     /// The same browser, whose hidden pages have their timers held up as users have it: drivers prevent that.
     pub(crate) fn holding_timers_up(self) -> Self {
         Self { without: &UNTHROTTLED, ..self }
+    }
+
+    /// The same browser, which takes every certificate for good.
+    pub(crate) fn trusting_anybody(self) -> Self {
+        Self { trusts_anybody: true, ..self }
     }
 
     /// The command that prints the browser's version, where there is one.
@@ -95,7 +102,7 @@ impl Found {
 
     /// The capabilities for a `WebDriver` session, as the value of `alwaysMatch`.
     pub(crate) fn capabilities(&self) -> Value {
-        match self.browser {
+        let mut capabilities = match self.browser {
             Browser::Chromium => json!({
                 "goog:chromeOptions": { "binary": self.program, "args": CHROMIUM_SWITCHES, "excludeSwitches": self.without },
             }),
@@ -117,7 +124,11 @@ impl Found {
                 },
             }),
             Browser::Webkit => json!({}),
+        };
+        if let Some(fields) = capabilities.as_object_mut().filter(|_| self.trusts_anybody) {
+            fields.insert("acceptInsecureCerts".to_owned(), true.into());
         }
+        capabilities
     }
 }
 
@@ -152,7 +163,7 @@ pub(crate) fn installed(browser: Browser) -> Result<Option<Found>> {
         Browser::Webkit => (None, from_variable("XVFB").or_else(|| on_path(&["Xvfb"]))),
     };
     let is_whole = program.is_some() || screen.is_some();
-    Ok(is_whole.then_some(Found { browser, program, driver, screen, without: &[] }))
+    Ok(is_whole.then_some(Found { browser, program, driver, screen, without: &[], trusts_anybody: false }))
 }
 
 fn program(browser: Browser) -> Option<PathBuf> {
