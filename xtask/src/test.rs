@@ -13,6 +13,7 @@ mod cargo;
 mod checks;
 mod count;
 mod examples;
+mod foreign;
 mod native;
 mod output;
 mod package;
@@ -45,7 +46,8 @@ pub(crate) enum Part {
     Web,
     /// The npm package: its facade, and applications that install it.
     Package,
-    /// Through nginx, Apache, lighttpd and HAProxy, on the host and in browsers. Without a name only with `--full`.
+    /// Through nginx, Apache, lighttpd and HAProxy, on the host and in browsers, and with servers of others:
+    /// libwebsockets, websockets, ws4py. Without a name only with `--full`.
     Proxies,
 }
 
@@ -119,6 +121,9 @@ pub(crate) fn run(options: &Options, json: Option<&Path>) -> Result<()> {
     if with_proxies {
         session.part("proxies", &places, |session| {
             proxies::run(session, &places);
+            if places.node {
+                foreign::run(session);
+            }
             Ok(())
         })?;
     }
@@ -222,6 +227,7 @@ fn find_tools(part: Option<Part>, with_proxies: bool, places: &mut Places) -> Re
     }
     if with_proxies {
         tools::daemons::find()?;
+        tools::python::find()?;
     }
     if part.is_none() {
         tools::component("rustfmt", "fmt")?;

@@ -1,13 +1,14 @@
 //! The programs that xtask needs besides cargo: found, installed where that is harmless, or asked for.
 //!
 //! Nothing is installed that a user would not expect: the wasm target and components by rustup,
-//! geckodriver, cargo-fuzz and npm tools into a cache directory of tidegate's own, browsers and proxies only
+//! geckodriver, cargo-fuzz and npm tools into a cache directory of tidegate's own, browsers, proxies and Python only
 //! as root on Debian. Everything else ends with the exact command to type and exit code 2 ([`Missing`]).
 
 pub(crate) mod browsers;
 pub(crate) mod daemons;
 pub(crate) mod debian;
 pub(crate) mod npm;
+pub(crate) mod python;
 pub(crate) mod screen;
 
 use std::env;

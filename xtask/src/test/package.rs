@@ -45,7 +45,7 @@ struct Check {
 }
 
 /// Which checks run, and how often they do what they do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Choice {
     full: bool,
     /// Those that have this in their names.

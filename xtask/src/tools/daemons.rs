@@ -1,6 +1,6 @@
-//! Programs of others that listen: proxies in front of a server.
+//! Programs of others that listen: proxies in front of a server, and a server with WebSockets.
 //!
-//! Not here: how they are configured and started (`test::proxies`).
+//! Not here: how they are configured and started (`test::proxies`, `test::foreign`).
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +10,12 @@ use super::{debian, on_path};
 
 /// The programs, and Debian's packages of them; with what makes certificates for them. Of Apache only what has the program: the package `apache2` adds
 /// nothing but the service.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("nginx", "nginx"),
     ("apache2", "apache2-bin"),
     ("lighttpd", "lighttpd"),
     ("haproxy", "haproxy"),
+    ("libwebsockets-test-server", "libwebsockets-test-server"),
     ("openssl", "openssl"),
 ];
 
@@ -40,8 +41,8 @@ pub(crate) fn find() -> Result<()> {
         what: &names.join(" and "),
         packages: &packages,
         starts: true,
-        elsewhere: "The tests through proxies are made for Debian's packages of nginx, Apache, lighttpd\n\
-                    and HAProxy.",
+        elsewhere: "The tests through proxies are made for Debian's packages of nginx, Apache, lighttpd,\n\
+                    HAProxy and libwebsockets.",
     })?;
     missing().next().map_or(Ok(()), |(name, _)| Err(anyhow!("{name} is missing after its installation")))
 }
