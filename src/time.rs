@@ -9,6 +9,7 @@ pub(crate) use core::time::Duration;
 /// from.
 #[cfg(feature = "js")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "v1", derive(Default, PartialOrd, Ord))]
 pub struct Duration(u64);
 
 #[cfg(feature = "js")]
@@ -29,6 +30,13 @@ impl Duration {
     #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds.saturating_mul(1_000_000))
+    }
+
+    /// How many whole milliseconds.
+    #[cfg(feature = "v1")]
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0 / 1000
     }
 }
 

@@ -22,6 +22,7 @@ import type { Closed } from "./ticket.js";
  * - `detached`: a buffer that has no bytes any more, or too few for its view, or cannot be transferred.
  * - `encode`, `decode`: the codec threw; `cause` has what it threw.
  * - `closeCode`, `closeReason`: may not be sent in a close frame; the socket stays open.
+ * - `plain`: a channel was asked for, or tidegate mode, and the server does not speak `tidegate.v1`.
  * - `busy`: a second consumer asked for a message while the first was still waiting for one.
  */
 export type ErrorCode =
@@ -42,6 +43,7 @@ export type ErrorCode =
   | "decode"
   | "closeCode"
   | "closeReason"
+  | "plain"
   | "busy";
 
 /** What an error carries beside its code and its message. */

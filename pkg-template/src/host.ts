@@ -41,7 +41,7 @@ export function letGo(raw: WebSocketLike, listener: (event: SocketEvent) => void
 }
 
 /** Runs `step`, called by the wasm, and reports what it throws as an event handler's is. */
-function guard(step: () => void): void {
+export function guard(step: () => void): void {
   try {
     step();
   } catch (error) {
@@ -79,13 +79,15 @@ class Slots<T> {
   }
 }
 
-/** What the module exports, once it is loaded. */
-let wasm: WasmExports;
 /** The connections, by the number that the wasm knows them by. */
 const hosts = new Slots<WasmBacked>();
 
+/** The connection of that number. */
+export const hostOf = (host: number): WasmBacked => hosts.get(host);
+
 // What the wasm is told by `core_tell`, and with which numbers; as `told` in `src/js/core.rs`.
 
+/** Whether it speaks `tidegate.v1`; only the module that does looks at it. */
 const OPENED = 0;
 /** The code to close with if there is no room for the message, else 0. */
 const RECEIVED = 1;
@@ -106,7 +108,7 @@ const ABORT = 9;
 
 /** Joins this side with the exports of the module that was given {@link imports}. */
 export function join(exports: WasmExports): WasmExports {
-  return (wasm = exports);
+  return (WasmBacked.wasm = exports);
 }
 
 /**
@@ -117,38 +119,41 @@ export let imports: WasmImports;
 
 /** `Core` over the wasm. */
 export class WasmBacked implements Core {
-  readonly #raw: WebSocketLike;
-  readonly #sink: Sink;
+  /** What the module exports, once it is loaded. */
+  static wasm: WasmExports;
+  protected readonly wasm: WasmExports;
+  protected readonly raw: WebSocketLike;
+  protected readonly sink: Sink;
   /** Whether the socket is the host's own, which copies what it is given at once. */
-  readonly #copies: boolean;
-  readonly #slots = new Slots<unknown>();
+  protected readonly copies: boolean;
+  protected readonly slots = new Slots<unknown>();
   readonly #host: number;
   /** What the wasm knows it by; 0 before, and once given back: a read or a timer may come later. */
-  #core = 0;
+  protected core = 0;
   /** The reason given to the first `close`, which is the one that counts; or that of an overflow. */
   #reason: string | undefined;
   /** The reason of the close event. */
   #received = "";
   /** Whether messages that arrive are for the application: none is that comes before the opening or after a close. */
   #delivers = false;
-  #wasOpen = false;
+  protected wasOpen = false;
   readonly #fire = (): void => {
-    this.#tell(TIMER);
+    this.tell(TIMER);
   };
   readonly #timer = new Timer(this.#fire);
   /** Stops listening to whether the page is hidden: what waits by a timer that is held up is set again then. */
   readonly #unwatch = onVisibility(this.#fire);
-  readonly #listener = (event: SocketEvent): void => this.#hear(event);
+  readonly #listener = (event: SocketEvent): void => this.hear(event);
 
   static {
-    const sink = (host: number): Sink => hosts.get(host).#sink;
+    const sink = (host: number): Sink => hosts.get(host).sink;
     imports = {
       now,
       transmit: (host, slot) => hosts.get(host).#transmit(slot),
       close: (host, code) => hosts.get(host).#close(code),
       detach: (host) => hosts.get(host).#detach(),
       read: (host, id, slot, start, end) => hosts.get(host).#read(id, slot, start, end),
-      release: (host, slot) => void hosts.get(host).#slots.take(slot),
+      release: (host, slot) => void hosts.get(host).slots.take(slot),
       amount: (host) => hosts.get(host).#amount(),
       setTimer: (host, milliseconds) => hosts.get(host).#timer.set(milliseconds),
       opened: (host) => guard(() => hosts.get(host).#opened()),
@@ -159,93 +164,99 @@ export class WasmBacked implements Core {
   }
 
   constructor(raw: WebSocketLike, early: SocketEvent[], sink: Sink, options: Options) {
-    this.#raw = raw;
-    this.#sink = sink;
-    this.#copies = !!globalThis.WebSocket && raw instanceof WebSocket;
+    this.wasm = new.target.wasm;
+    this.raw = raw;
+    this.sink = sink;
+    this.copies = !!globalThis.WebSocket && raw instanceof WebSocket;
     this.#host = hosts.put(this);
-    this.#core = wasm.core_new(this.#host, ...options);
+    this.core = this.wasm.core_new(this.#host, ...options);
     listen(raw, this.#listener);
-    for (const event of early) this.#hear(event);
+    for (const event of early) this.hear(event);
   }
 
   send(message: Parcel, priority: number, flow: number, deadlineMs: number, replaces: number): number {
     // It would be refused below, and counted as unsent though the caller has it back.
-    if (this.#raw.readyState > 1) return -2;
+    if (this.raw.readyState > 1) return -2;
     // A browser copies when it is given the bytes. Others may look at them later: `ws` compresses so.
     let { kind, data, owned } = message;
-    if (!this.#copies && !owned) {
+    if (!this.copies && !owned) {
       data = bytesOf(data as ArrayBuffer).slice();
       owned = true;
     }
-    const slot = this.#slots.put(data);
-    const number = wasm.core_send(this.#core, slot, kind, message.bytes, priority, flow, deadlineMs, replaces);
-    if (number === -2) this.#slots.take(slot);
+    const slot = this.slots.put(data);
+    const number = this.wasm.core_send(this.core, slot, kind, message.bytes, priority, flow, deadlineMs, replaces);
+    if (number === -2) this.slots.take(slot);
     // Sending has been tried. What still waits is copied, and only that: the caller may change it.
-    else if (number > 0 && !owned) this.#slots.replace(slot, bytesOf(data as ArrayBuffer).slice());
+    else if (number > 0 && !owned) this.slots.replace(slot, bytesOf(data as ArrayBuffer).slice());
     return number;
   }
 
   acknowledged(bytes: number): void {
-    this.#tell(ACKNOWLEDGED, bytes);
+    this.tell(ACKNOWLEDGED, bytes);
   }
 
   cancel(ticket: number): void {
-    this.#tell(CANCEL, ticket);
+    this.tell(CANCEL, ticket);
   }
 
   close(code: number, reason: string, withinMs: number, flush: boolean): void {
     this.#reason ??= reason;
-    this.#tell(CLOSE, code, withinMs, +flush);
+    this.tell(CLOSE, code, withinMs, +flush);
   }
 
   end(withinMs: number, closeMs: number): void {
-    this.#tell(END, withinMs, closeMs);
+    this.tell(END, withinMs, closeMs);
   }
 
   abort(): void {
-    this.#tell(ABORT);
+    this.tell(ABORT);
   }
 
   stat(index: number): number {
-    return wasm.core_stat(this.#core, index);
+    return this.wasm.core_stat(this.core, index);
   }
 
   free(): void {
     this.#unwatch();
-    wasm.__wbg_core_free(this.#core, 0);
-    this.#core = 0;
+    this.wasm.__wbg_core_free(this.core, 0);
+    this.core = 0;
     hosts.take(this.#host);
   }
 
-  #tell(what: number, a?: number, b?: number, c?: number): void {
-    if (this.#core) wasm.core_tell(this.#core, what, a, b, c);
+  protected tell(what: number, a?: number, b?: number, c?: number): void {
+    if (this.core) this.wasm.core_tell(this.core, what, a, b, c);
   }
 
-  #hear(event: any): void {
+  protected hear(event: any): void {
     if (event.type === "message") {
       const { data } = event;
       const bytes = typeof data === "string" ? data.length : (data?.byteLength ?? data?.size);
       const value: unknown = bytes === undefined ? ({ unsupported: typeof data } satisfies Unsupported) : data;
-      const overflow = this.#delivers ? this.#sink.received(value, bytes ?? 0) : 0;
+      const overflow = this.#delivers ? this.sink.received(value, bytes ?? 0) : 0;
       if (overflow) this.#reason = OVERFLOW;
-      this.#tell(RECEIVED, overflow);
+      this.tell(RECEIVED, overflow);
     } else if (event.type === "open") {
-      this.#wasOpen = true;
-      this.#tell(OPENED);
+      this.wasOpen = true;
+      this.tell(OPENED, +this.speaks());
     } else if (event.type === "close") {
       this.#received = event.reason;
-      this.#tell(CLOSED, event.code, +event.wasClean);
-    } else if (!this.#wasOpen) {
+      this.tell(CLOSED, event.code, +event.wasClean);
+    } else if (!this.wasOpen) {
       // `error`. A handshake has failed, of which Node 22 says nothing else, nor WebKit where the page may not have one.
-      this.#tell(CLOSED, 1006);
+      this.tell(CLOSED, 1006);
     }
+  }
+
+  /** Whether it speaks `tidegate.v1`. */
+  protected speaks(): boolean {
+    return false;
   }
 
   #transmit(slot: number): boolean {
     try {
       // While it closes, a browser takes everything and sends nothing.
-      if (this.#raw.readyState > 1) return false;
-      this.#raw.send(this.#slots.get(slot) as never);
+      if (this.raw.readyState > 1) return false;
+      this.raw.send(this.slots.get(slot) as never);
       return true;
     } catch {
       return false;
@@ -254,7 +265,7 @@ export class WasmBacked implements Core {
 
   #amount(): number {
     try {
-      return this.#raw.bufferedAmount || +!!this.#raw.isWriting;
+      return this.raw.bufferedAmount || +!!this.raw.isWriting;
     } catch {
       return 0;
     }
@@ -262,26 +273,26 @@ export class WasmBacked implements Core {
 
   #opened(): void {
     this.#delivers = true;
-    this.#sink.opened();
+    this.sink.opened();
   }
 
   #detach(): void {
     this.#delivers = false;
-    letGo(this.#raw, this.#listener);
+    letGo(this.raw, this.#listener);
   }
 
   #close(code: number): void {
     this.#delivers = false;
     try {
-      if (code) this.#raw.close(code, this.#reason);
-      else this.#raw.close();
+      if (code) this.raw.close(code, this.#reason);
+      else this.raw.close();
     } catch {
       // Code and reason were checked. If a foreign socket throws, the close deadline ends it.
     }
   }
 
   #read(id: number, slot: number, start: number, end: number): void {
-    const blob = this.#slots.get(slot) as Blob;
+    const blob = this.slots.get(slot) as Blob;
     new Promise<ArrayBuffer>((resolve) => {
       // The whole is not sliced: an empty slice of a file that is gone reads as empty.
       const part = start === 0 && end === blob.size ? blob : blob.slice(start, end);
@@ -290,9 +301,9 @@ export class WasmBacked implements Core {
     }).then(
       (buffer) => {
         // After the end nobody would take it out of its slot.
-        if (this.#core) this.#tell(FETCHED, id, this.#slots.put(buffer), buffer.byteLength);
+        if (this.core) this.tell(FETCHED, id, this.slots.put(buffer), buffer.byteLength);
       },
-      () => this.#tell(FETCHED, id, -1),
+      () => this.tell(FETCHED, id, -1),
     );
   }
 }

@@ -19,8 +19,9 @@ interface Item {
 
 /** Messages in the order of their arrival. */
 export class Inbox {
-  readonly #maxBytes: number;
-  readonly #maxMessages: number;
+  /** 0 for none, as both become where the peer waits for credit. */
+  protected maxBytes: number;
+  protected maxMessages: number;
   readonly #policy: number;
   /** Those that came last, the newest last. */
   #newer: Item[] = [];
@@ -36,8 +37,8 @@ export class Inbox {
    * oldest until it does, 2 drops it, a close code is told.
    */
   constructor(maxBytes: number, maxMessages: number, policy: number) {
-    this.#maxBytes = maxBytes;
-    this.#maxMessages = maxMessages;
+    this.maxBytes = maxBytes;
+    this.maxMessages = maxMessages;
     this.#policy = policy;
   }
 
@@ -46,7 +47,7 @@ export class Inbox {
    * that is larger than the bound is taken when nothing waits, and a drop leaves at least one message.
    */
   put(value: unknown, bytes: number): number {
-    while (!hasRoom(this.queued, bytes, this.#maxBytes, this.#maxMessages)) {
+    while (!hasRoom(this.queued, bytes, this.maxBytes, this.maxMessages)) {
       if (this.#policy > DROP_NEWEST) return this.#policy;
       const dropped = this.#policy === DROP_OLDEST ? this.#shift()! : { bytes };
       this.dropped = { messages: this.dropped.messages + 1, bytes: this.dropped.bytes + dropped.bytes };

@@ -544,7 +544,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     this.#queue.delete(number);
     const counts = this.#counts[way.priority]!;
     add(counts.queued, bytes, -1);
-    if (outcome === "handedOver") {
+    if (outcome === "handedOver" || outcome === "delivered") {
       addSent(counts, bytes, now() - since);
       this.#given += bytes;
     } else if (outcome in counts) {

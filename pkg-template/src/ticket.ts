@@ -10,6 +10,8 @@
  * - `unreadable`: a Blob whose content could not be read, such as a file that has gone.
  * - `expired`: its deadline passed while it was queued, or waited for room; nothing of it was sent.
  * - `superseded`: a newer message of the same `latest` key came while it was queued; nothing of it was sent.
+ * - `delivered`: the peer has it, as it has said; in tidegate mode, in the place of `handedOver`.
+ * - `tooBig`: it is larger than the peer takes; nothing of it was sent. In tidegate mode.
  */
 export type Outcome = (typeof OUTCOMES)[number];
 
@@ -22,6 +24,8 @@ export const OUTCOMES = [
   "unreadable",
   "expired",
   "superseded",
+  "delivered",
+  "tooBig",
 ] as const;
 
 /**
@@ -33,11 +37,25 @@ export const OUTCOMES = [
  * - `local`: closed from here, and the peer confirmed.
  * - `unconfirmed`: closed from here, and the peer did not confirm within the deadline.
  * - `receiveOverflow`: the application did not take its messages, and the receive queue was full.
+ * - `peerFault`, `toldFault`: in tidegate mode, the peer broke the protocol, or says that this side has.
+ * - `refused`: the server refused the session; the close code says why.
+ * - `superseded`: the session goes on in another connection.
  */
 export type CloseCause = (typeof CAUSES)[number];
 
 /** In the order of the wasm's numbers. */
-export const CAUSES = ["peer", "aborted", "connectTimeout", "local", "unconfirmed", "receiveOverflow"] as const;
+export const CAUSES = [
+  "peer",
+  "aborted",
+  "connectTimeout",
+  "local",
+  "unconfirmed",
+  "receiveOverflow",
+  "peerFault",
+  "toldFault",
+  "refused",
+  "superseded",
+] as const;
 
 /** An amount of messages. */
 export interface Amount {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use crate::driver::tidegate::TidegateConfig;
 use crate::platform;
-use crate::proto::v1::{BudgetConfig, SessionConfig, Settings, Side};
+use crate::proto::v1::Side;
 use crate::time::Timestamp;
 
 /// What a connection speaks above WebSocket.
@@ -89,31 +89,10 @@ impl TidegateOptions {
         Self { delay, ..self }
     }
 
-    /// What a session is made of. Values out of their range become the nearest that are in it.
+    /// What a session is made of.
     pub(crate) fn config(self, side: Side, random: u64) -> TidegateConfig {
-        const LEAST_WINDOW: u64 = 65_536;
-        let mut session = match side {
-            Side::Client => SessionConfig::client(),
-            Side::Server { .. } => SessionConfig::server(),
-        };
-        let max_channels = self.max_channels.min(65_535);
-        let share = self.max_queued_bytes / u64::from(max_channels).max(1);
-        let initial_window = share.clamp(LEAST_WINDOW, 1 << 20);
-        let max_item = self.max_message_bytes.clamp(1_024, 14_913_024);
-        let window = u64::from(max_item).saturating_add(u64::from(max_item) / 8).saturating_add(64);
-        session.settings = Settings {
-            max_channels,
-            initial_window: u32::try_from(initial_window).unwrap_or(u32::MAX),
-            max_item_bytes: session.settings.max_item_bytes.min(max_item),
-            ..session.settings
-        };
-        session.channel_max_item = u64::from(max_item);
-        session.channel_window = window.clamp(initial_window, 16 << 20);
-        session.rx_budget =
-            self.max_queued_bytes.max(initial_window.saturating_mul(u64::from(max_channels).max(1)));
-        session.budget = BudgetConfig { delay: self.delay, ..session.budget };
-        session.side = side;
-        TidegateConfig { session, random }
+        let counts = [self.max_channels, self.max_message_bytes];
+        TidegateConfig::new(side, random, counts, self.max_queued_bytes, self.delay)
     }
 }
 

@@ -33,14 +33,14 @@ pub(crate) mod task;
 mod tests;
 #[cfg(feature = "client")]
 mod tickets;
-#[cfg(all(feature = "v1", feature = "client"))]
+#[cfg(feature = "v1")]
 pub(crate) mod tidegate;
 #[cfg(feature = "client")]
 mod waiters;
 #[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web;
 
-#[cfg(all(feature = "v1", feature = "client"))]
+#[cfg(feature = "v1")]
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -51,9 +51,9 @@ pub(crate) use self::hub::{Command, Hub, Stage};
 pub(crate) use self::outlet::HubOutlet;
 #[cfg(feature = "client")]
 pub use self::send_options::SendOptions;
-#[cfg(all(feature = "v1", feature = "client"))]
+#[cfg(feature = "v1")]
 pub use self::tidegate::ChannelEnd;
-#[cfg(all(feature = "v1", feature = "client"))]
+#[cfg(feature = "v1")]
 use self::tidegate::{ChannelId, Offered, Origin, TidegateConfig};
 #[cfg(feature = "js")]
 use crate::proto::Transmit;
@@ -105,28 +105,35 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     #[cfg(feature = "client")]
     fn abandoned(&self);
     /// The connection is open, and both sides have greeted; in place of [`opened`](Self::opened).
-    #[cfg(all(feature = "v1", feature = "client"))]
+    #[cfg(feature = "v1")]
     fn attached(&self, transport: &T);
     /// An item has arrived, on a channel or for the connection. Whoever takes it says so by [`Driver::taken`].
     #[cfg(all(feature = "v1", feature = "client"))]
     fn deliver_item(&self, channel: Option<ChannelId>, item: Payload, origin: Origin);
+    /// A part of an item has arrived, for an outlet that has the message and puts items together itself. `origin` counts
+    /// with the last part.
+    #[cfg(all(feature = "v1", feature = "js"))]
+    fn chunk(&self, channel: Option<ChannelId>, chunk: &crate::proto::v1::Chunk, origin: Origin);
+    /// What has arrived of an item is void.
+    #[cfg(all(feature = "v1", feature = "js"))]
+    fn void(&self, key: crate::proto::v1::ChannelKey);
     /// [`done`](Self::done) of a message that was sent on a channel.
-    #[cfg(all(feature = "v1", feature = "client"))]
+    #[cfg(feature = "v1")]
     fn channel_done(&self, id: ChannelId, done: Done);
     /// The peer has opened a channel. Gives what it is known as from now on; `None` refuses it.
-    #[cfg(all(feature = "v1", feature = "client"))]
+    #[cfg(feature = "v1")]
     fn channel_offered(&self, offered: Offered) -> Option<ChannelId>;
     /// The peer has accepted a channel.
-    #[cfg(all(feature = "v1", feature = "client"))]
+    #[cfg(feature = "v1")]
     fn channel_accepted(&self, id: ChannelId);
     /// The peer sends nothing more on it.
-    #[cfg(all(feature = "v1", feature = "client"))]
+    #[cfg(feature = "v1")]
     fn channel_ended(&self, id: ChannelId, end: ChannelEnd);
     /// The peer wants nothing more on it.
-    #[cfg(all(feature = "v1", feature = "client"))]
+    #[cfg(feature = "v1")]
     fn channel_stopped(&self, id: ChannelId, end: ChannelEnd);
     /// All channels are over, with the session.
-    #[cfg(all(feature = "v1", feature = "client"))]
+    #[cfg(feature = "v1")]
     fn channels_over<C: Clock>(&self, driver: &Driver<T, C, Self>);
 }
 
@@ -151,7 +158,7 @@ pub(crate) struct DriverConfig {
     pub(crate) queue: QueueConfig,
     pub(crate) gate: GateConfig,
     /// What is spoken if `tidegate.v1` is the subprotocol when the connection opens; `None` to be in plain mode even then.
-    #[cfg(all(feature = "v1", feature = "client"))]
+    #[cfg(feature = "v1")]
     pub(crate) tidegate: Option<Box<TidegateConfig>>,
 }
 
@@ -164,10 +171,10 @@ pub(crate) struct Driver<T: Transport, C: Clock, O: Outlet<T>> {
     pumping: Cell<bool>,
     again: Cell<bool>,
     /// What is spoken if the server has chosen `tidegate.v1`, until it is known what it has.
-    #[cfg(all(feature = "v1", feature = "client"))]
+    #[cfg(feature = "v1")]
     offer: RefCell<Option<Box<TidegateConfig>>>,
     /// The session in tidegate mode.
-    #[cfg(all(feature = "v1", feature = "client"))]
+    #[cfg(feature = "v1")]
     tidegate: RefCell<Option<Box<tidegate::Tidegate>>>,
 }
 
@@ -190,9 +197,9 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             session,
             pumping: Cell::new(false),
             again: Cell::new(false),
-            #[cfg(all(feature = "v1", feature = "client"))]
+            #[cfg(feature = "v1")]
             offer: RefCell::new(config.tidegate),
-            #[cfg(all(feature = "v1", feature = "client"))]
+            #[cfg(feature = "v1")]
             tidegate: RefCell::default(),
         }
     }
@@ -221,7 +228,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 
     /// See [`Session::handle_send`].
     pub(crate) fn send(&self, new: NewMessage) -> Result<MessageId, Payload> {
-        #[cfg(all(feature = "v1", feature = "client"))]
+        #[cfg(feature = "v1")]
         let new = match self.send_on_lane(new) {
             Ok(sent) => return sent,
             Err(new) => new,
@@ -237,6 +244,10 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     /// tells whether the transport has taken it; `None` if it has to be sent by them.
     #[cfg(feature = "js")]
     pub(crate) fn pass(&self, new: &NewMessage) -> Option<bool> {
+        #[cfg(feature = "v1")]
+        if self.is_tidegate() {
+            return None;
+        }
         if self.pumping.get() || !self.transport.has_room() || !self.session.borrow_mut().handle_passing(new)
         {
             return None;
@@ -260,7 +271,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 
     /// See [`Session::gauges`].
     pub(crate) fn gauges(&self) -> Gauges {
-        #[cfg(all(feature = "v1", feature = "client"))]
+        #[cfg(feature = "v1")]
         if let Some(gauges) = self.session_gauges() {
             return gauges;
         }
@@ -269,7 +280,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 
     /// See [`Session::handle_cancel`].
     pub(crate) fn cancel(&self, id: MessageId) {
-        #[cfg(all(feature = "v1", feature = "client"))]
+        #[cfg(feature = "v1")]
         if self.cancel_item(id) {
             return;
         }
@@ -284,7 +295,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 
     /// See [`Session::handle_close`].
     pub(crate) fn close(&self, request: CloseRequest) {
-        #[cfg(all(feature = "v1", feature = "client"))]
+        #[cfg(feature = "v1")]
         if self.close_session(&request) {
             return;
         }
@@ -294,7 +305,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 
     /// See [`Session::handle_end`].
     pub(crate) fn end(&self, within: Option<Duration>, close_within: Option<Duration>) {
-        #[cfg(all(feature = "v1", feature = "client"))]
+        #[cfg(feature = "v1")]
         if self.end_session(within) {
             return;
         }
@@ -338,7 +349,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 
     /// [`TransportEvent::Fetched`] for the session.
     pub(crate) fn fetched(&self, id: FetchId, content: Option<Payload>) {
-        #[cfg(all(feature = "v1", feature = "client"))]
+        #[cfg(feature = "v1")]
         if self.is_tidegate() {
             self.fetched_item(id, content);
             return;
@@ -350,7 +361,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     pub(crate) fn closed(&self, code: u16, reason: Reason, was_clean: bool) {
         // What was asked for before this was known still belongs to the connection.
         self.outlet.take_commands(self);
-        #[cfg(all(feature = "v1", feature = "client"))]
+        #[cfg(feature = "v1")]
         self.lose_session(code);
         self.session.borrow_mut().handle_transport_end(code, reason, was_clean);
         // Before the queue is emptied: the room that this makes is for nobody.
@@ -365,7 +376,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 session.handle_time(self.clock.now());
             }
         }
-        #[cfg(all(feature = "v1", feature = "client"))]
+        #[cfg(feature = "v1")]
         self.session_time();
         self.pump_now()
     }
@@ -385,7 +396,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 self.handle(event);
             }
             let (outputs, deadline) = self.drain_session();
-            #[cfg(all(feature = "v1", feature = "client"))]
+            #[cfg(feature = "v1")]
             let (outputs, deadline) = {
                 let (records, due) = self.drain_tidegate(&[]);
                 (outputs || records, deadline.into_iter().chain(due).min())
@@ -415,7 +426,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     pub(crate) fn timer(&self) {
         let now = self.clock.now();
         self.session.borrow_mut().handle_timeout(now);
-        #[cfg(all(feature = "v1", feature = "client"))]
+        #[cfg(feature = "v1")]
         self.session_timer(now);
     }
 
@@ -466,7 +477,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     /// See [`Session::handle_task`].
     pub(crate) fn task(&self) {
         self.session.borrow_mut().handle_task();
-        #[cfg(all(feature = "v1", feature = "client"))]
+        #[cfg(feature = "v1")]
         self.session_task();
     }
 
@@ -503,7 +514,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 Output::Release(slot) => self.transport.release(slot),
                 Output::Close { code, reason } => self.transport.close(code, reason),
                 Output::Abort => self.transport.abort(),
-                #[cfg(all(feature = "v1", feature = "client"))]
+                #[cfg(feature = "v1")]
                 Output::Event(Event::Opened) if self.begin_tidegate() => {}
                 Output::Event(Event::Opened) => self.outlet.opened(&self.transport),
                 Output::Event(Event::Done(done)) => self.outlet.done(done),
@@ -511,7 +522,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                     // From here on no message is taken, so that what comes out now is all there is.
                     self.outlet.stop_sending();
                     self.outlet.take_commands(self);
-                    #[cfg(all(feature = "v1", feature = "client"))]
+                    #[cfg(feature = "v1")]
                     let closed = self.end_tidegate(closed);
                     self.transport.abort();
                     self.outlet.settle(|| self.gauges());

@@ -16,10 +16,14 @@ use alloc::vec::Vec;
 pub use self::drive::ChannelEnd;
 pub(crate) use self::drive::Offered;
 use self::lanes::Lanes;
-use crate::proto::v1::{ChannelKey, ChannelKind, Chunk, NewItem, OpenError, Over, Session, SessionConfig};
+#[cfg(feature = "client")]
+use crate::proto::v1::Chunk;
+use crate::proto::v1::{
+    BudgetConfig, ChannelKey, ChannelKind, NewItem, OpenError, Over, Session, SessionConfig, Settings, Side,
+};
 use crate::proto::{CloseRequest, Done, Flow, MessageId, NewMessage, Payload, Priority, TicketId};
 use crate::slab::Slab;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 
 /// The subprotocol.
 pub(crate) const SUBPROTOCOL: &str = "tidegate.v1";
@@ -31,8 +35,8 @@ pub(crate) struct ChannelId(pub(crate) u64);
 /// Where an item came from, for the credit that its channel is due once it was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
-    key: ChannelKey,
-    serial: u32,
+    pub(crate) key: ChannelKey,
+    pub(crate) serial: u32,
     /// What it has cost.
     pub(crate) cost: u64,
 }
@@ -52,6 +56,41 @@ pub(crate) struct TidegateConfig {
     pub(crate) random: u64,
 }
 
+impl TidegateConfig {
+    /// Of the options that users have. Values out of their range become the nearest that are in it.
+    pub(crate) fn new(
+        side: Side,
+        random: u64,
+        [max_channels, max_message_bytes]: [u32; 2],
+        max_queued_bytes: u64,
+        delay: Duration,
+    ) -> Self {
+        const LEAST_WINDOW: u64 = 65_536;
+        let mut session = match side {
+            Side::Client => SessionConfig::client(),
+            Side::Server { .. } => SessionConfig::server(),
+        };
+        let max_channels = max_channels.min(65_535);
+        let share = max_queued_bytes / u64::from(max_channels).max(1);
+        let initial_window = share.clamp(LEAST_WINDOW, 1 << 20);
+        let max_item = max_message_bytes.clamp(1_024, 14_913_024);
+        let window = u64::from(max_item).saturating_add(u64::from(max_item) / 8).saturating_add(64);
+        session.settings = Settings {
+            max_channels,
+            initial_window: u32::try_from(initial_window).unwrap_or(u32::MAX),
+            max_item_bytes: session.settings.max_item_bytes.min(max_item),
+            ..session.settings
+        };
+        session.channel_max_item = u64::from(max_item);
+        session.channel_window = window.clamp(initial_window, 16 << 20);
+        session.rx_budget =
+            max_queued_bytes.max(initial_window.saturating_mul(u64::from(max_channels).max(1)));
+        session.budget = BudgetConfig { delay, ..session.budget };
+        session.side = side;
+        Self { session, random }
+    }
+}
+
 /// Whose items a channel carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
@@ -61,15 +100,26 @@ enum Whose {
     Channel(ChannelId),
 }
 
+impl Whose {
+    fn channel(self) -> Option<ChannelId> {
+        match self {
+            Self::Connection => None,
+            Self::Channel(id) => Some(id),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     serial: u32,
     whose: Whose,
     is_own: bool,
+    #[cfg(feature = "client")]
     arriving: Option<Arriving>,
 }
 
 /// An item of which a part has arrived.
+#[cfg(feature = "client")]
 #[derive(Debug)]
 struct Arriving {
     is_text: bool,
@@ -93,6 +143,7 @@ enum On {
 }
 
 /// How much room for an item is made before any of it has arrived, in bytes. More comes as it does.
+#[cfg(feature = "client")]
 const RESERVED: u64 = 64 << 10;
 
 /// See the module's page.
@@ -214,7 +265,13 @@ impl Tidegate {
             self.entries.resize_with(at + 1, || None);
         }
         if let Some(place) = self.entries.get_mut(at) {
-            *place = Some(Entry { serial: self.serial, whose, is_own, arriving: None });
+            *place = Some(Entry {
+                serial: self.serial,
+                whose,
+                is_own,
+                #[cfg(feature = "client")]
+                arriving: None,
+            });
         }
     }
 
@@ -244,6 +301,7 @@ impl Tidegate {
     }
 
     /// A part of an item has arrived in `message`. Gives the item if it is whole now, and whose it is.
+    #[cfg(feature = "client")]
     fn chunk(&mut self, chunk: Chunk, message: &[u8]) -> Option<(Whose, Payload, Origin)> {
         let Chunk { channel: key, range, first, last } = chunk;
         let part = message.get(range).unwrap_or_default();

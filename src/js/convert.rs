@@ -87,6 +87,10 @@ pub(super) fn outcome(outcome: Outcome) -> i32 {
         Outcome::Unreadable => 4,
         Outcome::Expired => 5,
         Outcome::Superseded => 6,
+        #[cfg(feature = "v1")]
+        Outcome::Delivered => 7,
+        #[cfg(feature = "v1")]
+        Outcome::TooBig => 8,
     }
 }
 
@@ -98,5 +102,13 @@ pub(super) fn cause(cause: CloseCause) -> i32 {
         CloseCause::Local => 3,
         CloseCause::Unconfirmed => 4,
         CloseCause::ReceiveOverflow => 5,
+        #[cfg(feature = "v1")]
+        CloseCause::PeerFault(_) => 6,
+        #[cfg(feature = "v1")]
+        CloseCause::ToldFault(_) => 7,
+        #[cfg(feature = "v1")]
+        CloseCause::Refused(_) => 8,
+        #[cfg(feature = "v1")]
+        CloseCause::Superseded => 9,
     }
 }

@@ -18,7 +18,7 @@ use crate::time::{Clock, Duration, Timestamp};
 
 /// What the driver is told by [`Core::tell`], in the order that `host.ts` has.
 mod told {
-    /// The socket is open.
+    /// The socket is open; with the feature `v1` whether `tidegate.v1` is its subprotocol.
     pub(super) const OPENED: u8 = 0;
     /// A message has arrived, which the facade keeps: the code to close with if it has no room for it, else 0.
     pub(super) const RECEIVED: u8 = 1;
@@ -46,8 +46,11 @@ mod told {
 /// A connection, for the TypeScript facade, whose `core.ts` says how it is used.
 #[wasm_bindgen]
 pub struct Core {
-    driver: Driver<HostTransport, HostClock, FacadeOutlet>,
+    pub(super) driver: Driver<HostTransport, HostClock, FacadeOutlet>,
     due: Cell<Option<Timestamp>>,
+    /// Where the facade puts messages and names.
+    #[cfg(feature = "v1")]
+    pub(super) buffer: core::cell::RefCell<alloc::vec::Vec<u8>>,
 }
 
 #[wasm_bindgen]
@@ -69,11 +72,23 @@ impl Core {
                 budget_bytes: count(budget_bytes),
                 max_bytes_per_second: bound(max_bytes_per_second),
             },
+            #[cfg(feature = "v1")]
+            tidegate: None,
         };
         // No budget of an application comes as infinite.
-        let transport = HostTransport { is_paced: budget_bytes.is_infinite(), host };
+        let transport = HostTransport {
+            is_paced: budget_bytes.is_infinite(),
+            host,
+            #[cfg(feature = "v1")]
+            is_tidegate: Cell::new(false),
+        };
         let driver = Driver::new(FacadeOutlet::new(host), transport, HostClock, config);
-        let core = Core { driver, due: Cell::new(None) };
+        let core = Core {
+            driver,
+            due: Cell::new(None),
+            #[cfg(feature = "v1")]
+            buffer: core::cell::RefCell::default(),
+        };
         core.pump();
         core
     }
@@ -122,6 +137,12 @@ impl Core {
     pub fn tell(&self, what: u8, a: f64, b: f64, c: f64) {
         let driver = &self.driver;
         match what {
+            #[cfg(feature = "v1")]
+            told::OPENED => {
+                driver.transport().is_tidegate.set(a > 0.0);
+                driver.opened();
+            }
+            #[cfg(not(feature = "v1"))]
             told::OPENED => driver.opened(),
             told::RECEIVED => {
                 driver.task();
@@ -165,12 +186,12 @@ impl Core {
         })
     }
 
-    fn pump(&self) {
+    pub(super) fn pump(&self) {
         let due = self.driver.pump();
         self.after(due);
     }
 
-    fn after(&self, due: Option<Timestamp>) {
+    pub(super) fn after(&self, due: Option<Timestamp>) {
         // From inside, the outer call sets the timer.
         if self.driver.is_pumping() || self.due.replace(due) == due {
             return;

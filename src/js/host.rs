@@ -69,6 +69,9 @@ pub(super) struct HostTransport {
     pub(super) host: Host,
     /// Whether the socket has no room while something stands in it; else it takes everything at once.
     pub(super) is_paced: bool,
+    /// The subprotocol is `tidegate.v1`, as the facade has said.
+    #[cfg(feature = "v1")]
+    pub(super) is_tidegate: core::cell::Cell<bool>,
 }
 
 impl Transport for HostTransport {
@@ -114,9 +117,21 @@ impl Transport for HostTransport {
         None
     }
 
+    #[cfg(not(feature = "v1"))]
     fn opened(&self) -> Opened {
         // The facade reads them from the socket.
         Opened::default()
+    }
+
+    #[cfg(feature = "v1")]
+    fn opened(&self) -> Opened {
+        let protocol = if self.is_tidegate.get() { crate::driver::tidegate::SUBPROTOCOL } else { "" };
+        Opened { protocol: protocol.into(), ..Opened::default() }
+    }
+
+    #[cfg(feature = "v1")]
+    fn send_records(&self, out: crate::proto::payload::Outgoing) -> bool {
+        super::channels::transmit(self.host, &out)
     }
 
     fn next_event(&self, _: bool) -> Option<TransportEvent> {

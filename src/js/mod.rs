@@ -20,6 +20,8 @@ fn trap(_: &::core::panic::PanicInfo<'_>) -> ! {
     ::core::arch::wasm32::unreachable()
 }
 
+#[cfg(feature = "v1")]
+mod channels;
 mod convert;
 mod core;
 mod host;

@@ -3,7 +3,9 @@
 //! Not here: content of values that the host keeps, and how the host reads them.
 
 #[cfg(not(feature = "js"))]
-use alloc::{string::String, vec::Vec};
+use alloc::string::String;
+#[cfg(any(not(feature = "js"), feature = "v1"))]
+use alloc::vec::Vec;
 #[cfg(feature = "v1")]
 use core::ops::Range;
 

@@ -122,16 +122,16 @@ pub struct Done {
     /// How it ended.
     pub outcome: Outcome,
     /// Its size, which the queue now has room for.
-    #[cfg(not(feature = "js"))]
+    #[cfg(any(not(feature = "js"), feature = "v1"))]
     pub bytes: u64,
     /// Its class.
-    #[cfg(not(feature = "js"))]
+    #[cfg(any(not(feature = "js"), feature = "v1"))]
     pub priority: Priority,
     /// Its flow.
-    #[cfg(not(feature = "js"))]
+    #[cfg(any(not(feature = "js"), feature = "v1"))]
     pub flow: crate::proto::send::Flow,
     /// How long it was queued, in microseconds; 0 if it was not given to the transport.
-    #[cfg(not(feature = "js"))]
+    #[cfg(any(not(feature = "js"), feature = "v1"))]
     pub waited_micros: u64,
 }
 

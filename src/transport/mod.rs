@@ -155,6 +155,9 @@ pub(crate) trait Transport {
                 last: true,
             })
     }
+    /// See above.
+    #[cfg(all(feature = "v1", feature = "js"))]
+    fn send_records(&self, out: crate::proto::payload::Outgoing) -> bool;
     /// Starts the closing handshake.
     fn close(&self, code: Option<u16>, reason: Reason);
     /// Lets go of the connection at once. No event comes after this, but answers to `fetch` do.

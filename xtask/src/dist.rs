@@ -80,8 +80,11 @@ pub(crate) fn build(steps: &mut Steps) -> Result<Package> {
     }
     let build = out.join("build");
     package::copy_template(&build)?;
-    let module = steps.run("wasm: compile", wasm::compile)?;
-    steps.run("wasm: bind and optimise", || wasm::bind(&module, &build.join("src"), &npm))?;
+    for of in wasm::MODULES {
+        // The next one is compiled to the same place.
+        let module = steps.run("wasm: compile", || wasm::compile(of))?;
+        steps.run("wasm: bind and optimise", || wasm::bind(of, &module, &build.join("src"), &npm))?;
+    }
     steps.run("facade: compile", || package::assemble(&build, &package.directory, &version, &npm))?;
     steps.run("package: pack", || package::pack(&package))?;
     std::fs::write(&stamp, inputs).with_context(|| format!("writing {}", stamp.display()))?;

@@ -4,16 +4,22 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+#[cfg(feature = "js")]
+use super::TidegateConfig;
 use super::{ChannelId, Origin, SUBPROTOCOL, Tidegate, Whose};
 use crate::driver::{Driver, OVERFLOW_CLOSE_WITHIN, Outlet};
+#[cfg(feature = "client")]
+use crate::proto::v1::Cause;
 use crate::proto::v1::{
-    Cause, ChannelCode, ChannelKey, ChannelKind, Directions, Event, OpenError, Output, RefusedCode,
+    ChannelCode, ChannelKey, ChannelKind, Directions, Event, OpenError, Output, RefusedCode,
 };
 use crate::proto::{
     CloseCause, CloseRequest, Closed, Gauges, MessageId, NewMessage, Payload, Priority, Reason,
 };
 use crate::time::{Clock, Duration, Timestamp};
-use crate::transport::{FetchToken, Incoming, Transport, TransportError};
+use crate::transport::{FetchToken, Transport};
+#[cfg(feature = "client")]
+use crate::transport::{Incoming, TransportError};
 
 /// How long the closing handshake may take where nobody has said so.
 const CLOSE_WITHIN: Duration = OVERFLOW_CLOSE_WITHIN;
@@ -47,6 +53,12 @@ pub(crate) struct Offered {
 }
 
 impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
+    /// Speaks `tidegate.v1` if that is the subprotocol when the connection opens.
+    #[cfg(feature = "js")]
+    pub(crate) fn offer_tidegate(&self, config: TidegateConfig) {
+        self.offer.replace(Some(Box::new(config)));
+    }
+
     /// The connection is open. Returns whether a session begins on it, which tells the handles later.
     pub(in crate::driver) fn begin_tidegate(&self) -> bool {
         let Some(config) = self.offer.take() else { return false };
@@ -218,24 +230,50 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         self.with(|tidegate| tidegate.session.handle_task());
     }
 
-    /// A message has arrived.
+    /// A message has arrived; in the npm build the facade gives its bytes.
+    #[cfg(feature = "client")]
     pub(in crate::driver) fn receive_records(&self, incoming: Incoming) {
-        let now = self.clock.now();
         let bytes = match incoming {
-            #[cfg(feature = "client")]
             Incoming::Message(Payload::Binary(bytes)) => Some(bytes),
-            #[cfg(feature = "client")]
             Incoming::Message(payload @ Payload::Hosted(_)) => self.transport.take_bytes(payload),
             _ => None,
         };
         match bytes {
-            Some(bytes) => {
-                self.with(|tidegate| tidegate.session.handle_message(now, &bytes));
-                self.drain_tidegate(&bytes);
+            Some(bytes) => self.receive_bytes(&bytes),
+            None => self.receive_text(),
+        }
+    }
+
+    /// A binary message has arrived.
+    pub(crate) fn receive_bytes(&self, bytes: &[u8]) {
+        let now = self.clock.now();
+        self.with(|tidegate| tidegate.session.handle_message(now, bytes));
+        // Who is told of an item may call back; what that asks for comes after the message.
+        let outer = self.pumping.replace(true);
+        self.drain_tidegate(bytes);
+        self.pumping.set(outer);
+    }
+
+    /// A message of another kind has, which no peer may send.
+    pub(crate) fn receive_text(&self) {
+        let now = self.clock.now();
+        self.with(|tidegate| tidegate.session.handle_text(now));
+    }
+
+    /// The host could not decode a text that has arrived on this channel.
+    #[cfg(feature = "js")]
+    pub(crate) fn refuse_text(&self, origin: Origin) {
+        let Origin { key, serial, .. } = origin;
+        let known = self.with(|tidegate| {
+            let is_known = tidegate.entry(key).is_some_and(|entry| entry.serial == serial);
+            if is_known {
+                tidegate.session.handle_reset(key, Directions::Receiving, ChannelCode::BadUtf8, Vec::new());
             }
-            None => {
-                self.with(|tidegate| tidegate.session.handle_text(now));
-            }
+            is_known
+        });
+        self.taken(origin);
+        if known == Some(true) {
+            self.peer_ended(key, ChannelEnd::Reset { code: ChannelCode::BadUtf8, detail: Vec::new() });
         }
     }
 
@@ -329,16 +367,25 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                     self.outlet.channel_accepted(id);
                 }
             }
+            #[cfg(feature = "js")]
+            Event::Chunk(chunk) => {
+                let _ = message;
+                let entry = self.with(|tidegate| tidegate.entry(chunk.channel).map(|e| (e.whose, e.serial)));
+                if let Some((whose, serial)) = entry.flatten() {
+                    let origin = Origin { key: chunk.channel, serial, cost: chunk.last.unwrap_or(0) };
+                    self.outlet.chunk(whose.channel(), &chunk, origin);
+                }
+            }
+            #[cfg(feature = "client")]
             Event::Chunk(chunk) => {
                 let item = self.with(|tidegate| tidegate.chunk(chunk, message)).flatten();
                 if let Some((whose, payload, origin)) = item {
-                    let channel = match whose {
-                        Whose::Connection => None,
-                        Whose::Channel(id) => Some(id),
-                    };
-                    self.outlet.deliver_item(channel, payload, origin);
+                    self.outlet.deliver_item(whose.channel(), payload, origin);
                 }
             }
+            #[cfg(feature = "js")]
+            Event::Void(key) => self.outlet.void(key),
+            #[cfg(feature = "client")]
             Event::Void(key) => {
                 self.with(|tidegate| tidegate.entry(key).map(|entry| entry.arriving.take()));
             }
@@ -377,10 +424,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     }
 
     fn named(&self, key: ChannelKey) -> Option<ChannelId> {
-        match self.with(|tidegate| tidegate.whose(key)).flatten()? {
-            Whose::Channel(id) => Some(id),
-            Whose::Connection => None,
-        }
+        self.with(|tidegate| tidegate.whose(key)).flatten()?.channel()
     }
 
     /// The peer has opened a channel.
@@ -408,7 +452,10 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     fn peer_ended(&self, key: ChannelKey, end: ChannelEnd) {
         let whose = self.with(|tidegate| {
             let entry = tidegate.entry(key)?;
-            entry.arriving = None;
+            #[cfg(feature = "client")]
+            {
+                entry.arriving = None;
+            }
             let (whose, is_own) = (entry.whose, entry.is_own);
             // Nothing is ever sent here on a channel without a name that the peer has opened.
             if whose == Whose::Connection && !is_own {
@@ -440,5 +487,9 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 fn millis(time: Option<Duration>) -> u64 {
     // The most that a record can say.
     const MOST: u64 = (1 << 53) - 1;
-    time.map_or(MOST, |time| u64::try_from(time.as_millis()).unwrap_or(MOST).min(MOST))
+    #[cfg(feature = "client")]
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(MOST);
+    #[cfg(feature = "js")]
+    let millis = Duration::as_millis;
+    time.map_or(MOST, millis).min(MOST)
 }

@@ -425,13 +425,13 @@ pub(super) fn started(item: &Queued) -> Started {
         id: item.id,
         ticket: item.ticket,
         outcome: Outcome::Unsent,
-        #[cfg(not(feature = "js"))]
+        #[cfg(any(not(feature = "js"), feature = "v1"))]
         bytes,
-        #[cfg(not(feature = "js"))]
+        #[cfg(any(not(feature = "js"), feature = "v1"))]
         priority: item.priority,
-        #[cfg(not(feature = "js"))]
+        #[cfg(any(not(feature = "js"), feature = "v1"))]
         flow: item.flow,
-        #[cfg(not(feature = "js"))]
+        #[cfg(any(not(feature = "js"), feature = "v1"))]
         waited_micros: 0,
     };
     let is_urgent = item.priority == Priority::Urgent;

@@ -8,7 +8,8 @@
 /**
  * @typedef {object} Environment
  * @property {typeof import("tidegate")} tidegate the package
- * @property {typeof import("tidegate/streams")} streams its other entry
+ * @property {typeof import("tidegate/streams")} streams its entry with streams
+ * @property {typeof import("tidegate/channels")} channels its entry with channels
  * @property {() => Promise<WebAssembly.Memory>} memory the wasm's memory, loading it if need be
  * @property {string} base address of the embedded server, `http:` or `ws:`
  * @property {boolean} full with full counts

@@ -13,15 +13,17 @@ export const server = parameters.get("server") ?? location.origin;
  *
  * @param {typeof import("tidegate")} tidegate
  * @param {typeof import("tidegate/streams")} streams
+ * @param {typeof import("tidegate/channels")} channels
  * @param {() => Promise<{ memory: WebAssembly.Memory }>} init the default export of `tidegate/core`
  * @param {string} base
  * @param {{ full: boolean, only?: string }} [choice] with full counts, and which checks; default `?full` and `?only=`
  * @returns {import("./harness.js").Environment}
  */
-export function environment(tidegate, streams, init, base, choice = chosen) {
+export function environment(tidegate, streams, channels, init, base, choice = chosen) {
   return {
     tidegate,
     streams,
+    channels,
     base,
     ...choice,
     host: "document" in globalThis ? "page" : "worker",
@@ -89,12 +91,13 @@ export function offerVanishedFiles(here, input) {
  *
  * @param {typeof import("tidegate")} tidegate
  * @param {typeof import("tidegate/streams")} streams
+ * @param {typeof import("tidegate/channels")} channels
  * @param {() => Promise<{ memory: WebAssembly.Memory }>} init
  */
-export function serve(tidegate, streams, init) {
+export function serve(tidegate, streams, channels, init) {
   globalThis.onmessage = async ({ data }) => {
     const [base, choice] = data;
-    const here = environment(tidegate, streams, init, base, choice);
+    const here = environment(tidegate, streams, channels, init, base, choice);
     postMessage(await run(checks, { ...here, tell: (name) => postMessage(name) }));
   };
 }

@@ -10,6 +10,7 @@ import { runInNewContext } from "node:vm";
 import { WebSocket } from "ws";
 import * as tidegate from "tidegate";
 import * as streams from "tidegate/streams";
+import * as channels from "tidegate/channels";
 import init from "tidegate/core";
 import { checks, run } from "../checks/all.js";
 import { example } from "../checks/example.js";
@@ -29,6 +30,7 @@ const bytes = await readFile(new URL("tidegate_core_bg.wasm", import.meta.resolv
 const result = await run({ ...checks, ...example(share) }, {
   tidegate,
   streams,
+  channels,
   base,
   full: !!process.env.TIDEGATE_FULL,
   only: process.env.TIDEGATE_ONLY,

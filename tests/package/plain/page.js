@@ -2,6 +2,7 @@
 
 import * as tidegate from "tidegate";
 import * as streams from "tidegate/streams";
+import * as channels from "tidegate/channels";
 import init from "tidegate/core";
 import { example } from "../checks/example.js";
 import { environment, offerVanishedFiles, runAll, server } from "../checks/page.js";
@@ -24,6 +25,6 @@ const more = {
   },
 };
 
-const here = environment(tidegate, streams, init, server);
+const here = environment(tidegate, streams, channels, init, server);
 offerVanishedFiles(here, /** @type {HTMLInputElement} */ (document.getElementById("files")));
 await runAll(here, new Worker(new URL("worker.js", import.meta.url), { type: "module" }), more);

@@ -9,8 +9,17 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::process;
 use crate::tools::{self, npm::Tools};
 
-/// The base name of module, glue and types in the package.
-const NAME: &str = "tidegate_core";
+/// One of the package's modules.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Module {
+    /// The base name of module and types.
+    name: &'static str,
+    features: &'static str,
+}
+
+/// Each is loaded by who uses it only: plain mode's, and that of channels, which can do the same and more.
+pub(super) const MODULES: [Module; 2] =
+    [Module { name: "tidegate_core", features: "js" }, Module { name: "tidegate_v1", features: "js,v1" }];
 
 /// What rustc's default wasm target uses and every browser of the last years has. One by one: with all
 /// features on, wasm-opt writes modules that no browser loads.
@@ -24,15 +33,15 @@ const FEATURES: [&str; 7] = [
     "--enable-sign-ext",
 ];
 
-/// Compiles the crate with the feature `js` as a cdylib and returns the module's path.
+/// Compiles the crate as a cdylib with a module's features and returns the path of what cargo made.
 ///
 /// # Errors
 ///
 /// If the build fails.
-pub(super) fn compile() -> Result<PathBuf> {
+pub(super) fn compile(module: Module) -> Result<PathBuf> {
     let mut cargo = tools::cargo();
     cargo.args(["rustc", "--package", "tidegate", "--lib", "--crate-type", "cdylib", "--profile", "wasm"]);
-    cargo.args(["--target", tools::WASM_TARGET, "--no-default-features", "--features", "js"]);
+    cargo.args(["--target", tools::WASM_TARGET, "--no-default-features", "--features", module.features]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
     // Of nobody's machine, and the same on every one, whatever the user has set.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", remapped()?.join("\u{1f}"));
@@ -86,20 +95,21 @@ fn check_paths(module: &Path) -> Result<()> {
 /// # Errors
 ///
 /// If wasm-bindgen or wasm-opt rejects the module.
-pub(super) fn bind(module: &Path, directory: &Path, npm: &Tools) -> Result<()> {
+pub(super) fn bind(of: Module, module: &Path, directory: &Path, npm: &Tools) -> Result<()> {
+    let name = of.name;
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(module).out_name(NAME).bundler(true)?.typescript(true);
+    bindgen.input_path(module).out_name(name).bundler(true)?.typescript(true);
     bindgen.remove_name_section(true).remove_producers_section(true);
     bindgen.generate(directory).context("binding the module to JavaScript")?;
-    let bound = directory.join(format!("{NAME}_bg.wasm"));
+    let bound = directory.join(format!("{name}_bg.wasm"));
     clean_up(&bound)?;
     // The facade calls the exports itself (border.ts): of the glue it needs nothing but their types, to be checked
     // against its own.
-    let types = directory.join(format!("{NAME}_bg.d.ts"));
-    std::fs::rename(directory.join(format!("{NAME}_bg.wasm.d.ts")), types)
+    let types = directory.join(format!("{name}_bg.d.ts"));
+    std::fs::rename(directory.join(format!("{name}_bg.wasm.d.ts")), types)
         .context("keeping the types of the exports")?;
     for unused in ["_bg.js", ".js", ".d.ts"] {
-        std::fs::remove_file(directory.join(format!("{NAME}{unused}"))).context("removing the glue")?;
+        std::fs::remove_file(directory.join(format!("{name}{unused}"))).context("removing the glue")?;
     }
     optimise(&bound, npm)?;
     check_paths(&bound)

@@ -40,6 +40,7 @@ pub(super) fn run(session: &mut Session) {
         "js",
     ];
     cargo(session, "clippy, npm build", &[&npm[..], &deny].concat());
+    cargo(session, "clippy, npm build with channels", &[&npm[..npm.len() - 1], &["js,v1"], &deny].concat());
     let target = tools::target().display().to_string();
     let pages =
         [&["clippy", "--locked", "--target", WASM_TARGET, "--target-dir", &target], &pages[..], &deny];

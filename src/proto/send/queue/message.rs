@@ -5,12 +5,12 @@ use crate::proto::payload::{Hosted, Payload};
 use crate::time::Timestamp;
 
 /// By what the driver knows a message whose outcome somebody waits for. Opaque to the core.
-#[cfg(not(feature = "js"))]
+#[cfg(any(not(feature = "js"), feature = "v1"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TicketId(pub core::num::NonZeroU64);
 
 /// No message of the npm build has one: its facade goes by the [`MessageId`].
-#[cfg(feature = "js")]
+#[cfg(all(feature = "js", not(feature = "v1")))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TicketId {}
 

@@ -525,21 +525,24 @@ impl Session {
 impl crate::proto::v1::replay::Sources {
     /// Puts a range of a source into a message.
     fn put(&self, source: SourceKey, range: Range<u64>, out: &mut Outgoing) {
-        let bytes: &[u8] = match self.get(source) {
+        match self.get(source) {
             #[cfg(not(feature = "js"))]
-            Some(Payload::Text(text)) => text.as_bytes(),
+            Some(Payload::Text(text)) => put_range(text.as_bytes(), range, out),
             #[cfg(not(feature = "js"))]
-            Some(Payload::Binary(bytes)) => bytes,
+            Some(Payload::Binary(bytes)) => put_range(bytes, range, out),
             Some(Payload::Hosted(hosted)) => {
                 out.inserts.push(Insert { at: out.bytes.len(), slot: hosted.slot, range });
-                return;
             }
-            None => return,
-        };
-        let range = usize::try_from(range.start).unwrap_or(usize::MAX)
-            ..usize::try_from(range.end).unwrap_or(usize::MAX);
-        if let Some(part) = bytes.get(range) {
-            out.bytes.extend_from_slice(part);
+            None => {}
         }
+    }
+}
+
+#[cfg(not(feature = "js"))]
+fn put_range(bytes: &[u8], range: Range<u64>, out: &mut Outgoing) {
+    let range =
+        usize::try_from(range.start).unwrap_or(usize::MAX)..usize::try_from(range.end).unwrap_or(usize::MAX);
+    if let Some(part) = bytes.get(range) {
+        out.bytes.extend_from_slice(part);
     }
 }

@@ -2,6 +2,7 @@
 
 import * as tidegate from "tidegate";
 import * as streams from "tidegate/streams";
+import * as channels from "tidegate/channels";
 import init from "tidegate/core";
 import { example } from "../../checks/example.js";
 import { environment, runAll, server } from "../../checks/page.js";
@@ -9,5 +10,5 @@ import { environment, runAll, server } from "../../checks/page.js";
 import { share } from "../../examples/share.ts";
 
 const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-const here = environment(tidegate, streams, init as () => Promise<{ memory: WebAssembly.Memory }>, server);
+const here = environment(tidegate, streams, channels, init as () => Promise<{ memory: WebAssembly.Memory }>, server);
 await runAll(here, worker, example(share));

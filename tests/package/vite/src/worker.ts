@@ -2,7 +2,8 @@
 
 import * as tidegate from "tidegate";
 import * as streams from "tidegate/streams";
+import * as channels from "tidegate/channels";
 import init from "tidegate/core";
 import { serve } from "../../checks/page.js";
 
-serve(tidegate, streams, init as () => Promise<{ memory: WebAssembly.Memory }>);
+serve(tidegate, streams, channels, init as () => Promise<{ memory: WebAssembly.Memory }>);

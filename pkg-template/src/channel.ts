@@ -1,0 +1,389 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/** One channel: two sockets that know nothing of each other, one for each direction. */
+
+import { checkNumber } from "./address.js";
+import {
+  CLOSE,
+  CreditInbox,
+  DROP,
+  PREFER,
+  RESET,
+  STOP,
+  type ChannelEvents,
+  type HalfEnd,
+  type Origin,
+  type TidegateBacked,
+} from "./channels-host.js";
+import type { Codec } from "./codec.js";
+import type { Core, CoreConstructor, Sink, WebSocketLike } from "./core.js";
+import type { Message, Parcel, Sendable } from "./data.js";
+import { adopt, type Socket } from "./socket.js";
+import { PRIORITIES, type Priority, type Stats } from "./stats.js";
+import type { Ticket } from "./ticket.js";
+import type { SendOptions } from "./way.js";
+
+/** How a direction of a channel has ended. */
+export interface ChannelEnd {
+  /**
+   * - `"closed"`: whoever sends has sent everything.
+   * - `"reset"`: one of the two has reset it, with a code.
+   * - `"connectionOver"`: the connection is over.
+   */
+  readonly kind: "closed" | "reset" | "connectionOver";
+  /** The code of a reset: 38 is an application's own, the others stand in section 10 of the protocol. */
+  readonly code?: number;
+  /** What was added to it, up to 1,024 bytes. */
+  readonly detail?: Uint8Array<ArrayBuffer>;
+}
+
+/** How a channel is opened. */
+export interface ChannelOptions<In = Message, Out = Sendable> {
+  /** The class of everything that this side sends on it. The peer is asked to answer in the same. Default `"normal"`. */
+  priority?: Priority | undefined;
+  /** Encodes what is sent and decodes what is received, such as `json`. Default: messages as they are. */
+  codec?: Codec<In, Out> | undefined;
+  /** Most bytes queued and not acknowledged on this channel. Default 16 MiB; 0: no bound. */
+  maxSendBytes?: number | undefined;
+  /** Most messages likewise. Default 65,536; 0: no bound. */
+  maxSendMessages?: number | undefined;
+}
+
+/** Options of `Channel.send`: the channel has its own priority and order. */
+export type ChannelSendOptions = Omit<SendOptions, "priority" | "flow">;
+
+/** The code of a reset by an application. */
+const APPLICATION = 38;
+/** That of one who has lost interest. */
+const CANCELLED = 32;
+
+/** What the two directions share with whoever makes the channel. @internal */
+export interface Made<In, Out> {
+  readonly channel: Channel<In, Out>;
+  readonly events: ChannelEvents;
+  /** The number that the connection has given it. */
+  start(number: number): void;
+}
+
+/** Makes a channel that is not opened yet. Not exported from the package. @internal */
+export let make: <In, Out>(
+  backed: TidegateBacked,
+  raw: WebSocketLike,
+  name: string,
+  priority: number,
+  options: ChannelOptions<In, Out>,
+) => Made<In, Out>;
+
+/**
+ * Messages both ways under a name, beside others on the same connection and independent of them: a channel whose reader
+ * is slow holds up its own writer only.
+ *
+ * `In` is what it receives and `Out` what it sends.
+ */
+export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, undefined>, AsyncDisposable {
+  /** Its name. */
+  readonly name: string;
+  /** Resolves when the peer has accepted it, with `undefined`, or with how it has ended instead. Nothing has to wait for it. */
+  readonly accepted: Promise<ChannelEnd | undefined>;
+  /**
+   * Resolves when nothing can be sent any more, with how that has come: the peer wants nothing more, or the connection is
+   * over. Not when it was closed here.
+   */
+  readonly stopped: Promise<ChannelEnd>;
+  /** Resolves when the peer sends nothing more, with how that has come. What came before may still wait to be taken. */
+  readonly ended: Promise<ChannelEnd>;
+
+  readonly #backed: TidegateBacked;
+  readonly #out: Socket<In, Out>;
+  readonly #in: Socket<In, Out>;
+  #number = 0;
+  #priority: number;
+  #readable: ReadableStream<In> | undefined;
+  #writable: WritableStream<Out> | undefined;
+  /** Whether each direction goes on. */
+  #sends = true;
+  #receives = true;
+
+  static {
+    make = (backed, raw, name, priority, options) => {
+      let settle!: { accepted: (end?: ChannelEnd) => void; stopped: (end: ChannelEnd) => void; ended: (end: ChannelEnd) => void };
+      const channel = new Channel<any, any>(backed, raw, name, priority, options, (made) => (settle = made));
+      const told = { out: channel.#halfOut!, in: channel.#halfIn! };
+      return {
+        channel,
+        start: (number) => void (channel.#number = number),
+        events: {
+          received: (value, bytes, origin) => channel.#received(value, bytes, origin),
+          outcome: (ticket, outcome) => told.out.outcome(ticket, outcome),
+          accepted: () => settle.accepted(),
+          ended(end) {
+            channel.#receives = false;
+            settle.ended(endOf(end));
+            finish(told.in, end);
+            channel.#dropIfOver();
+          },
+          stopped(end) {
+            channel.#sends = false;
+            settle.accepted(endOf(end));
+            settle.stopped(endOf(end));
+            finish(told.out, end);
+            channel.#dropIfOver();
+          },
+        },
+      };
+    };
+  }
+
+  #halfOut: Sink | undefined;
+  #halfIn: Sink | undefined;
+  #inbox: CreditInbox;
+
+  private constructor(
+    backed: TidegateBacked,
+    raw: WebSocketLike,
+    name: string,
+    priority: number,
+    options: ChannelOptions<In, Out>,
+    settle: (made: {
+      accepted: (end?: ChannelEnd) => void;
+      stopped: (end: ChannelEnd) => void;
+      ended: (end: ChannelEnd) => void;
+    }) => void,
+  ) {
+    this.name = name;
+    this.#backed = backed;
+    this.#priority = priority;
+    let accepted!: (end?: ChannelEnd) => void;
+    let stopped!: (end: ChannelEnd) => void;
+    let ended!: (end: ChannelEnd) => void;
+    this.accepted = new Promise((resolve) => (accepted = resolve));
+    this.stopped = new Promise((resolve) => (stopped = resolve));
+    this.ended = new Promise((resolve) => (ended = resolve));
+    settle({ accepted, stopped, ended });
+    const inbox = new CreditInbox(0, 0, 1);
+    inbox.unbind((origin) => backed.took(origin));
+    this.#inbox = inbox;
+    const bounds = [options.maxSendBytes ?? 16 << 20, options.maxSendMessages ?? 65_536, 0, 0];
+    const view: WebSocketLike = {
+      url: raw.url,
+      protocol: raw.protocol,
+      extensions: raw.extensions,
+      readyState: 1,
+      binaryType: "arraybuffer",
+      send() {},
+      close() {},
+      addEventListener() {},
+      removeEventListener() {},
+    };
+    const half = (told: (sink: Sink) => void, core: Core, received: CreditInbox): Socket<In, Out> =>
+      adopt<In, Out>({
+        Core: coreOf(told, core),
+        raw: view,
+        early: [],
+        options: [],
+        bounds,
+        inbox: received,
+        codec: options.codec,
+        opened() {},
+        closed() {},
+      });
+    const steer = (what: number): void => backed.steer(this.#number, what);
+    this.#out = half(
+      (sink) => (this.#halfOut = sink),
+      {
+        send: (message: Parcel, _priority, _flow, deadlineMs, replaces) =>
+          backed.sendOn(this.#number, message, deadlineMs, replaces),
+        cancel: (ticket) => backed.cancel(ticket),
+        acknowledged() {},
+        close: () => steer(CLOSE),
+        end: () => steer(CLOSE),
+        abort: () => steer(CLOSE),
+        stat: (index) => backed.stat(index),
+        free() {},
+      },
+      new CreditInbox(0, 0, 1),
+    );
+    this.#in = half((sink) => (this.#halfIn = sink), idle, inbox);
+  }
+
+  /** The class of what is sent. Setting it holds for what is queued, too. */
+  get priority(): Priority {
+    return PRIORITIES[this.#priority]!;
+  }
+
+  set priority(priority: Priority) {
+    const index = PRIORITIES.indexOf(priority);
+    this.#priority = checkNumber("priority", index < 0 ? NaN : index, 2, PRIORITIES.join(", "), 3);
+    this.#backed.steer(this.#number, PREFER, this.#priority);
+  }
+
+  /** Bytes that are queued, or under way and not acknowledged. */
+  get bufferedAmount(): number {
+    return this.#out.bufferedAmount;
+  }
+
+  /**
+   * As `Socket.send`, in the channel's class and order. The message is cut into chunks, between which those of other channels
+   * go, and goes as the peer's application takes what was sent before. Its outcome is `delivered` once the peer has all of
+   * it.
+   *
+   * Rejects as `Socket.send`; `closed` also when the channel was closed here, or is not wanted there any more.
+   */
+  send(data: Out, options?: ChannelSendOptions): Promise<Ticket> {
+    return this.#out.send(data, options);
+  }
+
+  /** As `Socket.trySend`. */
+  trySend(data: Out, options?: Omit<ChannelSendOptions, "signal">): Ticket | undefined {
+    return this.#out.trySend(data, options);
+  }
+
+  /** Resolves when the peer has all that was queued before, or it has ended otherwise; as `Socket.flushed`. */
+  flushed(): Promise<void> {
+    return this.#out.flushed();
+  }
+
+  /** The next message, or `undefined` once the peer sends nothing more and all is taken; as `Socket.recv`. */
+  recv(): Promise<In | undefined> {
+    return this.#in.recv();
+  }
+
+  /** The next message if there is one; as `Socket.tryRecv`. */
+  tryRecv(): In | undefined {
+    return this.#in.tryRecv();
+  }
+
+  /** Messages until the peer sends nothing more. Leaving the loop leaves the channel open. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<In, undefined> {
+    return this.#in[Symbol.asyncIterator]();
+  }
+
+  /** The numbers of what this channel sends; those of the connection are the connection's. */
+  stats(): Stats {
+    return this.#out.stats();
+  }
+
+  /**
+   * What is received, as a WHATWG stream; a chunk is a message. It takes what is asked for and nothing ahead, so that a slow
+   * reader makes the peer wait. It fails with the end if the peer has reset the channel. Cancelling it is {@link stop}.
+   */
+  get readable(): ReadableStream<In> {
+    return (this.#readable ??= new ReadableStream<In>(
+      {
+        pull: async (controller) => {
+          const message = await this.recv();
+          if (message !== undefined) return controller.enqueue(message);
+          const end = await this.ended;
+          if (end.kind === "closed") controller.close();
+          else controller.error(end);
+        },
+        cancel: () => this.stop(),
+      },
+      { highWaterMark: 0 },
+    ));
+  }
+
+  /**
+   * What is sent, as a WHATWG stream; a chunk is a message, and is done when the peer has it. Closing it is {@link close},
+   * aborting it {@link reset}.
+   */
+  get writable(): WritableStream<Out> {
+    return (this.#writable ??= new WritableStream<Out>({
+      start: (controller) => void this.stopped.then((end) => controller.error(end)),
+      write: async (chunk, { signal }) => {
+        const outcome = await (await this.send(chunk, { signal })).outcome;
+        if (outcome !== "delivered" && outcome !== "cancelled") throw outcome;
+      },
+      close: () => this.close(),
+      abort: () => this.reset(),
+    }));
+  }
+
+  /**
+   * Sends nothing more; what is queued goes first, and then the peer sees the end. The other direction goes on. Resolves when
+   * the peer has everything, or the channel has ended otherwise.
+   */
+  async close(): Promise<void> {
+    if (!this.#sends) return;
+    this.#sends = false;
+    const flushed = this.#out.flushed();
+    void this.#out.close();
+    this.#dropIfOver();
+    await flushed.catch(() => {});
+  }
+
+  /**
+   * Sends nothing more at once: what is queued is `cancelled`, and the peer drops the message of which it has a part.
+   * `code` is 38 for reasons of the application's own, the default; `detail` has up to 1,024 bytes.
+   */
+  reset(code: number = APPLICATION, detail?: Uint8Array<ArrayBuffer>): void {
+    checkNumber("code", code, APPLICATION);
+    if (!this.#sends) return;
+    this.#sends = false;
+    this.#backed.steer(this.#number, RESET, code, detail);
+    void this.#out.close();
+    this.#dropIfOver();
+  }
+
+  /** Asks the peer to send nothing more, and why; as {@link reset}. What is there can still be taken. */
+  stop(code: number = CANCELLED, detail?: Uint8Array<ArrayBuffer>): void {
+    checkNumber("code", code, CANCELLED);
+    if (!this.#receives) return;
+    this.#receives = false;
+    this.#backed.steer(this.#number, STOP, code, detail);
+    finish(this.#halfIn!, { code, detail: detail ?? new Uint8Array(0) });
+    this.#dropIfOver();
+  }
+
+  /** Closes it, and asks the peer to stop: for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.close();
+    this.stop();
+    await closed;
+  }
+
+  #received(value: unknown, bytes: number, origin: Origin): void {
+    if (!this.#receives) return this.#backed.took(origin);
+    this.#inbox.note(origin);
+    this.#halfIn!.received(value, bytes);
+  }
+
+  /** Neither direction goes on: the core need not know it any more. */
+  #dropIfOver(): void {
+    if (this.#sends || this.#receives || !this.#number) return;
+    this.#backed.steer(this.#number, DROP);
+  }
+}
+
+function endOf({ code, detail }: HalfEnd): ChannelEnd {
+  if (code > 0) return { kind: "reset", code, detail };
+  return { kind: code ? "connectionOver" : "closed" };
+}
+
+/** Ends a half, once. */
+function finish(half: Sink, { code }: HalfEnd): void {
+  // It may have ended already.
+  if (done.has(half)) return;
+  done.add(half);
+  half.closed(code > 0 ? code : 1000, "", !code, 0, 0, 0, 0, 0);
+}
+
+const done = new WeakSet<Sink>();
+
+/** The core of a half that sends nothing. */
+const idle: Core = {
+  send: () => -2,
+  cancel() {},
+  acknowledged() {},
+  close() {},
+  end() {},
+  abort() {},
+  stat: () => 0,
+  free() {},
+};
+
+function coreOf(told: (sink: Sink) => void, core: Core): CoreConstructor {
+  return function (_raw: unknown, _early: unknown, sink: Sink) {
+    told(sink);
+    return core;
+  } as unknown as CoreConstructor;
+}

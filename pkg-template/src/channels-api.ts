@@ -1,0 +1,184 @@
+/** `connect` for servers that speak `tidegate.v1`, and what its sockets have beside the others. */
+
+import { checkAmount, checkChoice, checkNumber, checkOptions, checkProtocols } from "./address.js";
+import { Channel, make, type ChannelOptions } from "./channel.js";
+import { CreditInbox, SUBPROTOCOL, constructorOf, type Limits, type TidegateBacked } from "./channels-host.js";
+import { now } from "./clock.js";
+import type { Codec } from "./codec.js";
+import { connectOn, type ConnectOptions } from "./connect.js";
+import type { WasmSource, WebSocketLike } from "./core.js";
+import type { Message, Sendable } from "./data.js";
+import { TidegateError, invalid } from "./errors.js";
+import type { Socket } from "./socket.js";
+import { PRIORITIES } from "./stats.js";
+
+/** Options of `connect` of `tidegate/channels`. */
+export interface ChannelsOptions<In = Message, Out = Sendable> extends ConnectOptions<In, Out> {
+  /**
+   * What is spoken above WebSocket. Default `"tidegate"`.
+   *
+   * - `"tidegate"`: `tidegate.v1`; with a server that does not speak it `connect` rejects with `connect` or `plain`.
+   * - `"auto"`: that where the server speaks it, else plain mode. Where the server chooses none of the subprotocols offered
+   *   browsers fail the connection: then a second one is opened without `tidegate.v1`, and if that succeeds the address is
+   *   known as plain for ten minutes.
+   *
+   * `binaryType` counts in plain mode only.
+   */
+  mode?: "tidegate" | "auto" | undefined;
+  /** How many channels the peer may have open, up to 65,535. Default 32; messages without a channel take up to 16. */
+  maxChannels?: number | undefined;
+  /** The largest message that the peer may send, in bytes: 1,024 to 14,913,024, the default. */
+  maxMessageBytes?: number | undefined;
+  /** How much may have arrived without having been taken, in bytes, in all channels together. Default 64 MiB. */
+  maxQueuedBytes?: number | undefined;
+  /**
+   * For how many milliseconds what is under way may queue on its way to the peer, where it delays urgent messages. Default
+   * 12; more fills links better whose rate or delay changes much.
+   */
+  delay?: number | undefined;
+}
+
+/** A socket with channels. In tidegate mode its messages end as `delivered`, and its receive queue makes the peer wait. */
+export interface ChannelSocket<In = Message, Out = Sendable> extends Socket<In, Out> {
+  /** Whether the server speaks `tidegate.v1`. */
+  readonly mode: "tidegate" | "plain";
+  /**
+   * Opens a channel. It can be used at once: what is sent goes with the opening, up to what the peer takes without having
+   * been asked. As long as the peer's limit of channels is reached, it waits.
+   *
+   * Rejects with a {@link TidegateError}: `plain` in plain mode, `closed`, `option` for an empty name or one that is longer
+   * than the peer takes.
+   */
+  channel<CIn = Message, COut = Sendable>(
+    name: string,
+    options?: ChannelOptions<CIn, COut>,
+  ): Promise<Channel<CIn, COut>>;
+  /** The channels that the peer opens, until the connection is over. Several loops share them. */
+  readonly channels: AsyncIterable<Channel, undefined>;
+}
+
+/** The function `connect` of `tidegate/channels`. */
+export interface ConnectChannels {
+  /** As `connect` of `tidegate`, for a socket with channels; `plain` if the server chose another subprotocol. */
+  <In, Out = In>(
+    url: string | URL,
+    options: ChannelsOptions<In, Out> & { codec: Codec<In, Out> },
+  ): Promise<ChannelSocket<In, Out>>;
+  /** As above, without a codec: messages are text, buffers and Blobs as they are. */
+  (url: string | URL, options?: ChannelsOptions): Promise<ChannelSocket>;
+}
+
+/** For how long a server is known as plain, in milliseconds. */
+const PLAIN_MEMORY = 600_000;
+/** Until when. */
+const plain = new Map<string, number>();
+
+/** `connect` with channels, with the wasm that `load` loads. */
+export function connectChannelsBy(
+  load: (source: WasmSource | undefined) => Promise<unknown> | undefined,
+): ConnectChannels {
+  return async <In, Out>(url: string | URL, given?: ChannelsOptions<In, Out>) => {
+    const options = checkOptions(given, '{ mode: "auto" }');
+    const isAuto = checkChoice("mode", options.mode ?? "tidegate", ["tidegate", "auto"]);
+    const limits: Limits = [
+      checkAmount("maxChannels", options.maxChannels, 32),
+      checkAmount("maxMessageBytes", options.maxMessageBytes, 14_913_024),
+      checkAmount("maxQueuedBytes", options.maxQueuedBytes, 64 << 20),
+      checkNumber("delay", options.delay, 12),
+    ];
+    const own = checkProtocols(options.protocols).filter((name) => name !== SUBPROTOCOL);
+    const began = now();
+    const attempt = async (protocols: string[], within: number | undefined): Promise<ChannelSocket<In, Out>> => {
+      let backed!: TidegateBacked;
+      let inbox!: CreditInbox;
+      let raw!: WebSocketLike;
+      const host = {
+        Core: constructorOf(false, limits, () => inbox, (made) => (backed = made)),
+        load,
+        inbox(socket: WebSocketLike, maxBytes: number, maxMessages: number) {
+          raw = socket;
+          const policy = checkChoice("receivePolicy", options.receivePolicy ?? "close", ["close", "dropOldest", "dropNewest"]);
+          return (inbox = new CreditInbox(maxBytes, maxMessages, policy || (options.overflowCode ?? 4009)));
+        },
+      };
+      type Connect = (url: string | URL, options: ConnectOptions<In, Out>) => Promise<Socket<In, Out>>;
+      const socket = await (connectOn(host) as Connect)(url, { ...options, protocols, within });
+      return withChannels(socket, backed, raw);
+    };
+    const address = String(url);
+    if (isAuto && plain.get(address)! > began) return attempt(own, options.within);
+    let socket;
+    try {
+      socket = await attempt([SUBPROTOCOL, ...own], options.within);
+    } catch (error) {
+      const left = (options.within ?? 75_000) - (now() - began);
+      if (!isAuto || (error as TidegateError).code !== "connect" || (options.within !== 0 && left < 1)) throw error;
+      socket = await attempt(own, options.within === 0 ? 0 : left);
+      plain.set(address, now() + PLAIN_MEMORY);
+    }
+    if (isAuto || socket.mode === "tidegate") return socket;
+    void socket.close();
+    throw new TidegateError("plain", `the server chose the subprotocol ${socket.protocol}, and not ${SUBPROTOCOL}`);
+  };
+}
+
+/** Adds to a socket what it has with channels. @internal */
+export function withChannels<In, Out>(
+  socket: Socket<In, Out>,
+  backed: TidegateBacked,
+  raw: WebSocketLike,
+): ChannelSocket<In, Out> {
+  const offered: Channel[] = [];
+  const waiting: ((channel: Channel | undefined) => void)[] = [];
+  backed.onOffered = (number, name, priority) => {
+    const { channel, events, start } = make<Message, Sendable>(backed, raw, name, priority, {});
+    start(number);
+    events.accepted();
+    const next = waiting.shift();
+    if (next) next(channel);
+    else offered.push(channel);
+    return events;
+  };
+  void socket.closed.then(() => {
+    for (const resolve of waiting.splice(0)) resolve(undefined);
+  });
+  const isOver = (): boolean => backed.isOver || socket.readyState > 2;
+  const channels: AsyncIterable<Channel, undefined> = {
+    [Symbol.asyncIterator]: () => {
+      let left = false;
+      return {
+        async next(): Promise<IteratorResult<Channel, undefined>> {
+          const channel =
+            offered.shift() ?? (left || isOver() ? undefined : await new Promise<Channel | undefined>((resolve) => waiting.push(resolve)));
+          return channel ? { done: false, value: channel } : { done: true, value: undefined };
+        },
+        async return() {
+          left = true;
+          return { done: true, value: undefined };
+        },
+      };
+    },
+  };
+  return Object.defineProperties(socket, {
+    mode: { get: () => (backed.isTidegate ? "tidegate" : "plain") },
+    channels: { value: channels },
+    channel: {
+      value: async <CIn, COut>(name: string, given?: ChannelOptions<CIn, COut>) => {
+        const options = checkOptions(given, '{ priority: "bulk" }');
+        const priority = checkChoice("priority", options.priority ?? "normal", PRIORITIES);
+        checkAmount("maxSendBytes", options.maxSendBytes, 0);
+        checkAmount("maxSendMessages", options.maxSendMessages, 0);
+        if (typeof name !== "string" || !name) throw invalid("name", name, "a text that is not empty");
+        const { channel, events, start } = make<CIn, COut>(backed, raw, name, priority, options);
+        const number = backed.open(name, priority, events);
+        if (number > 0) {
+          start(number);
+          return channel;
+        }
+        if (number === -1) throw new TidegateError("plain", `the server does not speak ${SUBPROTOCOL}, and knows no channels`);
+        if (number === -5) throw invalid("name", name, "a shorter one: the peer takes 128 bytes of UTF-8 or what it has said");
+        throw new TidegateError("closed", "the connection takes no more channels");
+      },
+    },
+  }) as ChannelSocket<In, Out>;
+}

@@ -1,0 +1,414 @@
+/**
+ * Between the facade and the wasm in tidegate mode: records, items and channels, beside what host.ts has.
+ *
+ * A message that has arrived is copied into the wasm's memory to be read, and what items are made of is taken from the message
+ * itself; a message to send is put together here of what the wasm has written and of the values that wait.
+ */
+
+import type { WasmExports } from "./border.js";
+import type { CoreConstructor, Options, Sink, SocketEvent, WebSocketLike } from "./core.js";
+import { bytesOf, type Parcel } from "./data.js";
+import { WasmBacked, guard, hostOf, imports as plain } from "./host.js";
+import { Inbox } from "./inbox.js";
+
+/** The subprotocol. */
+export const SUBPROTOCOL = "tidegate.v1";
+
+/** What the module exports beside what plain mode's does: `src/js/channels.rs` in the crate, seen from here. */
+export interface ChannelsExports extends WasmExports {
+  core_speak(
+    core: number,
+    accepts: number,
+    random: number,
+    maxChannels: number,
+    maxMessageBytes: number,
+    maxQueuedBytes: number,
+    delayMs: number,
+  ): void;
+  /** Where so many bytes may be written, until the next call that takes them. */
+  core_reserve(core: number, bytes: number): number;
+  core_receive(core: number, isBinary: number): void;
+  core_open(core: number, channel: number, priority: number): number;
+  core_sendOn(
+    core: number,
+    channel: number,
+    slot: number,
+    kind: number,
+    bytes: number,
+    deadlineMs: number,
+    replaces: number,
+  ): number;
+  core_steer(core: number, channel: number, what: number, value: number): void;
+  core_took(core: number, key: number, serial: number, cost: number, bad: number): void;
+}
+
+/** What this side takes and does: maxChannels, maxMessageBytes, maxQueuedBytes, delay in milliseconds. */
+export type Limits = readonly [number, number, number, number];
+
+/** How a direction of a channel has ended: the code of a reset, 0 for a close, -1 with the connection. */
+export interface HalfEnd {
+  readonly code: number;
+  readonly detail: Uint8Array<ArrayBuffer>;
+}
+
+/** What is told of one channel. */
+export interface ChannelEvents {
+  received(value: unknown, bytes: number, origin: Origin): void;
+  outcome(ticket: number, outcome: number): void;
+  accepted(): void;
+  /** The peer sends nothing more. */
+  ended(end: HalfEnd): void;
+  /** The peer wants nothing more. */
+  stopped(end: HalfEnd): void;
+}
+
+/** Where an item came from, for the credit that is due when it is taken. */
+export interface Origin {
+  readonly key: number;
+  readonly serial: number;
+  readonly cost: number;
+}
+
+/** A channel, as long as anything is to be told of it. */
+interface Known {
+  readonly events: ChannelEvents;
+  /** Messages that were sent and have not ended. */
+  pending: number;
+  isDropped: boolean;
+}
+
+/** An item of which a part has arrived. */
+interface Arriving {
+  readonly isText: boolean;
+  readonly parts: Uint8Array<ArrayBuffer>[];
+}
+
+// What `core_steer` is told, as `steer` in `src/js/channels.rs`.
+
+export const CLOSE = 0;
+export const RESET = 1;
+export const STOP = 2;
+export const DROP = 3;
+export const PREFER = 4;
+
+/** So much is taken before the wasm hears of it, in bytes of credit. */
+const TAKEN_BYTES = 8192;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const nothing = new Uint8Array(0);
+
+/** A receive queue whose peer waits for credit, once it is known to. */
+export class CreditInbox extends Inbox {
+  readonly #origins: Origin[] = [];
+  #from = 0;
+  /** Told of what was taken. */
+  took: ((origin: Origin) => void) | undefined;
+
+  /** It is in tidegate mode: there is no bound but the credit. */
+  unbind(took: (origin: Origin) => void): void {
+    this.maxBytes = this.maxMessages = 0;
+    this.took = took;
+  }
+
+  /** Where the next item that is put in comes from. */
+  note(origin: Origin): void {
+    this.#origins.push(origin);
+  }
+
+  override take(): unknown {
+    const value = super.take();
+    if (value !== undefined && this.took) {
+      this.took(this.#origins[this.#from]!);
+      // Most readers take what is there in one go.
+      if (++this.#from === this.#origins.length) this.#origins.length = this.#from = 0;
+    }
+    return value;
+  }
+}
+
+/** What the wasm calls. */
+export let imports: WebAssembly.ModuleImports;
+
+/** A connection over the wasm that speaks `tidegate.v1`, if its server chooses to. */
+export class TidegateBacked extends WasmBacked {
+  declare static wasm: ChannelsExports;
+  declare protected readonly wasm: ChannelsExports;
+  readonly #inbox: CreditInbox;
+  /** Whether it is in tidegate mode. */
+  isTidegate = false;
+  /** The message that is being read. */
+  #message = nothing;
+  /** By the core's number of the channel. */
+  readonly #arriving = new Map<number, Arriving>();
+  readonly #channels = new Map<number, Known>();
+  #lastChannel = 0;
+  #taken: Origin[] = [];
+  #takenBytes = 0;
+  /** Whether the session is over. */
+  isOver = false;
+  /** Told of channels that the peer opens: their number and name. Gives who is told of it. */
+  onOffered: ((channel: number, name: string, priority: number) => ChannelEvents) | undefined;
+  onOver: (() => void) | undefined;
+
+  static {
+    const host = (number: number): TidegateBacked => hostOf(number) as TidegateBacked;
+    imports = {
+      ...plain,
+      records: (number: number, at: number, length: number, inserts: number, count: number) =>
+        +host(number).#records(at, length, inserts, count),
+      chunk: (number: number, ...part: [number, number, number, number, number, number, number]) =>
+        guard(() => host(number).#chunk(...part)),
+      voided: (number: number, key: number) => void host(number).#arriving.delete(key),
+      channelOutcome: (number: number, channel: number, ticket: number, outcome: number) =>
+        guard(() => host(number).#outcome(channel, ticket, outcome)),
+      offered: (number: number, at: number, length: number, priority: number) =>
+        host(number).#offered(at, length, priority),
+      accepted: (number: number, channel: number) => guard(() => host(number).#channels.get(channel)?.events.accepted()),
+      halfEnded: (number: number, channel: number, ours: number, code: number, at: number, length: number) =>
+        guard(() => {
+          const backed = host(number);
+          const end = { code, detail: backed.#bytes(at, length).slice() };
+          const events = backed.#channels.get(channel)?.events;
+          if (ours) events?.stopped(end);
+          else events?.ended(end);
+        }),
+      channelsOver: (number: number) => guard(() => host(number).#over()),
+    };
+  }
+
+  constructor(
+    accepts: boolean,
+    limits: Limits,
+    inbox: CreditInbox,
+    raw: WebSocketLike,
+    early: SocketEvent[],
+    sink: Sink,
+    options: Options,
+  ) {
+    super(raw, [], sink, options);
+    this.#inbox = inbox;
+    const random = Math.floor(Math.random() * 2 ** 53);
+    this.wasm.core_speak(this.core, +accepts, random, ...limits);
+    for (const event of early) this.hear(event);
+  }
+
+  override send(message: Parcel, priority: number, flow: number, deadlineMs: number, replaces: number): number {
+    return super.send(this.isTidegate ? encoded(message) : message, priority, flow, deadlineMs, replaces);
+  }
+
+  /** As `send`, on a channel. */
+  sendOn(channel: number, message: Parcel, deadlineMs: number, replaces: number): number {
+    if (!this.core) return -2;
+    const { kind, data, bytes, owned } = encoded(message);
+    const slot = this.slots.put(data);
+    const number = this.wasm.core_sendOn(this.core, channel, slot, kind, bytes, deadlineMs, replaces);
+    if (number === -2) this.slots.take(slot);
+    else if (number > 0) {
+      if (!owned) this.slots.replace(slot, bytesOf(data as ArrayBuffer).slice());
+      const known = this.#channels.get(channel);
+      if (known) known.pending++;
+    }
+    return number;
+  }
+
+  /** Opens a channel: its number, or below 0 why not. */
+  open(name: string, priority: number, events: ChannelEvents): number {
+    if (!this.core) return -2;
+    const channel = ++this.#lastChannel;
+    this.#write(encoder.encode(name));
+    this.#channels.set(channel, { events, pending: 0, isDropped: false });
+    const refused = this.wasm.core_open(this.core, channel, priority);
+    if (!refused) return channel;
+    this.#channels.delete(channel);
+    return refused;
+  }
+
+  /** See the numbers above. After `DROP` nothing more is told of it but what becomes of messages. */
+  steer(channel: number, what: number, value = 0, detail: Uint8Array<ArrayBuffer> = nothing): void {
+    if (!this.core) return;
+    if (detail.length) this.#write(detail);
+    this.wasm.core_steer(this.core, channel, what, value);
+    const known = this.#channels.get(channel);
+    if (what !== DROP || !known) return;
+    known.isDropped = true;
+    if (!known.pending) this.#channels.delete(channel);
+  }
+
+  /** An item was taken. */
+  took(origin: Origin): void {
+    const last = this.#taken.at(-1);
+    if (last?.key === origin.key && last.serial === origin.serial) {
+      this.#taken[this.#taken.length - 1] = { ...last, cost: last.cost + origin.cost };
+    } else {
+      this.#taken.push(origin);
+    }
+    this.#takenBytes += origin.cost;
+    if (this.#takenBytes < TAKEN_BYTES) return;
+    this.#takenBytes = 0;
+    for (const { key, serial, cost } of this.#taken.splice(0)) {
+      if (this.core) this.wasm.core_took(this.core, key, serial, cost, 0);
+    }
+  }
+
+  protected override speaks(): boolean {
+    this.isTidegate = this.raw.protocol === SUBPROTOCOL;
+    if (this.isTidegate) {
+      // Before the first message can come.
+      this.raw.binaryType = "arraybuffer";
+      this.#inbox.unbind((origin) => this.took(origin));
+    }
+    return this.isTidegate;
+  }
+
+  protected override hear(event: any): void {
+    if (!this.isTidegate || event.type !== "message") return super.hear(event);
+    if (!this.core) return;
+    const { data } = event;
+    const isBinary = typeof data !== "string";
+    if (isBinary) {
+      // Node's `ws` gives views of memory that it shares out.
+      this.#message = bytesOf(data as ArrayBuffer);
+      this.#write(this.#message);
+    }
+    this.wasm.core_receive(this.core, +isBinary);
+    this.#message = nothing;
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#bytes(this.wasm.core_reserve(this.core, bytes.length), bytes.length).set(bytes);
+  }
+
+  /** A part of the wasm's memory, until that grows. */
+  #bytes(at: number, length: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.wasm.memory.buffer as ArrayBuffer, at >>> 0, length);
+  }
+
+  #records(at: number, length: number, inserts: number, count: number): boolean {
+    try {
+      if (this.raw.readyState > 1) return false;
+      const written = this.#bytes(at, length);
+      let message = written;
+      if (count) {
+        // Four numbers each: before which byte, which slot, from and to where of it.
+        const numbers = new Float64Array(this.wasm.memory.buffer, inserts >>> 0, 4 * count);
+        let total = length;
+        for (let i = 0; i < numbers.length; i += 4) total += numbers[i + 3]! - numbers[i + 2]!;
+        message = new Uint8Array(total);
+        let from = 0;
+        let to = 0;
+        for (let i = 0; i < numbers.length; i += 4) {
+          const [before, slot, start, end] = numbers.subarray(i, i + 4) as unknown as [number, number, number, number];
+          message.set(written.subarray(from, before), to);
+          to += before - from;
+          from = before;
+          message.set(bytesOf(this.slots.get(slot) as ArrayBuffer).subarray(start, end), to);
+          to += end - start;
+        }
+        message.set(written.subarray(from), to);
+      } else if (!this.copies) {
+        message = written.slice();
+      }
+      this.raw.send(message as never);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #chunk(
+    channel: number,
+    key: number,
+    serial: number,
+    start: number,
+    length: number,
+    first: number,
+    cost: number,
+  ): void {
+    const part = this.#message.slice(start, start + length);
+    if (first >= 0) this.#arriving.set(key, { isText: first > 0, parts: [] });
+    const arriving = this.#arriving.get(key);
+    if (!arriving) return;
+    arriving.parts.push(part);
+    if (cost < 0) return;
+    this.#arriving.delete(key);
+    const origin = { key, serial, cost };
+    const bytes = arriving.parts.length > 1 ? joined(arriving.parts) : part;
+    let value: unknown = bytes.buffer;
+    if (arriving.isText) {
+      try {
+        value = decoder.decode(bytes);
+      } catch {
+        // Not from here, which is inside the wasm.
+        queueMicrotask(() => {
+          if (this.core) this.wasm.core_took(this.core, key, serial, cost, 1);
+        });
+        return;
+      }
+    }
+    if (channel) {
+      this.#channels.get(channel)?.events.received(value, bytes.length, origin);
+    } else {
+      this.#inbox.note(origin);
+      this.sink.received(value, bytes.length);
+    }
+  }
+
+  #outcome(channel: number, ticket: number, outcome: number): void {
+    const known = this.#channels.get(channel);
+    if (!known) return;
+    known.pending--;
+    if (known.isDropped && !known.pending) this.#channels.delete(channel);
+    known.events.outcome(ticket, outcome);
+  }
+
+  #offered(at: number, length: number, priority: number): number {
+    if (!this.onOffered) return 0;
+    const name = decoder.decode(this.#bytes(at, length).slice());
+    const channel = ++this.#lastChannel;
+    this.#channels.set(channel, { events: this.onOffered(channel, name, priority), pending: 0, isDropped: false });
+    return channel;
+  }
+
+  #over(): void {
+    this.isOver = true;
+    const end = { code: -1, detail: nothing };
+    for (const { events } of [...this.#channels.values()]) {
+      events.ended(end);
+      events.stopped(end);
+    }
+    this.#channels.clear();
+    this.#arriving.clear();
+    this.onOver?.();
+  }
+}
+
+/** The constructor of a connection, with what it needs beside. `made` is told of it. */
+export function constructorOf(
+  accepts: boolean,
+  limits: Limits,
+  inbox: () => CreditInbox,
+  made: (backed: TidegateBacked) => void,
+): CoreConstructor {
+  // A constructor may give another object than its own.
+  return function (raw: WebSocketLike, early: SocketEvent[], sink: Sink, options: Options) {
+    const backed = new TidegateBacked(accepts, limits, inbox(), raw, early, sink, options);
+    made(backed);
+    return backed;
+  } as unknown as CoreConstructor;
+}
+
+/** Text as the bytes that are cut into chunks. */
+function encoded(message: Parcel): Parcel {
+  return message.kind ? message : { ...message, data: encoder.encode(message.data as string) };
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

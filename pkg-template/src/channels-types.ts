@@ -1,0 +1,4 @@
+/** What `tidegate/channels` exports beside `connect`. */
+
+export { Channel, type ChannelEnd, type ChannelOptions, type ChannelSendOptions } from "./channel.js";
+export type { ChannelSocket, ChannelsOptions, ConnectChannels } from "./channels-api.js";
