@@ -4,6 +4,7 @@
  */
 
 import { connect } from "tidegate";
+import { connect as connectChannels } from "tidegate/channels";
 import { connectCrate } from "../crates.js";
 
 /** @typedef {{ bulk(piece: Uint8Array): unknown, urgent(message: Uint8Array): unknown, close(): unknown }} Contender */
@@ -40,8 +41,8 @@ async function crate(name, url) {
 }
 
 /** @param {any} [bulk] options of a piece @param {any} [urgent] of an urgent message @param {any} [options] of the socket */
-async function tidegate(url, bulk, urgent, options) {
-  const socket = await connect(url, options);
+async function tidegate(url, bulk, urgent, options, by = connect) {
+  const socket = await by(url, options);
   return {
     bulk: (piece) => socket.send(piece, bulk),
     urgent: (message) => socket.send(message, urgent),
@@ -81,4 +82,5 @@ export const CONTENDERS = {
   "tidegate, 0.95 of the rate": (url, rate) =>
     tidegate(url, { priority: "bulk" }, { priority: "urgent" }, { maxBytesPerSecond: OF_THE_RATE * rate }),
   "tidegate, acknowledged": acknowledged,
+  "tidegate.v1": (url) => tidegate(url, { priority: "bulk" }, { priority: "urgent" }, {}, connectChannels),
 };
