@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything that must hold before a commit is taken, with one count at the end.
 //!
-//! The static checks come first, then tests on the host, in browsers, and of the npm package. A failed
-//! step is told at once and does not keep the later ones from running. Each test is recorded with its
-//! place, for `behaviours`. The last line stands alone: `N passed, N failed`; a step that fails without a
+//! The static checks come first, then tests on the host, in browsers, of the npm package, and in full runs through
+//! proxies. A failed step is told at once and does not keep the later ones from running. Each test is recorded with
+//! its place, for `behaviours`. The last line stands alone: `N passed, N failed`; a step that fails without a
 //! failed test in it (a lint, a build) counts as one failure.
 //!
 //! A browser is either required, or reported: then its failures are named above the last line, and neither
