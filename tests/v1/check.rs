@@ -54,7 +54,10 @@ fn ending(plan: &Plan, trace: &Trace, [end, other]: [&End; 2], findings: &mut Ve
     let is_cut_short = has_end(plan)
         || plan.late[0] > 1_000_000
         || has(plan, |fault| matches!(fault, Fault::Jumps { .. } | Fault::Forgets));
-    let has_its_time = plan.ttl >= 120 && had_begun && !trace.may_be_superseded && !is_cut_short;
+    // 6.6: the end in good order may be lost with its connection.
+    let is_unaware = other.closed_in_time && !end.was_told;
+    let has_its_time =
+        plan.ttl >= 120 && had_begun && !trace.may_be_superseded && !is_cut_short && !is_unaware;
     let is_right = match over.cause {
         Cause::Closed => true,
         Cause::Superseded => trace.may_be_superseded && end.which == 0,

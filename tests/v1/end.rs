@@ -90,6 +90,8 @@ pub(crate) struct End {
     /// Until when it may take to close, by this side's clock; and whether it has, before that.
     pub(crate) closes_by: Option<u64>,
     pub(crate) closed_in_time: bool,
+    /// It was told by a close code that the other side has ended the session in good order.
+    pub(crate) was_told: bool,
     /// How many items were on channels that it does not open any more, since it shuts down.
     pub(crate) given_up: u64,
     /// Names of channels that the peer has opened and this side was told of, and of those that it has dropped.
@@ -149,6 +151,7 @@ impl End {
             going_away: false,
             closes_by: None,
             closed_in_time: false,
+            was_told: false,
             given_up: 0,
             incoming: BTreeSet::new(),
             dropped: BTreeSet::new(),

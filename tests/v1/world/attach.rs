@@ -71,6 +71,7 @@ impl World {
             fresh.handle_lost(at, code);
         } else if self.at[which] == Some(connection.number) {
             self.at[which] = None;
+            self.ends[which].was_told |= code == 4200;
             self.ends[which].session.handle_lost(at, code);
             self.is_dirty[which] = true;
             if which == 0 {
