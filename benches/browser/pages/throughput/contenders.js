@@ -4,6 +4,7 @@
  */
 
 import { connect } from "tidegate";
+import { connect as connectChannels } from "tidegate/channels";
 import { connectCrate } from "../crates.js";
 import { Events, Iterated } from "./cells.js";
 import { RawSocket } from "./raw.js";
@@ -43,6 +44,11 @@ export const CONTENDERS = {
   tidegate: async (url) => {
     const unbounded = { maxSendBytes: 0, maxSendMessages: 0, maxReceiveBytes: 0, maxReceiveMessages: 0 };
     const socket = await connect(url, unbounded);
+    const iterator = socket[Symbol.asyncIterator]();
+    return new Iterated({ send: (data) => socket.trySend(data), next: () => iterator.next(), close: () => socket.close() });
+  },
+  "tidegate.v1": async (url) => {
+    const socket = await connectChannels(url, { maxSendBytes: 0, maxSendMessages: 0 });
     const iterator = socket[Symbol.asyncIterator]();
     return new Iterated({ send: (data) => socket.trySend(data), next: () => iterator.next(), close: () => socket.close() });
   },

@@ -9,8 +9,11 @@
 //! | `/sink` | Takes everything; the text `report` is answered by `{"messages": …, "bytes": …}`. |
 //! | `/flood?messages=M&bytes=N` | Sends `M` binary messages of `N` bytes, then closes. |
 //!
+//! Who offers `tidegate.v1` gets the same over it, from the crate's own server.
+//!
 //! All other paths end the connection. Not here: deadlines and bounds, which a server for others would need.
 
+mod in_chunks;
 mod socket;
 
 use std::error::Error;
@@ -48,9 +51,13 @@ fn run() -> Result<(), Failure> {
     }
 }
 
-fn serve(stream: TcpStream) -> Result<(), Failure> {
-    let (mut socket, target) = Socket::accept(stream)?;
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+fn serve(mut stream: TcpStream) -> Result<(), Failure> {
+    let request = Socket::read_request(&mut stream)?;
+    let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+    if request.subprotocols.iter().any(|name| name == in_chunks::SUBPROTOCOL) {
+        return in_chunks::serve(stream, &request, path, query);
+    }
+    let mut socket = Socket::accept(stream, &request)?;
     match path {
         "/echo" => echo(&mut socket)?,
         "/sink" => sink(&mut socket)?,

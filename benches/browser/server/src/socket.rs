@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 
 use tidegate::proto::ws::{
-    CloseCode, CloseFrame, Connection, Event, HeadLimits, Limits, MessageKind, Role, SendError,
+    CloseCode, CloseFrame, Connection, Event, HeadLimits, Limits, MessageKind, Request, Role, SendError,
     ServerHandshake, no_key,
 };
 
@@ -17,24 +17,28 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Accepts the opening handshake; returns the request's target, too.
-    pub(crate) fn accept(mut stream: TcpStream) -> Result<(Self, String), Failure> {
+    /// Accepts the opening handshake that `request` asks for.
+    pub(crate) fn accept(mut stream: TcpStream, request: &Request) -> Result<Self, Failure> {
+        stream.write_all(&request.accept(None)?.to_bytes())?;
+        let mut connection = Connection::new(Role::Server, Limits::default());
+        connection.receive(&request.rest);
+        Ok(Self { stream, connection })
+    }
+
+    /// Reads the request of an opening handshake.
+    pub(crate) fn read_request(stream: &mut TcpStream) -> Result<Request, Failure> {
         stream.set_nodelay(true)?;
         let mut handshake = ServerHandshake::new(HeadLimits::default());
         let mut buffer = [0; 4_096];
-        let request = loop {
+        loop {
             let n = stream.read(&mut buffer)?;
             if n == 0 {
                 return Err("no request came".into());
             }
             if let Some(request) = handshake.receive(buffer.get(..n).unwrap_or_default())? {
-                break request;
+                return Ok(request);
             }
-        };
-        stream.write_all(&request.accept(None)?.to_bytes())?;
-        let mut connection = Connection::new(Role::Server, Limits::default());
-        connection.receive(&request.rest);
-        Ok((Self { stream, connection }, request.target))
+        }
     }
 
     /// The next event; `None` after the peer's close frame or its end.
