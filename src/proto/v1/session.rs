@@ -253,8 +253,8 @@ impl Session {
         item: NewItem,
     ) -> Result<MessageId, Payload> {
         self.now = now;
-        let is_closing = self.is_ending();
-        let Some(state) = self.mux.get(channel).filter(|state| !is_closing && state.tx == Tx::Open) else {
+        let takes_items = !self.is_ending() || self.lets_channels_finish();
+        let Some(state) = self.mux.get(channel).filter(|state| takes_items && state.tx == Tx::Open) else {
             return Err(item.payload);
         };
         let begun = state.begun.as_ref().map(|begun| begun.done.id);
@@ -434,8 +434,9 @@ impl Session {
         self.end_in_order(FatalCode::None);
     }
 
-    /// A server goes away: what has begun may go on for `drain_ms`, then the session ends. Clients come back after
-    /// `reconnect_after_ms`, and up to `jitter_ms` later.
+    /// A server goes away: what has begun may go on for `drain_ms`, then the session ends. What is queued goes, also on
+    /// channels that the peer has not heard of. Clients come back after `reconnect_after_ms`, and up to `jitter_ms`
+    /// later.
     pub fn handle_shutdown(
         &mut self,
         now: Timestamp,
@@ -499,9 +500,14 @@ impl Session {
         self.mux.get(key).map(|channel| (channel.send_window.credit(), channel.send_window.used()))
     }
 
-    /// Whether no new item or channel is taken.
+    /// Whether no new channel is opened, and no new item taken unless channels may finish.
     fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Over) || self.drain.is_some()
+    }
+
+    /// Whether this side goes away, and what is open is used until both sides have closed it.
+    fn lets_channels_finish(&self) -> bool {
+        !matches!(self.phase, Phase::Over) && self.drain.is_some_and(|drain| drain.channels)
     }
 
     fn event(&mut self, event: Event) {

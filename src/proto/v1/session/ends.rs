@@ -159,8 +159,13 @@ impl Session {
         let due = now.saturating_add(Duration::from_millis(going.drain_ms));
         self.drain = Some(Drain { due, code: going.code, channels: waits_for_channels });
         if waits_for_channels {
-            let opens: Vec<ChannelKey> = core::mem::take(&mut self.opens).into();
-            for key in opens {
+            // What is queued still goes, also if the peer has not heard of its channel yet.
+            let queue = &self.queue;
+            let (opens, empty): (Vec<ChannelKey>, Vec<ChannelKey>) = core::mem::take(&mut self.opens)
+                .into_iter()
+                .partition(|key| !queue.is_flow_empty(Flow(key.0)));
+            self.opens = opens.into();
+            for key in empty {
                 self.end_unopened(key, Outcome::Unsent);
             }
         }
