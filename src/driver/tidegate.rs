@@ -78,7 +78,9 @@ impl TidegateConfig {
         session.settings = Settings {
             max_channels,
             initial_window: u32::try_from(initial_window).unwrap_or(u32::MAX),
-            max_item_bytes: session.settings.max_item_bytes.min(max_item),
+            // What the peer may answer on a channel that this side has opened: ACCEPT speaks of the other direction only.
+            // As much as the window admits, item and an eighth (PROTOCOL section 7.6).
+            max_item_bytes: u32::try_from((initial_window - 64) / 9 * 8).unwrap_or(u32::MAX).min(max_item),
             ..session.settings
         };
         session.channel_max_item = u64::from(max_item);
@@ -159,6 +161,8 @@ pub(super) struct Tidegate {
     closing: Option<(CloseRequest, Option<Timestamp>)>,
     /// How the session has ended.
     over: Option<Over>,
+    /// The greeting is done.
+    was_attached: bool,
 }
 
 impl Tidegate {
@@ -174,6 +178,7 @@ impl Tidegate {
             sent: Slab::default(),
             closing: None,
             over: None,
+            was_attached: false,
         }
     }
 
