@@ -2,7 +2,7 @@
 
 import { checkAmount, checkChoice, checkNumber, checkOptions, checkProtocols } from "./address.js";
 import { Channel, make, type ChannelOptions } from "./channel.js";
-import { CreditInbox, SUBPROTOCOL, constructorOf, type Limits, type TidegateBacked } from "./channels-host.js";
+import { CreditInbox, SUBPROTOCOL, constructorOf, type Limits, type Offer, type TidegateBacked } from "./channels-host.js";
 import { now } from "./clock.js";
 import type { Codec } from "./codec.js";
 import { connectOn, type ConnectOptions } from "./connect.js";
@@ -73,6 +73,25 @@ const PLAIN_MEMORY = 600_000;
 /** Until when. */
 const plain = new Map<string, number>();
 
+/** How long the server's first record may take, in milliseconds. */
+const HELLO_WITHIN = 10_000;
+
+/** The limits that options name, with these defaults. @internal */
+export function limitsOf(
+  options: Pick<ChannelsOptions, "maxChannels" | "maxMessageBytes" | "maxQueuedBytes" | "delay">,
+  maxChannels: number,
+  maxQueuedBytes: number,
+  helloMs: number,
+): Limits {
+  return [
+    checkNumber("maxChannels", options.maxChannels, maxChannels, "0 to 65,535", 65_535),
+    checkNumber("maxMessageBytes", options.maxMessageBytes, 14_913_024, "1,024 to 14,913,024", 14_913_024, 1_024),
+    checkNumber("maxQueuedBytes", options.maxQueuedBytes, maxQueuedBytes),
+    checkNumber("delay", options.delay, 12),
+    helloMs,
+  ];
+}
+
 /** `connect` with channels, with the wasm that `load` loads. */
 export function connectChannelsBy(
   load: (source: WasmSource | undefined) => Promise<unknown> | undefined,
@@ -80,20 +99,16 @@ export function connectChannelsBy(
   return async <In, Out>(url: string | URL, given?: ChannelsOptions<In, Out>) => {
     const options = checkOptions(given, '{ mode: "auto" }');
     const isAuto = checkChoice("mode", options.mode ?? "tidegate", ["tidegate", "auto"]);
-    const limits: Limits = [
-      checkAmount("maxChannels", options.maxChannels, 32),
-      checkAmount("maxMessageBytes", options.maxMessageBytes, 14_913_024),
-      checkAmount("maxQueuedBytes", options.maxQueuedBytes, 64 << 20),
-      checkNumber("delay", options.delay, 12),
-    ];
+    const limits = limitsOf(options, 32, 64 << 20, HELLO_WITHIN);
     const own = checkProtocols(options.protocols).filter((name) => name !== SUBPROTOCOL);
     const began = now();
     const attempt = async (protocols: string[], within: number | undefined): Promise<ChannelSocket<In, Out>> => {
       let backed!: TidegateBacked;
       let inbox!: CreditInbox;
       let raw!: WebSocketLike;
+      const offers = new Offers(() => raw);
       const host = {
-        Core: constructorOf(false, limits, () => inbox, (made) => (backed = made)),
+        Core: constructorOf(false, limits, () => inbox, offers.take, (made) => (backed = made)),
         load,
         inbox(socket: WebSocketLike, maxBytes: number, maxMessages: number) {
           raw = socket;
@@ -103,7 +118,7 @@ export function connectChannelsBy(
       };
       type Connect = (url: string | URL, options: ConnectOptions<In, Out>) => Promise<Socket<In, Out>>;
       const socket = await (connectOn(host) as Connect)(url, { ...options, protocols, within });
-      return withChannels(socket, backed, raw);
+      return withChannels(socket, backed, raw, offers);
     };
     const address = String(url);
     if (isAuto && plain.get(address)! > began) return attempt(own, options.within);
@@ -122,23 +137,33 @@ export function connectChannelsBy(
   };
 }
 
+/** The channels that the peer has opened and nobody has taken. They may come before there is a socket to take them from. @internal */
+export class Offers {
+  readonly waiting: ((channel: Channel | undefined) => void)[] = [];
+  readonly channels: Channel[] = [];
+  /** For a core. */
+  readonly take: Offer;
+
+  constructor(raw: () => WebSocketLike) {
+    this.take = (backed, number, name, priority) => {
+      const { channel, events, start } = make<Message, Sendable>(backed, raw(), name, priority, {});
+      start(number);
+      events.accepted();
+      const next = this.waiting.shift();
+      if (next) next(channel);
+      else this.channels.push(channel);
+      return events;
+    };
+  }
+}
+
 /** Adds to a socket what it has with channels. @internal */
 export function withChannels<In, Out>(
   socket: Socket<In, Out>,
   backed: TidegateBacked,
   raw: WebSocketLike,
+  { waiting, channels: offered }: Offers,
 ): ChannelSocket<In, Out> {
-  const offered: Channel[] = [];
-  const waiting: ((channel: Channel | undefined) => void)[] = [];
-  backed.onOffered = (number, name, priority) => {
-    const { channel, events, start } = make<Message, Sendable>(backed, raw, name, priority, {});
-    start(number);
-    events.accepted();
-    const next = waiting.shift();
-    if (next) next(channel);
-    else offered.push(channel);
-    return events;
-  };
   void socket.closed.then(() => {
     for (const resolve of waiting.splice(0)) resolve(undefined);
   });

@@ -8,8 +8,9 @@
 import type { WasmExports } from "./border.js";
 import type { CoreConstructor, Options, Sink, SocketEvent, WebSocketLike } from "./core.js";
 import { bytesOf, type Parcel } from "./data.js";
-import { WasmBacked, guard, hostOf, imports as plain } from "./host.js";
+import { RECEIVED, WasmBacked, guard, hostOf, imports as plain } from "./host.js";
 import { Inbox } from "./inbox.js";
+import { OUTCOMES } from "./ticket.js";
 
 /** The subprotocol. */
 export const SUBPROTOCOL = "tidegate.v1";
@@ -24,6 +25,7 @@ export interface ChannelsExports extends WasmExports {
     maxMessageBytes: number,
     maxQueuedBytes: number,
     delayMs: number,
+    helloMs: number,
   ): void;
   /** Where so many bytes may be written, until the next call that takes them. */
   core_reserve(core: number, bytes: number): number;
@@ -42,8 +44,14 @@ export interface ChannelsExports extends WasmExports {
   core_took(core: number, key: number, serial: number, cost: number, bad: number): void;
 }
 
-/** What this side takes and does: maxChannels, maxMessageBytes, maxQueuedBytes, delay in milliseconds. */
-export type Limits = readonly [number, number, number, number];
+/**
+ * What this side takes and does: maxChannels, maxMessageBytes, maxQueuedBytes, delay in milliseconds, and how long the
+ * peer's first record may take, 0 for any time.
+ */
+export type Limits = readonly [number, number, number, number, number];
+
+/** Told of a channel that the peer opens: its number, name and class. Gives who is told of it. */
+export type Offer = (backed: TidegateBacked, channel: number, name: string, priority: number) => ChannelEvents;
 
 /** How a direction of a channel has ended: the code of a reset, 0 for a close, -1 with the connection. */
 export interface HalfEnd {
@@ -90,6 +98,13 @@ export const RESET = 1;
 export const STOP = 2;
 export const DROP = 3;
 export const PREFER = 4;
+
+/** As `told` in `src/js/core.rs` has it beside those of `host.ts`: milliseconds to drain, until a return, and of jitter. */
+const SHUT_DOWN = 10;
+
+/** What `core_send` gives for a message that is larger than the peer takes, and its place in `OUTCOMES`. */
+const TOO_BIG = -6;
+const TOO_BIG_OUTCOME = OUTCOMES.indexOf("tooBig");
 
 /** So much is taken before the wasm hears of it, in bytes of credit. */
 const TAKEN_BYTES = 8192;
@@ -145,11 +160,14 @@ export class TidegateBacked extends WasmBacked {
   #lastChannel = 0;
   #taken: Origin[] = [];
   #takenBytes = 0;
+  readonly #offer: Offer;
+  /** Numbers that the core has not given out, and never will. */
+  #lastRefused = 2 ** 53;
   /** Whether the session is over. */
   isOver = false;
-  /** Told of channels that the peer opens: their number and name. Gives who is told of it. */
-  onOffered: ((channel: number, name: string, priority: number) => ChannelEvents) | undefined;
   onOver: (() => void) | undefined;
+  /** When the peer may come back, and up to how much later, in milliseconds: if this side goes away by `end`. */
+  back: readonly [number, number] | undefined;
 
   static {
     const host = (number: number): TidegateBacked => hostOf(number) as TidegateBacked;
@@ -181,6 +199,7 @@ export class TidegateBacked extends WasmBacked {
     accepts: boolean,
     limits: Limits,
     inbox: CreditInbox,
+    offer: Offer,
     raw: WebSocketLike,
     early: SocketEvent[],
     sink: Sink,
@@ -188,13 +207,33 @@ export class TidegateBacked extends WasmBacked {
   ) {
     super(raw, [], sink, options);
     this.#inbox = inbox;
+    this.#offer = offer;
     const random = Math.floor(Math.random() * 2 ** 53);
     this.wasm.core_speak(this.core, +accepts, random, ...limits);
     for (const event of early) this.hear(event);
   }
 
   override send(message: Parcel, priority: number, flow: number, deadlineMs: number, replaces: number): number {
-    return super.send(this.isTidegate ? encoded(message) : message, priority, flow, deadlineMs, replaces);
+    const sent = super.send(this.isTidegate ? encoded(message) : message, priority, flow, deadlineMs, replaces);
+    return sent === TOO_BIG ? this.#tooBig((number) => this.sink.outcome(number, TOO_BIG_OUTCOME)) : sent;
+  }
+
+  /** A number for a message that has ended so, which is told later by `end`: the socket knows no such refusal. */
+  #tooBig(end: (number: number) => void): number {
+    const number = --this.#lastRefused;
+    queueMicrotask(() => end(number));
+    return number;
+  }
+
+  override end(withinMs: number, closeMs: number): void {
+    if (this.isTidegate && this.back) this.tell(SHUT_DOWN, withinMs, ...this.back);
+    else super.end(withinMs, closeMs);
+  }
+
+  /** The socket has less to write than it had. */
+  written(): void {
+    // As a task of its own, in which it is looked at again.
+    this.tell(RECEIVED, 0);
   }
 
   /** As `send`, on a channel. */
@@ -203,6 +242,10 @@ export class TidegateBacked extends WasmBacked {
     const { kind, data, bytes, owned } = encoded(message);
     const slot = this.slots.put(data);
     const number = this.wasm.core_sendOn(this.core, channel, slot, kind, bytes, deadlineMs, replaces);
+    if (number === TOO_BIG) {
+      const { events } = this.#channels.get(channel)!;
+      return this.#tooBig((refused) => events.outcome(refused, TOO_BIG_OUTCOME));
+    }
     if (number === -2) this.slots.take(slot);
     else if (number > 0) {
       if (!owned) this.slots.replace(slot, bytesOf(data as ArrayBuffer).slice());
@@ -363,10 +406,9 @@ export class TidegateBacked extends WasmBacked {
   }
 
   #offered(at: number, length: number, priority: number): number {
-    if (!this.onOffered) return 0;
     const name = decoder.decode(this.#bytes(at, length).slice());
     const channel = ++this.#lastChannel;
-    this.#channels.set(channel, { events: this.onOffered(channel, name, priority), pending: 0, isDropped: false });
+    this.#channels.set(channel, { events: this.#offer(this, channel, name, priority), pending: 0, isDropped: false });
     return channel;
   }
 
@@ -388,11 +430,12 @@ export function constructorOf(
   accepts: boolean,
   limits: Limits,
   inbox: () => CreditInbox,
+  offer: Offer,
   made: (backed: TidegateBacked) => void,
 ): CoreConstructor {
   // A constructor may give another object than its own.
   return function (raw: WebSocketLike, early: SocketEvent[], sink: Sink, options: Options) {
-    const backed = new TidegateBacked(accepts, limits, inbox(), raw, early, sink, options);
+    const backed = new TidegateBacked(accepts, limits, inbox(), offer, raw, early, sink, options);
     made(backed);
     return backed;
   } as unknown as CoreConstructor;

@@ -102,7 +102,7 @@ export interface ConnectOptions<In = Message, Out = Sendable> {
 }
 
 /** The queues' default bounds: those of sending are the socket's, the others its inbox's. */
-const BOUNDS = {
+export const BOUNDS = {
   maxSendBytes: 16 << 20,
   maxSendMessages: 65_536,
   maxFlowBytes: 0,

@@ -90,7 +90,7 @@ export const hostOf = (host: number): WasmBacked => hosts.get(host);
 /** Whether it speaks `tidegate.v1`; only the module that does looks at it. */
 const OPENED = 0;
 /** The code to close with if there is no room for the message, else 0. */
-const RECEIVED = 1;
+export const RECEIVED = 1;
 /** The code, whether it was clean. */
 const CLOSED = 2;
 /** The id, the slot, below 0 if it could not be read, the bytes. */

@@ -8,7 +8,9 @@ use alloc::vec::Vec;
 
 use wasm_bindgen::prelude::*;
 
-use super::convert::{CLOSED, REFUSED, code, count, kind, number, place, priority};
+use super::convert::{
+    CLOSED, EXPIRED, REFUSED, TOO_BIG, code, count, deadline, kind, number, place, priority,
+};
 use super::core::Core;
 use super::host::{Host, HostClock};
 use crate::driver::ChannelEnd;
@@ -47,6 +49,9 @@ extern "C" {
 /// What [`Core::open`] returns beside 0.
 const PLAIN: f64 = -1.0;
 const NAME_TOO_LONG: f64 = -5.0;
+
+/// A deadline that nobody lives to see: 285 years.
+const NEVER: Duration = Duration::from_micros(1 << 53);
 
 /// What [`Core::steer`] is told, in the order that `channels-host.ts` has.
 mod steer {
@@ -139,7 +144,7 @@ pub(super) fn over(host: Host) {
 #[wasm_bindgen]
 impl Core {
     /// Speaks `tidegate.v1` if that is the subprotocol when the socket opens, with these limits; as server if it
-    /// `accepts`. To be called before that.
+    /// `accepts`. The peer's first record may take `hello_ms`, 0 for any time. To be called before that.
     #[allow(clippy::too_many_arguments, reason = "numbers cross for less than an object")]
     pub fn speak(
         &self,
@@ -149,17 +154,14 @@ impl Core {
         max_message_bytes: u32,
         max_queued_bytes: f64,
         delay_ms: f64,
+        hello_ms: f64,
     ) {
         let side = if accepts { Side::Server { resume: None, hint: String::new() } } else { Side::Client };
         let delay = Duration::from_micros(count(delay_ms * 1000.0));
         let counts = [max_channels, max_message_bytes];
-        self.driver.offer_tidegate(TidegateConfig::new(
-            side,
-            count(random),
-            counts,
-            count(max_queued_bytes),
-            delay,
-        ));
+        let mut config = TidegateConfig::new(side, count(random), counts, count(max_queued_bytes), delay);
+        config.session.hello_timeout = deadline(hello_ms).unwrap_or(NEVER);
+        self.driver.offer_tidegate(config);
     }
 
     /// Makes room for so many bytes, and tells where. It is gone with the next call that takes them.
@@ -221,7 +223,8 @@ impl Core {
         let Ok(id) = self.driver.send_on(channel, new) else { return CLOSED };
         match self.driver.outlet().sending(id, || self.after(self.driver.pump())) {
             None => number(id.0),
-            Some(Outcome::Expired) => super::convert::EXPIRED,
+            Some(Outcome::Expired) => EXPIRED,
+            Some(Outcome::TooBig) => TOO_BIG,
             Some(_) => REFUSED,
         }
     }

@@ -8,6 +8,9 @@ pub(super) const HANDED_OVER: f64 = 0.0;
 pub(super) const CLOSED: f64 = -2.0;
 pub(super) const REFUSED: f64 = -3.0;
 pub(super) const EXPIRED: f64 = -4.0;
+/// In tidegate mode only; -5 is one of `Core.open`.
+#[cfg(feature = "v1")]
+pub(super) const TOO_BIG: f64 = -6.0;
 
 pub(super) fn kind(kind: u8) -> HostedKind {
     match kind {

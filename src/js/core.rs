@@ -41,6 +41,10 @@ mod told {
     pub(super) const END: u8 = 8;
     /// Give up at once.
     pub(super) const ABORT: u8 = 9;
+    /// Go away, in tidegate mode: milliseconds for what has begun, 0 for any, those after which the peer may come back, and
+    /// those up to which it may do so later.
+    #[cfg(feature = "v1")]
+    pub(super) const SHUT_DOWN: u8 = 10;
 }
 
 /// A connection, for the TypeScript facade, whose `core.ts` says how it is used.
@@ -94,7 +98,8 @@ impl Core {
     }
 
     /// Sends the value in `slot`, for which the facade has found room. 0: handed over; a positive ticket: queued; -2:
-    /// closed (the slot stays the facade's); -3: the socket has refused it; -4: its deadline has passed.
+    /// closed (the slot stays the facade's); -3: the socket has refused it; -4: its deadline has passed; -6, in tidegate
+    /// mode: it is larger than the peer takes.
     ///
     /// `flow` is a small number; `deadline_ms` below 0 is none; `replaces` is the ticket of the message whose
     /// newer value it is, or 0.
@@ -126,6 +131,8 @@ impl Core {
             None => number(id.0),
             Some(Outcome::HandedOver) => HANDED_OVER,
             Some(Outcome::Expired) => EXPIRED,
+            #[cfg(feature = "v1")]
+            Some(Outcome::TooBig) => super::convert::TOO_BIG,
             // The socket refused it: it is closing, and its close event is on the way.
             Some(_) => REFUSED,
         }
@@ -171,6 +178,11 @@ impl Core {
             }),
             told::END => driver.end(deadline(a), deadline(b)),
             told::ABORT => driver.abort(),
+            #[cfg(feature = "v1")]
+            told::SHUT_DOWN => {
+                let back = [b, c].map(|milliseconds| Duration::from_millis(count(milliseconds)));
+                driver.shut_down(deadline(a), Some(back));
+            }
             _ => {}
         }
         self.pump();
