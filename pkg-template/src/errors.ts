@@ -23,6 +23,7 @@ import type { Closed } from "./ticket.js";
  * - `encode`, `decode`: the codec threw; `cause` has what it threw.
  * - `closeCode`, `closeReason`: may not be sent in a close frame; the socket stays open.
  * - `plain`: a channel was asked for, or tidegate mode, and the server does not speak `tidegate.v1`.
+ * - `refused`: a server did not want a connection: for its origin, for want of a place, or as `authenticate` has it.
  * - `busy`: a second consumer asked for a message while the first was still waiting for one.
  */
 export type ErrorCode =
@@ -44,6 +45,7 @@ export type ErrorCode =
   | "closeCode"
   | "closeReason"
   | "plain"
+  | "refused"
   | "busy";
 
 /** What an error carries beside its code and its message. */

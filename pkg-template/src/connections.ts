@@ -1,0 +1,186 @@
+/** The connections of a server: how many there are, and how they end when it goes away. */
+
+import { checkMilliseconds, checkNumber, checkOptions } from "./address.js";
+import type { ChannelSocket } from "./channels-api.js";
+import type { TidegateBacked } from "./channels-host.js";
+import { invalid } from "./errors.js";
+import type { PeerSocket } from "./peer-socket.js";
+
+/** How many connections are served at the same time. */
+export interface ConnectionLimits {
+  /** In all, those that are being accepted included. Default 10,000; `Infinity`: no bound. */
+  maxConnections?: number | undefined;
+}
+
+/** How many connections there are and were. */
+export interface ConnectionCounts {
+  /** Those that are open or closing. */
+  readonly open: number;
+  /** Those that are being accepted. */
+  readonly pending: number;
+  /** All that were ever accepted. */
+  readonly accepted: number;
+  /** All that found no place. */
+  readonly refused: number;
+}
+
+/** Options of {@link shutdown}; all in milliseconds. */
+export interface ShutdownOptions {
+  /** For how long what has begun may go on. Default 10,000; 0: no deadline. */
+  drain?: number | undefined;
+  /** After how much time clients are to come back. Default 0. */
+  reconnectAfter?: number | undefined;
+  /** Up to how much later, at random, so that not all come at once. Default 5,000. */
+  jitter?: number | undefined;
+}
+
+type AnySocket = ChannelSocket<any, any>;
+
+/** What a socket of `accept` is made of. */
+interface Parts {
+  readonly backed: TidegateBacked;
+  readonly raw: PeerSocket;
+}
+
+const parts = new WeakMap<AnySocket, Parts>();
+
+/** A place for one connection. @internal */
+export interface Place {
+  /** A connection has it, until that ends. */
+  hold(socket: AnySocket): void;
+  leave(): void;
+}
+
+/** Keeps what a socket is made of, and puts it into its place. @internal */
+export function enter(socket: AnySocket, made: Parts, place: Place | undefined): void {
+  parts.set(socket, made);
+  place?.hold(socket);
+}
+
+/** The connections of a server, or of a part of it: those that were accepted with this as the option `connections`. */
+export class Connections implements Iterable<ChannelSocket<any, any>> {
+  readonly #max: number;
+  readonly #open = new Set<AnySocket>();
+  #pending = 0;
+  #accepted = 0;
+  #refused = 0;
+  /** With which options it goes away. */
+  #leaving: ShutdownOptions | undefined;
+  /** Who waits until there are none. */
+  readonly #waiting: (() => void)[] = [];
+  #leave!: () => void;
+  /** Resolves when {@link shutdown} is called, for those who want to come to an end before they are cut off. */
+  readonly shuttingDown: Promise<void> = new Promise((resolve) => (this.#leave = resolve));
+
+  /** None yet, and so many at most. Throws a {@link TidegateError} `option`. */
+  constructor(limits?: ConnectionLimits) {
+    const { maxConnections } = checkOptions(limits, "{ maxConnections: 1000 }");
+    this.#max = checkNumber("maxConnections", maxConnections, 10_000, "a number", Infinity);
+  }
+
+  /** How many there are and were. */
+  get counts(): ConnectionCounts {
+    return { open: this.#open.size, pending: this.#pending, accepted: this.#accepted, refused: this.#refused };
+  }
+
+  /** Whether {@link shutdown} was called. */
+  get isShuttingDown(): boolean {
+    return !!this.#leaving;
+  }
+
+  /** Those that are open or closing. */
+  [Symbol.iterator](): IterableIterator<ChannelSocket<any, any>> {
+    return this.#open.values();
+  }
+
+  /** A place for another one, if there is one. @internal */
+  admit(): Place | undefined {
+    if (this.#leaving || this.#open.size + this.#pending >= this.#max) {
+      this.#refused++;
+      return undefined;
+    }
+    this.#pending++;
+    let isPending = true;
+    const leave = (): void => {
+      if (isPending) this.#pending--;
+      isPending = false;
+      this.#settle();
+    };
+    return {
+      leave,
+      hold: (socket) => {
+        this.#open.add(socket);
+        this.#accepted++;
+        leave();
+        void socket.closed.then(() => {
+          this.#open.delete(socket);
+          this.#settle();
+        });
+        // Not from here: whoever accepts it does not have it yet.
+        if (this.#leaving) queueMicrotask(() => void goAway(socket, this.#leaving!));
+      },
+    };
+  }
+
+  /**
+   * Takes no connection any more, and ends all that are there as {@link shutdown} does. Resolves when there are none.
+   *
+   * Rejects with a {@link TidegateError} `option`, and then changes nothing.
+   */
+  async shutdown(options?: ShutdownOptions): Promise<void> {
+    const checked = checkShutdown(options);
+    this.#leaving = checked;
+    this.#leave();
+    for (const socket of this.#open) void goAway(socket, checked);
+    await new Promise<void>((resolve) => {
+      this.#waiting.push(resolve);
+      this.#settle();
+    });
+  }
+
+  #settle(): void {
+    if (this.#open.size + this.#pending) return;
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}
+
+/**
+ * Ends connections, and resolves when all are over.
+ *
+ * - A client that speaks `tidegate.v1` is told that the server goes away, and to come back after `reconnectAfter` and up to
+ *   `jitter` later. What was sent arrives; neither side opens another channel or sends another message of the connection;
+ *   open channels go on until both sides have closed them, or `drain` is over. Then the connection closes with 4200.
+ * - To any other what is queued is sent within `drain`, and the connection closes with 1001.
+ *
+ * Rejects with a {@link TidegateError} `option`, and then changes nothing.
+ *
+ * Specification: section 6.6 of `docs/PROTOCOL.md`, and RFC 6455 section 7.4.1.
+ */
+export async function shutdown(sockets: Iterable<ChannelSocket<any, any>>, options?: ShutdownOptions): Promise<void> {
+  if (sockets instanceof Connections) return sockets.shutdown(options);
+  const checked = checkShutdown(options);
+  const all = [...sockets];
+  const foreign = all.find((socket) => !parts.has(socket));
+  if (foreign) throw invalid("sockets", foreign, "sockets of `accept`");
+  await Promise.all(all.map((socket) => goAway(socket, checked)));
+}
+
+function checkShutdown(given: ShutdownOptions | undefined): Required<ShutdownOptions> {
+  const { drain, reconnectAfter, jitter } = checkOptions(given, "{ drain: 10000 }");
+  return {
+    drain: checkMilliseconds("drain", drain, 10_000),
+    reconnectAfter: checkMilliseconds("reconnectAfter", reconnectAfter, 0),
+    jitter: checkMilliseconds("jitter", jitter, 5_000),
+  };
+}
+
+async function goAway(socket: AnySocket, { drain, reconnectAfter, jitter }: ShutdownOptions): Promise<void> {
+  const { backed, raw } = parts.get(socket)!;
+  if (backed.isTidegate) {
+    backed.back = [reconnectAfter!, jitter!];
+    await socket.end({ within: drain });
+  } else {
+    raw.isGoingAway = true;
+    await socket.close(1000, "", { within: drain });
+  }
+}

@@ -1,0 +1,341 @@
+/** `tidegate/server` over `ws`: sessions, plain clients, backpressure, ends. */
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { test } from "node:test";
+import { Worker } from "node:worker_threads";
+import { connect } from "tidegate/channels";
+import { accept, json, shutdown, TidegateError } from "tidegate/server";
+import { WebSocket, WebSocketServer } from "ws";
+import { HELLO, echo, raw, start } from "./serving.mjs";
+
+function pattern(size) {
+  return Uint8Array.from({ length: size }, (_, i) => (i * 31 + (i >> 8)) & 0xff);
+}
+
+/** Runs what is ready until `condition` holds. */
+async function until(condition) {
+  while (!condition()) await new Promise(setImmediate);
+}
+
+/** Lets `test` have a server, which is stopped behind it. */
+async function serving(serve, options, test) {
+  const server = await start(serve, options);
+  try {
+    await test(server);
+  } finally {
+    await server.stop();
+  }
+}
+
+test("b29_messages_of_each_kind_and_size_go_both_ways_in_both_modes", () =>
+  serving(echo, {}, async ({ url }) => {
+    const peers = [await connect(url, { WebSocket }), await connectPlain(url)];
+    for (const socket of peers) {
+      for (const size of [0, 1, 100, 65_536, 3_000_000]) {
+        const ticket = await socket.send(pattern(size));
+        await socket.send("€".repeat(size / 3));
+        assert.deepEqual(new Uint8Array(await socket.recv()), pattern(size));
+        assert.equal(await socket.recv(), "€".repeat(size / 3));
+        assert.equal(await ticket.outcome, socket.mode === "plain" ? "handedOver" : "delivered");
+      }
+    }
+    assert.deepEqual(peers.map(({ mode }) => mode), ["tidegate", "plain"]);
+    await Promise.all(peers.map((socket) => socket.close()));
+  }));
+
+/** A plain client, by offering only what the application speaks itself. */
+async function connectPlain(url, options = {}) {
+  const { connect } = await import("tidegate");
+  const socket = await connect(url, { WebSocket, protocols: "chat.v2", ...options });
+  return Object.defineProperty(socket, "mode", { value: "plain" });
+}
+
+test("the_server_knows_mode_address_and_protocol", () => {
+  const seen = [];
+  return serving((peer) => void seen.push([peer.mode, peer.url, peer.protocol]), {}, async ({ url, connections }) => {
+    const tidegate = await connect(`${url}live?x=1`, { WebSocket });
+    const own = await connectPlain(url);
+    const none = await connectPlain(url, { protocols: [] });
+    assert.deepEqual(seen, [["tidegate", "/live?x=1", "tidegate.v1"], ["plain", "/", "chat.v2"], ["plain", "/", ""]]);
+    assert.deepEqual(connections.counts, { open: 3, pending: 0, accepted: 3, refused: 0 });
+    for (const socket of [tidegate, own, none]) await socket.close();
+    await until(() => connections.counts.open === 0);
+  });
+});
+
+test("handle_protocols_prefers_tidegate_then_the_clients_order", async () => {
+  const { handleProtocols } = await import("tidegate/server");
+  const choose = handleProtocols(["a", "b"]);
+  assert.equal(choose(new Set(["b", "tidegate.v1"])), "tidegate.v1");
+  assert.equal(choose(new Set(["c", "b", "a"])), "b");
+  assert.equal(choose(new Set(["c"])), false);
+  assert.equal(handleProtocols()(new Set(["tidegate.v1"])), "tidegate.v1");
+  assert.throws(() => handleProtocols(["a b"]), { code: "protocols" });
+});
+
+test("v1_channels_are_opened_from_both_sides_at_once", async () => {
+  const serve = async (peer) => {
+    // In the task in which it is accepted.
+    const news = await peer.channel("news", { priority: "bulk", codec: json });
+    void news.send({ from: "server" });
+    for await (const channel of peer.channels) {
+      for await (const message of channel) await channel.send(`${channel.name}: ${message}`);
+      await channel.close();
+    }
+  };
+  await serving(serve, {}, async ({ url }) => {
+    const socket = await connect(url, { WebSocket });
+    const chat = await socket.channel("chat");
+    const ticket = await chat.send("one");
+    assert.equal(await chat.accepted, undefined);
+    assert.equal(await chat.recv(), "chat: one");
+    assert.equal(await ticket.outcome, "delivered");
+    const { value: news } = await socket.channels[Symbol.asyncIterator]().next();
+    assert.equal(news.name, "news");
+    assert.equal(await news.recv(), '{"from":"server"}');
+    await chat.close();
+    assert.equal(await chat.recv(), undefined);
+    assert.deepEqual(await chat.ended, { kind: "closed" });
+    await socket.close();
+    assert.equal((await news.stopped).kind, "connectionOver");
+  });
+});
+
+test("v1_large_messages_go_on_channels_and_what_is_larger_than_the_peer_takes_says_so", async () => {
+  const serve = async (peer) => {
+    const own = await peer.channel("own");
+    for await (const channel of peer.channels) {
+      const message = await channel.recv();
+      assert.equal(await (await channel.send(message)).outcome, "tooBig");
+      await (await own.send(message)).outcome;
+      await channel.send("too big to be sent back");
+    }
+  };
+  await serving(serve, {}, async ({ url }) => {
+    const socket = await connect(url, { WebSocket });
+    const channel = await socket.channel("large");
+    await channel.send(pattern(3_000_000));
+    const { value: own } = await socket.channels[Symbol.asyncIterator]().next();
+    assert.deepEqual(new Uint8Array(await own.recv()), pattern(3_000_000));
+    assert.equal(await channel.recv(), "too big to be sent back");
+    assert.equal(await (await channel.send(new Uint8Array(15_000_000))).outcome, "tooBig");
+    assert.equal(await (await socket.send(new Uint8Array(15_000_000))).outcome, "tooBig");
+    await socket.close();
+  });
+});
+
+test("b55_a_stalled_channel_holds_up_itself_and_nobody_else_in_both_directions", async () => {
+  let filled;
+  const serve = async (peer) => {
+    void echo(peer);
+    filled = await peer.channel("stalled there", { maxSendBytes: 64 << 20 });
+    for (let i = 0; i < 40; i++) await filled.send(new Uint8Array(1 << 20));
+  };
+  await serving(serve, {}, async ({ url }) => {
+    const socket = await connect(url, { WebSocket });
+    const stalled = await socket.channel("stall", { maxSendBytes: 64 << 20 });
+    for (let i = 0; i < 40; i++) await stalled.send(new Uint8Array(1 << 20));
+    for (let i = 0; i < 200; i++) {
+      await socket.send(`${i}`);
+      assert.equal(await socket.recv(), `${i}`);
+    }
+    for (const channel of [stalled, filled]) {
+      // A window of 16 MiB was taken, and no more.
+      assert.ok(channel.bufferedAmount >= 24 << 20, `${channel.bufferedAmount} bytes wait`);
+    }
+    await socket.close(undefined, "", { flush: false });
+  });
+});
+
+test("a_plain_client_waits_for_a_server_that_does_not_read", async () => {
+  let peer;
+  const serve = (accepted) => void (peer = accepted);
+  await serving(serve, { options: { maxReceiveBytes: 1 << 20 } }, async ({ url }) => {
+    const { socket } = await raw(url, []);
+    await until(() => peer);
+    const slow = peer;
+    const other = await connect(url, { WebSocket });
+    await until(() => slow !== peer);
+    const sent = 64;
+    for (let i = 0; i < sent; i++) socket.send(Buffer.alloc(1 << 20, i));
+    await until(() => slow.stats().received.messages);
+    void echo(peer);
+    for (let i = 0; i < 50; i++) {
+      await other.send("x");
+      await other.recv();
+    }
+    assert.ok(slow.stats().received.bytes <= 2 << 20, `${slow.stats().received.bytes} bytes were read`);
+    assert.ok(socket.bufferedAmount > 8 << 20, `${socket.bufferedAmount} bytes wait in the client`);
+    for (let i = 0; i < sent; i++) assert.equal(new Uint8Array(await slow.recv())[0], i);
+    // Also while nothing is read, a close from here comes to its end.
+    for (let i = 0; i < sent; i++) socket.send(Buffer.alloc(1 << 20, i));
+    await until(() => slow.stats().received.messages);
+    const { code, wasClean } = await slow.close(4001);
+    assert.deepEqual([code, wasClean], [4001, true]);
+    await other.close();
+  });
+});
+
+test("b31_either_side_closes_and_both_know_how", async () => {
+  let peer;
+  await serving((accepted) => void (peer = accepted), {}, async ({ url }) => {
+    for (const [dial, code] of [[connect, 1000], [connectPlain, 4001]]) {
+      const socket = await dial(url, { WebSocket });
+      await peer.send("last");
+      const [here, there] = [await socket.close(code, "bye"), await peer.closed];
+      assert.deepEqual([here.code, here.cause, there.code, there.reason, there.cause], [code, "local", code, "bye", "peer"]);
+      const again = await dial(url, { WebSocket });
+      await peer.send("last");
+      const closing = peer.close(code, "away");
+      assert.equal(await again.recv(), "last");
+      const ends = [await closing, await again.closed];
+      assert.deepEqual(ends.map(({ code, reason, wasClean }) => [code, reason, wasClean]), [[code, "away", true], [code, "away", true]]);
+      await assert.rejects(peer.send("x"), { code: "closed" });
+    }
+  });
+});
+
+test("a_connection_that_breaks_ends_nothing_else", async () => {
+  let peer;
+  await serving((accepted) => void (peer = accepted), {}, async ({ url }) => {
+    for (const protocols of [["tidegate.v1"], []]) {
+      const { socket } = await raw(url, protocols);
+      if (protocols.length) socket.send(HELLO);
+      await until(() => peer);
+      socket._socket.resetAndDestroy();
+      const { code, wasClean } = await peer.closed;
+      assert.deepEqual([code, wasClean], [1006, false], protocols);
+      peer = undefined;
+    }
+  });
+});
+
+test("a_plain_client_that_answers_no_ping_is_given_up", () => {
+  let peer;
+  return serving((accepted) => void (peer = accepted), { options: { pingAfter: 20 } }, async ({ url }) => {
+    const { socket, closed } = await raw(url, [], { autoPong: false });
+    const pinged = once(socket, "ping");
+    assert.equal(await closed, 1006);
+    await pinged;
+    assert.equal((await peer.closed).wasClean, false);
+    // One that answers stays.
+    const answers = await raw(url, []);
+    for (let i = 0; i < 3; i++) await once(answers.socket, "ping");
+    assert.equal(answers.socket.readyState, 1);
+    answers.socket.close();
+  });
+});
+
+test("a_server_that_goes_away_lets_what_has_begun_come_to_its_end", async () => {
+  const closings = [];
+  const serve = async (peer) => {
+    for await (const channel of peer.channels) {
+      closings.push(async () => {
+        await channel.send("the last");
+        await channel.close();
+      });
+    }
+  };
+  const { url, connections, refusals, stop } = await start(serve);
+  const socket = await connect(url, { WebSocket });
+  const channel = await socket.channel("work");
+  await channel.accepted;
+  const own = await connectPlain(url);
+  await until(() => closings.length);
+  const over = connections.shutdown({ drain: 60_000, reconnectAfter: 10, jitter: 20 });
+  await connections.shuttingDown;
+  assert.ok(connections.isShuttingDown);
+  const { code, reason } = await own.closed;
+  assert.deepEqual([code, reason], [1001, ""]);
+  // Nobody else gets in.
+  const late = await connect(url, { WebSocket }).catch((error) => error);
+  assert.equal(late.code, "connect");
+  assert.deepEqual(refusals.map(({ code }) => code), ["refused"]);
+  assert.equal(connections.counts.open, 1);
+  await closings[0]();
+  assert.equal(await channel.recv(), "the last");
+  await channel.close();
+  assert.equal((await socket.closed).code, 4200);
+  await over;
+  assert.deepEqual(connections.counts, { open: 0, pending: 0, accepted: 2, refused: 1 });
+  await stop();
+});
+
+test("what_does_not_come_to_its_end_is_cut_off_when_the_time_is_over", () =>
+  serving(echo, {}, async ({ url, connections }) => {
+    const socket = await connect(url, { WebSocket });
+    const channel = await socket.channel("work");
+    await channel.accepted;
+    await shutdown(connections, { drain: 20 });
+    const { code, cause } = await socket.closed;
+    assert.deepEqual([code, cause], [4200, "peer"]);
+    assert.equal(await channel.recv(), undefined);
+    await assert.rejects(shutdown([socket]), { code: "option" });
+    await assert.rejects(shutdown([], { drain: -1 }), { code: "option" });
+  }));
+
+test("b29_messages_arrive_in_whichever_form_ws_gives_them", async () => {
+  const wss = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+  await once(wss, "listening");
+  const url = `ws://127.0.0.1:${wss.address().port}/`;
+  for (const protocols of ["tidegate.v1", []]) {
+    for (const form of ["nodebuffer", "arraybuffer", "fragments"]) {
+      const client = protocols.length ? connect(url, { WebSocket }) : connectPlain(url, { protocols });
+      const [ws] = await once(wss, "connection");
+      const accepting = accept(ws);
+      ws.binaryType = form;
+      const [peer, socket] = [await accepting, await client];
+      await socket.send(pattern(200_000));
+      await socket.send(pattern(5));
+      const received = await peer.recv();
+      assert.ok(received instanceof ArrayBuffer, form);
+      assert.deepEqual(new Uint8Array(received), pattern(200_000), form);
+      // Of its own, and not of a pool.
+      assert.equal((await peer.recv()).byteLength, 5);
+      await socket.close();
+    }
+  }
+  const client = connectPlain(url, { protocols: [] });
+  const peer = await accept((await once(wss, "connection"))[0], { binaryType: "blob", codec: undefined });
+  await (await client).send(pattern(5));
+  assert.deepEqual(new Uint8Array(await (await peer.recv()).arrayBuffer()), pattern(5));
+  await peer.close();
+  wss.close();
+});
+
+test("what_cannot_work_is_refused_and_leaves_the_socket_alone", async () => {
+  const wss = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+  await once(wss, "listening");
+  const client = new WebSocket(`ws://127.0.0.1:${wss.address().port}/`);
+  await assert.rejects(accept(client), { code: "option" });
+  const [ws] = await once(wss, "connection");
+  const wrong = [
+    undefined, {}, [ws, []], [ws, { maxChannels: 70_000 }], [ws, { maxMessageBytes: 1 }], [ws, { binaryType: "text" }],
+    [ws, { within: "1" }], [ws, { codec: {} }], [ws, { connections: {} }], [ws, { pingAfter: -1 }],
+  ];
+  for (const given of wrong) {
+    const error = await accept(...[given].flat()).catch((error) => error);
+    assert.ok(error instanceof TidegateError && error.code === "option", `${error}`);
+  }
+  assert.equal(ws.readyState, 1);
+  const peer = await accept(ws);
+  if (client.readyState === 0) await once(client, "open");
+  client.close();
+  await peer.closed;
+  const late = await accept(ws).catch((error) => error);
+  assert.equal(late.code, "connect");
+  wss.close();
+});
+
+test("it_works_in_a_thread_of_its_own", async () => {
+  const worker = new Worker(new URL("server.worker.mjs", import.meta.url));
+  const [url] = await once(worker, "message");
+  const sockets = await Promise.all([1, 2, 3].map(() => connect(url, { WebSocket })));
+  for (const socket of sockets) {
+    await socket.send("x");
+    assert.equal(await socket.recv(), "x");
+    await socket.close();
+  }
+  await worker.terminate();
+});
