@@ -133,6 +133,24 @@ fn b55_a_channel_whose_reader_stops_takes_its_window_and_no_more() {
 }
 
 #[test]
+fn who_has_opened_a_channel_is_answered_with_as_much_as_a_window_takes() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let (mut to_server, mut to_client) = (server.channels(), client.channels());
+        let asks = client.channel("asks", ChannelOptions::new()).await.unwrap();
+        let answers = to_server.accept().await.unwrap();
+        let tells = server.channel("tells", ChannelOptions::new()).await.unwrap();
+        let hears = to_client.accept().await.unwrap();
+        for (from, to) in [(&answers, &asks), (&hears, &tells)] {
+            let ticket = from.send(vec![5; 932_008]).await.unwrap();
+            assert!(to.recv().await == Some(vec![5; 932_008].into()));
+            assert_eq!(ticket.await, Outcome::Delivered);
+            assert_eq!(from.send(vec![5; 932_009]).await.unwrap().await, Outcome::TooBig);
+        }
+    });
+}
+
+#[test]
 fn everything_ends_with_the_connection() {
     block_on(async {
         let (client, server) = pair().await;
