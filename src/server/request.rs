@@ -65,7 +65,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + ?Sized,
 {
     let mut handshake = ServerHandshake::new(limits);
-    let mut bytes = [0; PIECE];
+    // Not in the future itself: the task that awaits this would keep room for it as long as it serves the connection.
+    let mut bytes = vec![0; PIECE];
     loop {
         let n = stream.read(&mut bytes).await.map_err(ReadRequestError::Io)?;
         if n == 0 {

@@ -198,6 +198,7 @@ impl<S: ByteStream> NativeTransport<S> {
         match silence.look(now) {
             Verdict::Wait => {}
             Verdict::Ask => {
+                open.connection.release_spare(usize::MAX);
                 let keys = &mut inner.keys;
                 // Without one, if so much waits to be written already that it would not be seen, or the
                 // connection is closing: then what is under way has to do as a question.

@@ -103,6 +103,12 @@ impl MessageDecoder {
         self.frames.spare()
     }
 
+    /// Gives back its memory: see [`Connection::release_spare`](super::Connection::release_spare).
+    #[cfg(all(feature = "native", not(target_family = "wasm")))]
+    pub(super) fn release_spare(&mut self, most: usize) {
+        self.frames.release(most);
+    }
+
     /// Says that `n` bytes were written into it: see [`Decoder::filled`].
     pub fn filled(&mut self, n: usize) {
         self.frames.filled(n);

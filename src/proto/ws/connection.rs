@@ -225,6 +225,13 @@ impl Connection {
         self.incoming.spare()
     }
 
+    /// Gives back the memory of [`spare`](Self::spare) if nothing waits in it and it is not larger than `most` bytes.
+    /// To be called when there was nothing to be read.
+    #[cfg(all(feature = "native", not(target_family = "wasm")))]
+    pub(crate) fn release_spare(&mut self, most: usize) {
+        self.incoming.release_spare(most);
+    }
+
     /// Says that the first `n` bytes of [`spare`](Self::spare) were written.
     pub fn filled(&mut self, n: usize) {
         if self.is_receiving() {

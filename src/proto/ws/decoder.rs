@@ -188,6 +188,15 @@ impl Decoder {
         self.eager = n >= room;
     }
 
+    /// Gives back the memory of [`spare`](Self::spare) if nothing waits in it and it is not larger than `most` bytes.
+    #[cfg(all(feature = "native", not(target_family = "wasm")))]
+    pub(super) fn release(&mut self, most: usize) {
+        if self.start == self.end && self.open.is_none() && self.buffer.len() <= most {
+            (self.start, self.end) = (0, 0);
+            self.buffer = Vec::new();
+        }
+    }
+
     /// Takes a copy of received bytes, such as those that came with the opening handshake. Where they can be
     /// read into [`spare`](Self::spare), the copy is saved. After an error they are ignored.
     pub fn receive(&mut self, mut bytes: &[u8]) {

@@ -22,6 +22,10 @@ use crate::transport::TransportError;
 /// millisecond or a few.
 const INPUT_BYTES: usize = 256 << 10;
 
+/// A read buffer that is no larger is given back while nothing is there to be read: it costs 0.1 us to have another. A
+/// larger one has been of use, and is kept until the peer has been silent for long.
+const WAITING_BYTES: usize = 4 << 10;
+
 /// How long after a failed write it is waited for what the peer has sent before: the system may tell of it
 /// later than of the failure.
 const READ_ON: Duration = Duration::from_secs(1);
@@ -201,7 +205,11 @@ impl<S: ByteStream> Open<S> {
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> io::Result<Option<usize>> {
         let mut buffer = ReadBuf::new(self.connection.spare());
         match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-            Poll::Pending => Ok(None),
+            Poll::Pending => {
+                // A server has thousands that wait for a message, and each of them would keep it.
+                self.connection.release_spare(WAITING_BYTES);
+                Ok(None)
+            }
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(())) => {
                 let n = buffer.filled().len();

@@ -13,6 +13,10 @@ pub(super) const NONE: u32 = u32::MAX;
 /// and none is moved when there are more.
 const CHUNK: usize = 64;
 
+/// How many the first chunk begins with: most connections never have more messages queued, and a server has many
+/// connections.
+const FIRST: usize = if GROUPS > 1 { 4 } else { CHUNK };
+
 /// A chunk has messages of one group of lanes, which with up to 16 flows is one lane: those of a lane go one after the
 /// other, and in a long queue the processor has the next one at hand only if it lies beside the last. Elsewhere in
 /// memory it costs 100 ns. A page's queue is not that long, and there the code costs more than it gains.
@@ -155,19 +159,69 @@ impl Store {
     }
 
     fn grow(&mut self, lane: u32) {
-        let from =
-            u32::try_from(self.chunks.len() * CHUNK).expect("2^26 messages are more than a queue admits");
+        let before = match self.chunks.first().map_or(0, |first| first.len()) {
+            // The first chunk becomes longer until it is as long as all others.
+            short @ 1..CHUNK => short,
+            _ => 0,
+        };
+        let len = match before {
+            0 if self.chunks.is_empty() => FIRST,
+            0 => CHUNK,
+            short => (short * 2).min(CHUNK),
+        };
+        let from = if before > 0 { before } else { self.chunks.len() * CHUNK };
+        let from = u32::try_from(from).expect("2^26 messages are more than a queue admits");
         let free = |at: usize| Node {
             payload: None,
             ticket: None,
-            next: if at + 1 == CHUNK { NONE } else { from + at as u32 + 1 },
+            next: if at + 1 == len { NONE } else { from + (at - before) as u32 + 1 },
             prev: NONE,
             lane: 0,
             serial: 0,
             deadline: NONE,
             queued_at: 0,
         };
-        self.chunks.push((0..CHUNK).map(free).collect());
+        let places = (before..len).map(free);
+        if before > 0
+            && let Some(first) = self.chunks.first_mut()
+        {
+            *first = core::mem::take(first).into_iter().chain(places).collect();
+        } else {
+            self.chunks.push(places.collect());
+        }
         *self.free(lane) = from;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_chunk_grows_with_what_is_in_it_and_names_stay() {
+        let mut store = Store::new();
+        let mut kept = Vec::new();
+        for n in 0..300_u32 {
+            let at = store.insert(Payload::Text(n.to_string()), None, n % 5);
+            if n == 0 {
+                assert_eq!(store.chunks.first().map(|first| first.len()), Some(FIRST));
+            }
+            kept.push((store.id(at), at));
+            for (n, (id, at)) in kept.iter().enumerate() {
+                assert_eq!(store.find(*id), Some(*at));
+                assert_eq!(store.node(*at).payload, Some(Payload::Text(n.to_string())));
+            }
+        }
+        let mut places: Vec<_> = kept.iter().map(|(_, at)| *at).collect();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), 300);
+        // Whole chunks, as all have the same length now.
+        assert!(store.chunks.iter().all(|chunk| chunk.len() == CHUNK));
+        for (_, at) in kept {
+            store.remove(at).unwrap();
+        }
+        assert_eq!(store.used, 0);
     }
 }
