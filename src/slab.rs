@@ -71,6 +71,15 @@ impl<V> Slab<V> {
         Some(value)
     }
 
+    /// All values, in the order of their keys.
+    #[cfg(all(feature = "native", not(all(target_family = "wasm", target_os = "unknown"))))]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &V> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Used(value) => Some(value),
+            Entry::Free(_) => None,
+        })
+    }
+
     /// How many values there are; counted now.
     pub(crate) fn count(&self) -> usize {
         self.entries.iter().filter(|entry| matches!(entry, Entry::Used(_))).count()

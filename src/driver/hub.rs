@@ -43,6 +43,9 @@ pub(crate) enum Command {
     Acknowledged(u64),
     /// Close, after flushing or not.
     Close(CloseRequest),
+    /// Tell the peer that this side goes away.
+    #[cfg(all(feature = "native", not(target_family = "wasm")))]
+    ShutDown(GoAway),
     /// Stop sending, go on receiving.
     End { within: Option<Duration>, close_within: Option<Duration> },
     /// Read a received host value.
@@ -69,6 +72,32 @@ pub(crate) enum Command {
     /// A channel sends in another class.
     #[cfg(feature = "v1")]
     Prefer(crate::proto::Priority),
+}
+
+/// How a server goes away.
+#[cfg(all(feature = "native", not(target_family = "wasm")))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GoAway {
+    /// What has begun may go on for so long.
+    pub(crate) drain: Duration,
+    /// Who was served comes back after so long, and up to so much later.
+    #[cfg_attr(not(feature = "v1"), allow(dead_code, reason = "only said over tidegate.v1"))]
+    pub(crate) back: [Duration; 2],
+}
+
+/// Who is told of the end of a connection, once.
+#[cfg(all(feature = "native", not(target_family = "wasm")))]
+#[derive(Default)]
+struct Observers(Vec<Observer>);
+
+#[cfg(all(feature = "native", not(target_family = "wasm")))]
+type Observer = Box<dyn FnOnce(&Closed) + Send>;
+
+#[cfg(all(feature = "native", not(target_family = "wasm")))]
+impl core::fmt::Debug for Observers {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Observers").field(&self.0.len()).finish()
+    }
 }
 
 /// How far the handles see the connection.
@@ -168,6 +197,8 @@ struct State {
     /// Received host values that are held outside.
     values: u32,
     attention: Attention,
+    #[cfg(all(feature = "native", not(target_family = "wasm")))]
+    observers: Observers,
     #[cfg(feature = "v1")]
     channels: channel::Channels,
 }
@@ -239,6 +270,8 @@ impl Hub {
                 users: 0,
                 values: 0,
                 attention: Attention::Here,
+                #[cfg(all(feature = "native", not(target_family = "wasm")))]
+                observers: Observers::default(),
                 #[cfg(feature = "v1")]
                 channels: channel::Channels::default(),
             }),
@@ -413,6 +446,20 @@ impl Hub {
     pub(crate) fn begin_close(&self, command: Command) {
         self.stop_sending();
         self.command(command);
+    }
+
+    /// Calls `observer` once the connection is over, at once if it is.
+    #[cfg(all(feature = "native", not(target_family = "wasm")))]
+    pub(crate) fn on_closed(&self, observer: impl FnOnce(&Closed) + Send + 'static) {
+        let closed = {
+            let mut state = self.lock();
+            let Some(closed) = state.closed.clone() else {
+                state.observers.0.push(Box::new(observer));
+                return;
+            };
+            closed
+        };
+        observer(&closed);
     }
 
     /// One more handle keeps the connection open.

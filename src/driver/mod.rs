@@ -36,7 +36,7 @@ mod tickets;
 #[cfg(feature = "v1")]
 pub(crate) mod tidegate;
 #[cfg(feature = "client")]
-mod waiters;
+pub(crate) mod waiters;
 #[cfg(all(feature = "client", target_family = "wasm", target_os = "unknown"))]
 pub(crate) mod web;
 
@@ -66,6 +66,10 @@ use crate::transport::{FetchToken, Incoming, Transport, TransportEvent};
 
 /// How long the closing handshake may take after the receive queue has overflowed.
 const OVERFLOW_CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+/// RFC 6455 section 7.4.1: an endpoint is going away, such as a server going down.
+#[cfg(all(feature = "native", not(target_family = "wasm")))]
+const GOING_AWAY: u16 = 1001;
 
 /// How often the transport is looked at for those who wait until it has sent everything.
 const WATCH_EVERY: Duration = Duration::from_millis(20);
@@ -311,6 +315,18 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         }
         let now = self.clock.now();
         self.session.borrow_mut().handle_end(now, within, close_within);
+    }
+
+    /// This side goes away: a peer that speaks `tidegate.v1` is told, to any other the connection is closed with 1001
+    /// once what is queued has gone.
+    #[cfg(all(feature = "native", not(target_family = "wasm")))]
+    pub(crate) fn go_away(&self, going: hub::GoAway) {
+        #[cfg(feature = "v1")]
+        if self.shut_down(Some(going.drain), Some(going.back)) {
+            return;
+        }
+        let (reason, within) = (Reason::default(), Some(going.drain));
+        self.close(CloseRequest { code: Some(GOING_AWAY), reason, within, flush: true });
     }
 
     /// See [`Session::handle_abort`].

@@ -117,6 +117,8 @@ impl HubOutlet {
             Command::Acknowledged(bytes) => driver.acknowledged(bytes),
             Command::Close(request) => driver.close(request),
             Command::End { within, close_within } => driver.end(within, close_within),
+            #[cfg(all(feature = "native", not(target_family = "wasm")))]
+            Command::ShutDown(going) => driver.go_away(going),
             Command::Read { slot, range, reply } => {
                 let key = self.replies.borrow_mut().insert(reply);
                 driver.transport().fetch(slot, range, FetchToken::Reply(key));

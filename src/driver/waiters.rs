@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 ///
 /// Invariant: the keys ascend.
 #[derive(Debug, Default)]
-pub(super) struct Waiters {
+pub(crate) struct Waiters {
     last: u64,
     line: VecDeque<(u64, Waker)>,
     /// Everybody in line was taken for waking since the last one registered.
@@ -21,7 +21,7 @@ impl Waiters {
     /// Registers `waker` under `key`, which is given on the first call and keeps its place. Gives the
     /// waker that it takes the place of.
     #[must_use]
-    pub(super) fn register(&mut self, key: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
+    pub(crate) fn register(&mut self, key: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
         self.woken = false;
         if let Some(entry) = key.and_then(|key| self.position(key)).and_then(|at| self.line.get_mut(at)) {
             let same = entry.1.will_wake(waker);
@@ -50,7 +50,7 @@ impl Waiters {
 
     /// Takes `key` out of the line.
     #[must_use]
-    pub(super) fn remove(&mut self, key: &mut Option<u64>) -> Option<Waker> {
+    pub(crate) fn remove(&mut self, key: &mut Option<u64>) -> Option<Waker> {
         let at = self.position(key.take()?)?;
         self.line.remove(at).map(|entry| entry.1)
     }
@@ -78,7 +78,7 @@ impl Waiters {
         self.line.iter().cloned()
     }
 
-    pub(super) fn all(&self) -> Vec<Waker> {
+    pub(crate) fn all(&self) -> Vec<Waker> {
         self.line.iter().map(|entry| entry.1.clone()).collect()
     }
 

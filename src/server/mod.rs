@@ -1,10 +1,11 @@
 //! The server's side of a connection, on the same driver as the client's.
 //!
-//! Not here: listening, HTTP, static files, certificates. Any byte stream will do, such as the server's
-//! stream of `tokio-rustls` for `wss:`. [`read_request`] reads the request where nothing else is served on
-//! the port; where HTTP is, what that has read is judged by
-//! [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
-//! [`Request::new`](crate::proto::ws::Request::new). Then it is [`accept`]ed here.
+//! Any byte stream will do, such as the server's stream of `tokio-rustls` for `wss:`. [`read_request`] reads the request
+//! where nothing else is served on the port; where other HTTP is, what that has read is judged by [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
+//! [`Request::new`](crate::proto::ws::Request::new). Then it is [`accept`]ed here. [`Connections`] has limits for all of a
+//! server, and ends them.
+//!
+//! Not here: listening, HTTP, static files, certificates.
 //!
 //! # Examples
 //!
@@ -43,6 +44,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod connections;
 mod request;
 
 use core::fmt;
@@ -50,19 +52,22 @@ use core::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use self::connections::{AdmitError, ConnectionCounts, ConnectionLimits, Connections, Place};
 pub use self::request::{ReadRequestError, read_request};
 #[cfg(feature = "v1")]
 use crate::client::TidegateOptions;
 use crate::client::{Client, CloseOptions};
 use crate::driver::hub::{Hub, Now};
 use crate::driver::task::DriverTask;
+#[cfg(all(feature = "v1", any(feature = "axum", feature = "deflate")))]
+use crate::driver::tidegate::SUBPROTOCOL;
 use crate::driver::{Driver, DriverConfig, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
 #[cfg(feature = "v1")]
 use crate::proto::v1::Side;
+use crate::proto::ws::{Connection, InvalidResponse, Limits, Request, Response, Role};
 #[cfg(feature = "deflate")]
-use crate::proto::ws::DeflateOptions;
-use crate::proto::ws::{Connection, InvalidResponse, Limits, Request, Role};
+use crate::proto::ws::{Deflate, DeflateOptions};
 use crate::proto::{RecvLimits, SendLimits};
 use crate::transport::Opened;
 use crate::transport::native::{NativeTransport, Options as TransportOptions};
@@ -100,7 +105,8 @@ pub struct AcceptOptions {
     pub ping_after: Option<Duration>,
     /// Compresses messages if the client offers to, as these options say; `None` never does. Default `None`:
     /// it costs 420 KiB of memory for each connection that uses it, some 2 MiB more after large messages, and the time to compress, and the length of a
-    /// compressed message tells something of its content to whoever can see it and add to it.
+    /// compressed message tells something of its content to whoever can see it and add to it. Never done in tidegate
+    /// mode, where all channels would share it.
     #[cfg(feature = "deflate")]
     pub deflate: Option<DeflateOptions>,
     /// What this side takes and does where `tidegate.v1` is the subprotocol that the connection is accepted with.
@@ -174,51 +180,99 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     subprotocol: Option<&str>,
     options: AcceptOptions,
 ) -> Result<Client, AcceptError> {
-    #[cfg(not(feature = "deflate"))]
-    let response = request.accept(subprotocol).map_err(AcceptError::Response)?;
+    let answer = Answer::new(request, subprotocol, &options).map_err(AcceptError::Response)?;
+    let response = answer.response.to_bytes();
+    answer.run(stream, request, response, options)
+}
+
+/// What a request is answered with.
+struct Answer {
+    response: Response,
+    subprotocol: String,
     #[cfg(feature = "deflate")]
-    let (response, deflate) = match &options.deflate {
-        Some(deflate) => request.accept_with_deflate(subprotocol, deflate),
-        None => request.accept(subprotocol).map(|response| (response, None)),
+    deflate: Option<Deflate>,
+}
+
+impl Answer {
+    fn new(
+        request: &Request,
+        subprotocol: Option<&str>,
+        options: &AcceptOptions,
+    ) -> Result<Self, InvalidResponse> {
+        #[cfg(not(feature = "deflate"))]
+        let response = {
+            let _ = options;
+            request.accept(subprotocol)?
+        };
+        #[cfg(feature = "deflate")]
+        let (response, deflate) = match &options.deflate {
+            Some(deflate) if !is_tidegate(subprotocol, options) => {
+                request.accept_with_deflate(subprotocol, deflate)?
+            }
+            _ => (request.accept(subprotocol)?, None),
+        };
+        Ok(Self {
+            response,
+            subprotocol: subprotocol.unwrap_or_default().to_owned(),
+            #[cfg(feature = "deflate")]
+            deflate,
+        })
     }
-    .map_err(AcceptError::Response)?;
-    let runtime = tokio::runtime::Handle::try_current().map_err(|_| AcceptError::NoRuntime)?;
-    #[cfg(not(feature = "deflate"))]
-    let mut connection = Connection::new(Role::Server, options.limits);
-    #[cfg(feature = "deflate")]
-    let mut connection = Connection::with_deflate(Role::Server, options.limits, deflate.as_ref());
-    connection.receive(&request.rest);
-    let clock = HostClock::new();
-    let hub = Hub::new(options.send_limits, options.recv_limits, Now::of(clock), None);
-    hub.wait_for_readers();
-    let close = CloseOptions::default().within(options.close_within);
-    let config = DriverConfig {
-        peer_close_within: close.deadline(),
-        #[cfg(feature = "v1")]
-        tidegate: options.tidegate.map(|tidegate| {
-            let side = Side::Server { resume: None, hint: String::new() };
-            Box::new(tidegate.config(side, crate::platform::native::random()))
-        }),
-        ..DriverConfig::default()
-    };
-    let client = Client::new(&hub, &request.target, close);
-    let opened = Opened {
-        protocol: subprotocol.unwrap_or_default().to_owned(),
-        extensions: response.header_value("Sec-WebSocket-Extensions").unwrap_or_default().to_owned(),
-    };
-    let response = response.to_bytes();
-    let chosen = TransportOptions {
-        fragment_bytes: options.fragment_bytes,
-        ping_after: options.ping_after,
-        limits: options.limits,
-    };
-    let transport = NativeTransport::accepted(stream, connection, response, opened, chosen);
-    let driver = Driver::new(HubOutlet::pausing(hub), transport, clock, config);
-    // It is open from the first moment: what the caller sends, and a close, must not come upon a
-    // connection that seems to be connecting still.
-    driver.pump();
-    runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
-    Ok(client)
+
+    /// Runs the connection; `preface` is written before all frames.
+    fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: S,
+        request: &Request,
+        preface: Vec<u8>,
+        options: AcceptOptions,
+    ) -> Result<Client, AcceptError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| AcceptError::NoRuntime)?;
+        #[cfg(not(feature = "deflate"))]
+        let mut connection = Connection::new(Role::Server, options.limits);
+        #[cfg(feature = "deflate")]
+        let mut connection = Connection::with_deflate(Role::Server, options.limits, self.deflate.as_ref());
+        connection.receive(&request.rest);
+        let clock = HostClock::new();
+        let hub = Hub::new(options.send_limits, options.recv_limits, Now::of(clock), None);
+        hub.wait_for_readers();
+        let close = CloseOptions::default().within(options.close_within);
+        let config = DriverConfig {
+            peer_close_within: close.deadline(),
+            #[cfg(feature = "v1")]
+            tidegate: options.tidegate.map(|tidegate| {
+                let side = Side::Server { resume: None, hint: String::new() };
+                Box::new(tidegate.config(side, crate::platform::native::random()))
+            }),
+            ..DriverConfig::default()
+        };
+        let client = Client::new(&hub, &request.target, close);
+        let extensions = self.response.header_value("Sec-WebSocket-Extensions").unwrap_or_default();
+        let opened = Opened { protocol: self.subprotocol, extensions: extensions.to_owned() };
+        let chosen = TransportOptions {
+            fragment_bytes: options.fragment_bytes,
+            ping_after: options.ping_after,
+            limits: options.limits,
+        };
+        let transport = NativeTransport::accepted(stream, connection, preface, opened, chosen);
+        let driver = Driver::new(HubOutlet::pausing(hub), transport, clock, config);
+        // It is open from the first moment: what the caller sends, and a close, must not come upon a
+        // connection that seems to be connecting still.
+        driver.pump();
+        runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
+        Ok(client)
+    }
+}
+
+/// Whether a connection that is accepted with `subprotocol` is in tidegate mode.
+#[cfg(all(feature = "v1", any(feature = "axum", feature = "deflate")))]
+fn is_tidegate(subprotocol: Option<&str>, options: &AcceptOptions) -> bool {
+    options.tidegate.is_some() && subprotocol == Some(SUBPROTOCOL)
+}
+
+#[cfg(all(not(feature = "v1"), feature = "deflate"))]
+fn is_tidegate(_: Option<&str>, _: &AcceptOptions) -> bool {
+    false
 }
 
 /// [`accept`] on a stream with the traits of `futures-io` 0.3. The connection itself still runs in the present

@@ -42,6 +42,7 @@ mod raw;
 mod readme;
 mod refused;
 mod server;
+mod shutdown;
 mod silent;
 #[path = "../client/suite/mod.rs"]
 mod suite;

@@ -95,21 +95,28 @@ impl Hub {
 
     /// The final word, for everybody.
     pub(crate) fn close(&self, closed: Closed) {
-        let wakers = {
-            let mut state = self.lock();
-            if state.closed.is_some() {
-                return;
-            }
-            state.stage = Stage::Closed;
-            state.closed = Some(closed);
-            let mut wakers = state.watchers.all();
-            wakers.append(&mut state.readers.all());
-            wakers.append(&mut state.outbox.all_in_line());
-            wakers.append(&mut state.outbox.flushers.all());
-            wakers.append(&mut state.outbox.drainers.all());
-            wakers.append(&mut state.outbox.watchers.all());
-            wakers
-        };
+        #[cfg(all(feature = "native", not(target_family = "wasm")))]
+        let told = closed.clone();
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return;
+        }
+        state.stage = Stage::Closed;
+        state.closed = Some(closed);
+        let mut wakers = state.watchers.all();
+        wakers.append(&mut state.readers.all());
+        wakers.append(&mut state.outbox.all_in_line());
+        wakers.append(&mut state.outbox.flushers.all());
+        wakers.append(&mut state.outbox.drainers.all());
+        wakers.append(&mut state.outbox.watchers.all());
+        #[cfg(all(feature = "native", not(target_family = "wasm")))]
+        let observers = core::mem::take(&mut state.observers.0);
+        drop(state);
+        // First: whoever wakes may ask what they count.
+        #[cfg(all(feature = "native", not(target_family = "wasm")))]
+        for observer in observers {
+            observer(&told);
+        }
         wake(wakers);
     }
 

@@ -127,6 +127,8 @@ impl HubOutlet {
                 self.drop_half(driver, id, |side| side.has_receiver = false);
             }
             // No handle of a channel says any of this.
+            #[cfg(all(feature = "native", not(target_family = "wasm")))]
+            Command::ShutDown(_) => {}
             Command::Acknowledged(_)
             | Command::Close(_)
             | Command::End { .. }
