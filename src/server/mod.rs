@@ -1,7 +1,8 @@
 //! The server's side of a connection, on the same driver as the client's.
 //!
 //! Any byte stream will do, such as the server's stream of `tokio-rustls` for `wss:`. [`read_request`] reads the request
-//! where nothing else is served on the port; where other HTTP is, what that has read is judged by [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
+//! where nothing else is served on the port; on a route of axum `axum::upgrade` does all there is to do; where other HTTP
+//! is, what that has read is judged by [`ServerHandshake`](crate::proto::ws::ServerHandshake) or
 //! [`Request::new`](crate::proto::ws::Request::new). Then it is [`accept`]ed here. [`Connections`] has limits for all of a
 //! server, and ends them.
 //!
@@ -44,6 +45,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+#[cfg(feature = "axum")]
+pub mod axum;
 mod connections;
 mod request;
 

@@ -23,6 +23,8 @@ macro_rules! run {
 }
 
 mod addresses;
+#[cfg(feature = "axum")]
+mod axum_server;
 mod blocked;
 mod broken;
 mod cancel;
