@@ -49,6 +49,8 @@
 pub mod axum;
 mod connections;
 mod request;
+#[cfg(feature = "socket")]
+mod socket;
 
 use core::fmt;
 use core::time::Duration;
@@ -57,6 +59,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::connections::{AdmitError, ConnectionCounts, ConnectionLimits, Connections, Place};
 pub use self::request::{ReadRequestError, read_request};
+#[cfg(feature = "socket")]
+pub use self::socket::{UNSENT_BYTES, keep_unsent_short};
 #[cfg(feature = "v1")]
 use crate::client::TidegateOptions;
 use crate::client::{Client, CloseOptions};
