@@ -53,6 +53,8 @@ use tokio::time::timeout;
 pub use self::origins::{InvalidOrigin, Origins, WithoutOrigin};
 #[cfg(feature = "v1")]
 use super::is_tidegate;
+#[cfg(feature = "tracing")]
+use super::trace;
 use super::{AcceptOptions, Answer, Connections, Place};
 use crate::client::Client;
 #[cfg(feature = "v1")]
@@ -199,7 +201,11 @@ impl<U: Send + 'static> Endpoint<U> {
                 tokio::spawn(admitted.run(user, handler));
                 response
             }
-            Err(refused) => refused,
+            Err(refused) => {
+                #[cfg(feature = "tracing")]
+                trace::refused(refused.status().as_u16());
+                refused
+            }
         }
     }
 

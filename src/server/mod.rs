@@ -6,6 +6,10 @@
 //! [`Request::new`](crate::proto::ws::Request::new). Then it is [`accept`]ed here. [`Connections`] has limits for all of a
 //! server, and ends them.
 //!
+//! With the feature `tracing` each connection that was accepted, has ended (with its close code, its cause, how long it
+//! lasted, and what was not sent or is unknown), or was refused on a route is an event of the level DEBUG and the target
+//! `tidegate::server::trace`. The names of the fields may change with a minor version.
+//!
 //! Not here: listening, HTTP, static files, certificates.
 //!
 //! # Examples
@@ -51,6 +55,8 @@ mod connections;
 mod request;
 #[cfg(feature = "socket")]
 mod socket;
+#[cfg(feature = "tracing")]
+mod trace;
 
 use core::fmt;
 use core::time::Duration;
@@ -255,6 +261,8 @@ impl Answer {
         };
         let client = Client::new(&hub, &request.target, close);
         let extensions = self.response.header_value("Sec-WebSocket-Extensions").unwrap_or_default();
+        #[cfg(feature = "tracing")]
+        trace::accepted(&client, &self.subprotocol);
         let opened = Opened { protocol: self.subprotocol, extensions: extensions.to_owned() };
         let chosen = TransportOptions {
             fragment_bytes: options.fragment_bytes,
