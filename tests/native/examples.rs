@@ -15,6 +15,10 @@ use crate::{block_on, raw};
 #[allow(dead_code, unreachable_pub, reason = "`main` is cargo's to call")]
 #[path = "../../examples/autobahn_client.rs"]
 mod autobahn_client;
+#[cfg(all(feature = "axum", feature = "v1", feature = "socket"))]
+#[allow(dead_code, unreachable_pub, reason = "`main` is cargo's to call")]
+#[path = "../../examples/axum_chat.rs"]
+mod axum_chat;
 #[allow(dead_code, unreachable_pub, reason = "`main` is cargo's to call")]
 #[path = "../../examples/codec_over_std_tcp.rs"]
 mod codec_over_std_tcp;
@@ -154,5 +158,48 @@ fn the_autobahn_client_runs_every_case_and_asks_for_the_report() {
         ];
         assert_eq!(server.await.unwrap(), expected);
         assert!(autobahn_client::run_cases(&url, "a&b").await.is_err());
+    });
+}
+
+#[cfg(all(feature = "axum", feature = "v1", feature = "socket"))]
+#[test]
+fn the_chat_goes_on_beside_telemetry_and_refuses_other_channels() {
+    use tidegate::server::axum::{Endpoint, Origins, WithoutOrigin};
+    use tidegate::{ChannelOptions, Mode};
+
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/live", listener.local_addr().unwrap());
+        let app = axum_chat::app(Endpoint::new(Origins::any(WithoutOrigin::Accept)));
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let connect = || Client::builder(&url).mode(Mode::Tidegate).connect();
+        let (one, two) = (connect().await.unwrap(), connect().await.unwrap());
+        let mut chats = Vec::new();
+        for client in [&one, &two] {
+            let chat = client.channel("chat", ChannelOptions::urgent()).await.unwrap();
+            // Taken up by the room, once it comes back.
+            chat.send("hello").await.unwrap();
+            while chat.recv().await != Some("hello".into()) {}
+            chats.push(chat);
+        }
+        assert_eq!(chats[0].recv().await, Some("hello".into()));
+        let telemetry = one.channel("telemetry", ChannelOptions::bulk()).await.unwrap();
+        for _ in 0..10 {
+            telemetry.send(vec![0; 1 << 20]).await.unwrap();
+        }
+        chats[0].send("in between").await.unwrap();
+        for chat in &chats {
+            assert_eq!(chat.recv().await, Some("in between".into()));
+        }
+        for n in 1..=10 {
+            assert_eq!(telemetry.recv().await, Some((n << 20).to_string().into()));
+        }
+        // Whoever has gone is forgotten, the others go on.
+        drop(two.close(1000, ""));
+        two.closed().await;
+        chats[0].send("alone").await.unwrap();
+        assert_eq!(chats[0].recv().await, Some("alone".into()));
+        let other = one.channel("other", ChannelOptions::new()).await.unwrap();
+        assert_eq!(other.recv().await, None);
     });
 }

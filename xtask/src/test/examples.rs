@@ -1,11 +1,13 @@
 //! The examples as programs: that they are built, say what they should, and end as they should. What is in
 //! them is tested by `tests/native`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use tidegate::{ChannelOptions, Client, ConnectError, Mode};
 
 use super::checks::NATIVE;
 use crate::process::Captured;
@@ -27,6 +29,12 @@ pub(super) fn run() -> Result<()> {
         server.arg(address.to_string());
         Ok(server)
     })?;
+    let (_chat_server, chat_address) = listen::start(LISTENS_WITHIN, |address| {
+        let mut server = example("axum_chat");
+        server.args([address.to_string().as_str(), "https://example.com"]);
+        Ok(server)
+    })?;
+    chat(chat_address)?;
     let address = address.to_string();
     let said = call("codec_over_std_tcp", &[&address, "caf\u{e9}"])?;
     if !said.status.success() || said.stdout != "caf\u{e9}\n" {
@@ -41,6 +49,10 @@ pub(super) fn run() -> Result<()> {
         ("echo_server", &[][..]),
         ("echo_server", &["nowhere"]),
         ("echo_server", &[&address]), // taken
+        ("axum_chat", &[]),
+        ("axum_chat", &["nowhere"]),
+        ("axum_chat", &["127.0.0.1:0", "https://example.com/"]), // no origin has a slash at its end
+        ("axum_chat", &[&address]),
         ("autobahn_client", &[]),
         ("autobahn_client", &["nowhere"]),
         ("autobahn_client", &[&format!("ws://{address}"), "no name"]),
@@ -54,6 +66,34 @@ pub(super) fn run() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Chats with the server while a megabyte of telemetry goes to it, as a page of the origin that it serves; a page of
+/// another is refused.
+fn chat(address: SocketAddr) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let page = |origin| {
+        let builder = Client::builder(format!("ws://{address}/live")).mode(Mode::Tidegate);
+        builder.header("Origin", origin).connect()
+    };
+    runtime.block_on(async {
+        let refused = page("https://evil.example").await;
+        let status = refused.as_ref().err().and_then(ConnectError::refusal).map(|refusal| refusal.status);
+        if status != Some(403) {
+            bail!("axum_chat answered a page of another origin with {refused:?}");
+        }
+        let client = page("https://example.com").await?;
+        let telemetry = client.channel("telemetry", ChannelOptions::bulk()).await?;
+        telemetry.send(vec![0; 1_000_000]).await?;
+        let chat = client.channel("chat", ChannelOptions::urgent()).await?;
+        chat.send("hello").await?;
+        let said = (chat.recv().await, telemetry.recv().await);
+        if said != (Some("hello".into()), Some("1000000".into())) {
+            bail!("axum_chat said {said:?}");
+        }
+        client.close(1000, "").await?;
+        Ok(())
+    })
 }
 
 fn call(name: &str, arguments: &[&str]) -> Result<Captured> {
