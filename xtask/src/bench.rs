@@ -37,6 +37,8 @@ enum What {
     Codec(codec::Options),
     /// Echo servers of other Rust libraries and tidegate's over loopback
     Echo(codec::Options),
+    /// What idle and active sessions cost the server, in memory and time
+    Server(codec::ServerOptions),
     /// The send queue with a million messages in it, by the CPU time of one thread
     Queue(codec::Options),
 }
@@ -54,6 +56,7 @@ pub(crate) fn run(choice: &Choice) -> Result<()> {
         Some(What::Hidden(options)) => hidden::run(options),
         Some(What::Codec(options)) => codec::run(Program::CODEC, options),
         Some(What::Echo(options)) => codec::run(Program::ECHO, options),
+        Some(What::Server(options)) => codec::run_server(options),
         Some(What::Queue(options)) => codec::run(Program::QUEUE, options),
     }
 }

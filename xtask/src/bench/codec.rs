@@ -1,4 +1,5 @@
-//! `cargo xtask bench codec`, `echo` and `queue`: builds the program in `benches/codec` or `benches/queue` and runs it.
+//! `cargo xtask bench codec`, `echo`, `queue` and `server`: builds the program in `benches/codec`, `benches/queue` or
+//! `benches/server` and runs it.
 //!
 //! Not here: what is measured and how, which their READMEs say, and the tables, which they print themselves.
 
@@ -24,6 +25,7 @@ impl Program {
     pub(super) const CODEC: Self = Self { directory: "codec", word: Some("codec") };
     pub(super) const ECHO: Self = Self { directory: "codec", word: Some("echo") };
     pub(super) const QUEUE: Self = Self { directory: "queue", word: None };
+    const SERVER: Self = Self { directory: "server", word: None };
 }
 
 /// What every program takes.
@@ -41,6 +43,27 @@ pub(crate) struct Options {
     /// Also write the figures as JSON to this file
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+}
+
+/// What the program in `benches/server` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ServerOptions {
+    /// Only sessions of this mode: `plain` or `tidegate`
+    #[arg(long, value_name = "MODE")]
+    only: Option<String>,
+    /// Also write the figures as JSON to this file
+    #[arg(long, value_name = "PATH")]
+    json: Option<PathBuf>,
+}
+
+/// As [`run`], for what needs no rounds.
+///
+/// # Errors
+///
+/// As there.
+pub(super) fn run_server(options: &ServerOptions) -> Result<()> {
+    let ServerOptions { only, json } = options.clone();
+    run(Program::SERVER, &Options { rounds: 1, only, native: false, json })
 }
 
 /// Builds a program and runs it.
