@@ -32,6 +32,9 @@
 //! | `native` | [`connect`](ClientBuilder::connect) on the host: TCP by tokio, HTTP proxies, streams of your own; and `server::accept` |
 //! | `tls` | `native`, and `wss:` on the host by rustls: `TlsOptions` |
 //! | `futures-io` | `native`, and streams with the traits of that crate besides tokio's |
+//! | `axum` | `native`, and `server::axum`: plain and tidegate clients on a route of axum |
+//! | `socket` | `native`, and `server::keep_unsent_short`: what a server sends can be overtaken until it is sent |
+//! | `tracing` | `native`, and an event for each connection of a server that begins or ends |
 //! | `deflate` | permessage-deflate in the codec, and on the host where a connection asks for it: `DeflateOptions` |
 //! | `sim` | `sim::Sim`: servers in memory, links with rate and delay, virtual time |
 //! | `json` | `Client::typed`: values of your own types, by serde, with the codec `Json` |
@@ -91,6 +94,11 @@ pub use proto::{
 pub use tokio_rustls::rustls;
 #[cfg(feature = "client")]
 pub use transport::{IoSource, TransportError};
+
+/// The Rust of `docs/SERVER.md` compiles.
+#[cfg(all(doctest, feature = "axum", feature = "v1", feature = "socket"))]
+#[doc = include_str!("../docs/SERVER.md")]
+struct Server;
 
 /// The README's Rust compiles; a part of it is for the host.
 #[cfg(all(doctest, feature = "native", feature = "v1"))]

@@ -5,11 +5,24 @@ use crate::tools::{self, NEON_TARGET, WASM_TARGET};
 use crate::{dist, process, size, tidy};
 
 /// The features of a build for the host.
-pub(super) const NATIVE: &str = "native,tls,futures-io,sim,json,deflate,v1";
+pub(super) const NATIVE: &str = "native,tls,futures-io,sim,json,deflate,v1,axum,socket,tracing";
 
 /// Features that are built without the others too: each has to do without what those bring.
-const ALONE: [&str; 9] =
-    ["native", "tls", "futures-io", "sim", "json", "browser-json", "deflate", "native,deflate", "v1"];
+const ALONE: [&str; 13] = [
+    "native",
+    "tls",
+    "futures-io",
+    "sim",
+    "json",
+    "browser-json",
+    "deflate",
+    "native,deflate",
+    "v1",
+    "axum",
+    "axum,v1",
+    "socket",
+    "tracing",
+];
 
 /// The features of a build for browsers, without those of the npm package.
 pub(super) const WEB: &str = "json,browser-json,deflate,v1";
