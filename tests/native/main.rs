@@ -36,6 +36,8 @@ mod foreign;
 mod hostile;
 mod keys;
 mod long;
+#[cfg(feature = "v1")]
+mod node;
 mod over;
 mod own;
 mod peer;

@@ -45,12 +45,13 @@ fn scripts() -> &'static Path {
                 let _ = std::fs::remove_dir_all(&fresh);
             }
         }
-        copy(&["server.mjs", "client.mjs"], &installed);
+        copy(&["server.mjs", "client.mjs", "tidegate.mjs"], &installed);
         installed
     })
 }
 
-fn node(script: &str) -> Command {
+/// Node with a script of that name, before its arguments.
+pub(crate) fn node(script: &str) -> Command {
     let mut node = Command::new("node");
     node.arg(scripts().join(script));
     node
