@@ -1,4 +1,4 @@
-//! Connections on a route of [axum](::axum): plain clients and those that speak `tidegate.v1`, on the same.
+//! Connections on a route of axum: plain clients and those that speak `tidegate.v1`, on the same.
 //!
 //! [`upgrade`] makes a handler of an [`Endpoint`], which says who may connect and how, and of what is to be done with each
 //! connection:
