@@ -132,7 +132,7 @@ async fn web_socket(stream: TcpStream, request: Request, site: &Site) -> io::Res
         Route::Status(status) => misbehave::status(stream, status).await,
         Route::Subprotocol(echo) => talk::echo(stream, &request, first, echo).await,
         Route::Subprotocols => talk::subprotocols(stream, &request, first).await,
-        Route::Upload { every } => talk::upload(stream, &request, every).await,
+        Route::Upload { every } => talk::upload(stream, &request, either, every).await,
         Route::Watch { run } => arrivals::watch(stream, &request, &run, &site.arrivals).await,
         Route::WrongAccept => misbehave::wrong_accept(stream, &request).await,
     }

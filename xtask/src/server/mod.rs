@@ -29,8 +29,8 @@
 //! | `/wrong-accept` | Accepts with a wrong `Sec-WebSocket-Accept`. |
 //! | `/extension` | Accepts with an extension nobody has offered. |
 //!
-//! Who offers `tidegate.v1` for `/echo`, `/sink`, `/arrivals` or `/push` gets that: the messages of the connection are what the
-//! route deals with, and beside them there are channels ([`channels`]).
+//! Who offers `tidegate.v1` for `/echo`, `/sink`, `/upload`, `/arrivals` or `/push` gets that: the messages of the connection
+//! are what the route deals with, and beside them there are channels ([`channels`]).
 //!
 //! A WebSocket for another path gets 404, wrong parameters 400.
 //! All else is HTTP: `/healthz`, and files below [`Config::roots`].

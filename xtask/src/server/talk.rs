@@ -70,9 +70,10 @@ pub(super) async fn sink(stream: TcpStream, request: &Request, subprotocol: Opti
 pub(super) async fn upload(
     stream: TcpStream,
     request: &Request,
+    subprotocol: Option<&str>,
     every: Option<NonZeroU64>,
 ) -> io::Result<()> {
-    let peer = Peer::accept(stream, request, None).await?;
+    let peer = Peer::accept(stream, request, subprotocol).await?;
     let (mut messages, mut bytes, mut received, mut sha256) = (0_u64, 0_u64, 0_u64, Sha256::new());
     while let Some(message) = peer.recv().await {
         let text = message.as_text();

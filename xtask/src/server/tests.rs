@@ -5,6 +5,7 @@ mod files;
 mod link;
 mod misbehave;
 mod talk;
+mod tidegate_mode;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
