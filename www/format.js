@@ -4,6 +4,9 @@
 const count = new Intl.NumberFormat("en");
 const one = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
+/** Between a number and its unit, where no line ends. */
+const GAP = "\u00a0";
+
 /** `12 B`, `3.4 KiB`, `64 MiB`. @param {number} bytes */
 export function size(bytes) {
   const units = ["B", "KiB", "MiB", "GiB"];
@@ -12,12 +15,12 @@ export function size(bytes) {
     bytes /= 1024;
     unit++;
   }
-  return `${one.format(bytes)} ${units[unit]}`;
+  return `${one.format(bytes)}${GAP}${units[unit]}`;
 }
 
 /** `2 MB/s`, of bytes a second. @param {number} bytes */
 export function rate(bytes) {
-  return `${one.format(bytes / 1e6)} MB/s`;
+  return `${one.format(bytes / 1e6)}${GAP}MB/s`;
 }
 
 /** `1 row`, `12,000 rows`. @param {number} n @param {string} noun */
@@ -27,8 +30,8 @@ export function amount(n, noun) {
 
 /** `8.4 ms`, `1.3 s`. @param {number} ms */
 export function duration(ms) {
-  if (ms >= 1000) return `${one.format(ms / 1000)} s`;
-  return `${ms < 100 ? one.format(ms) : Math.round(ms)} ms`;
+  if (ms >= 1000) return `${one.format(ms / 1000)}${GAP}s`;
+  return `${ms < 10 ? one.format(ms) : Math.round(ms)}${GAP}ms`;
 }
 
 /** Bytes of a string in UTF-8. @param {string} text */

@@ -1,7 +1,8 @@
 // @ts-check
-/** The two lanes: how each sends over the slow link, and what is noted of it. */
+/** The three lanes: how each sends over the slow link, and what is noted of it. */
 
 import { connect } from "tidegate";
+import { connect as connectChannels } from "tidegate/channels";
 
 /** Size of one message of the upload. */
 export const PIECE_BYTES = 16_384;
@@ -14,13 +15,13 @@ export const PIECE_BYTES = 16_384;
  * @property {(text: string, latest?: string) => unknown} urgent sends a small message, of which only the newest
  *   counts if it has a key
  * @property {() => number} bufferedAmount bytes that the browser has and nothing can overtake
- * @property {() => number[]} queued bytes that wait in a queue of the lane's own, the highest priority first; empty
- *   if it has none
+ * @property {() => number[]} queued bytes that wait in a queue of the lane's own, the highest priority first, over
+ *   `tidegate.v1` until the server has said that it has them; empty if it has no queue
  * @property {() => unknown} close ends it, whatever is still under way
  *
  * @typedef {object} Settings
  * @property {import("tidegate").Priority} priority of what is urgent
- * @property {number} budgetBytes
+ * @property {number} budgetBytes of plain mode, as the next two
  * @property {number} maxBytesPerSecond 0 for none
  * @property {boolean} acknowledges whether tidegate is told what the server says that it has
  *
@@ -45,22 +46,42 @@ async function openRaw(url, _, hear, end) {
   };
 }
 
-/** tidegate: the upload is bulk, what is urgent has the priority that was chosen. @type {Open} */
-async function openTidegate(url, { priority, budgetBytes, maxBytesPerSecond, acknowledges }, hear, end) {
+/** tidegate with a server that knows nothing of it. @type {Open} */
+async function openPlain(url, settings, hear, end) {
+  const { priority, budgetBytes, maxBytesPerSecond, acknowledges } = settings;
   const socket = await connect(url, { budgetBytes, maxBytesPerSecond });
   if (acknowledges) socket.acknowledged(0);
+  const told = (/** @type {string} */ text) => {
+    if (acknowledges) socket.acknowledged(JSON.parse(text).received);
+    hear(text);
+  };
+  return wayOf(socket, priority, told, end);
+}
+
+/** tidegate with a server that speaks `tidegate.v1`, which acknowledges by itself. @type {Open} */
+async function openTidegate(url, { priority }, hear, end) {
+  return wayOf(await connectChannels(url), priority, hear, end);
+}
+
+/**
+ * Both modes: the upload is bulk, what is urgent has the priority that was chosen.
+ *
+ * @param {import("tidegate").Socket} socket
+ * @param {import("tidegate").Priority} priority
+ * @param {(text: string) => void} hear
+ * @param {(why: string) => void} end
+ * @returns {Way}
+ */
+function wayOf(socket, priority, hear, end) {
   void (async () => {
-    for await (const message of socket) {
-      if (acknowledges) socket.acknowledged(JSON.parse(String(message)).received);
-      hear(String(message));
-    }
+    for await (const message of socket) hear(String(message));
     end(`the connection ended with code ${(await socket.closed).code}`);
   })();
   const queued = () => Object.values(socket.stats().classes).map(({ queued }) => queued.bytes);
   return {
     bulk: (piece) => socket.send(/** @type {any} */ (piece), { priority: "bulk" }),
     urgent: (text, latest) => socket.send(text, { priority, latest }),
-    // Its own is what waits in both places.
+    // Its own is what stands in both places.
     bufferedAmount: () => queued().reduce((rest, bytes) => rest - bytes, socket.bufferedAmount),
     queued,
     close: () => socket.close(1000, "", { flush: false }),
@@ -200,7 +221,8 @@ export class Lane {
 export function lanes(now, typed) {
   return [
     new Lane("Raw WebSocket", openRaw, now, (text) => typed(0, text)),
-    new Lane("tidegate", openTidegate, now, (text) => typed(1, text)),
+    new Lane("tidegate, plain mode", openPlain, now, (text) => typed(1, text)),
+    new Lane("tidegate over tidegate.v1", openTidegate, now, (text) => typed(2, text)),
   ];
 }
 

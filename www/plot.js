@@ -60,7 +60,7 @@ export function draw(svg, series, { until, mark }) {
   }
   if (!all.length) {
     const middle = { x: (MARGIN.left + right) / 2, y: (MARGIN.top + bottom) / 2, "text-anchor": "middle" };
-    nodes.push(node("text", { class: "hint", ...middle }, "Start, and both lanes are drawn here"));
+    nodes.push(node("text", { class: "hint", ...middle }, "Start, and all lanes are drawn here"));
   }
   series.forEach(({ known, waiting }, index) => {
     const path = (/** @type {Point[]} */ points) => points.map(([at, ms], i) => `${i ? "L" : "M"}${x(at).toFixed(1)} ${y(ms).toFixed(1)}`).join("");

@@ -1,5 +1,5 @@
 // @ts-check
-/** The first part of the page: the same upload and the same pings in two lanes over one slow link. */
+/** The first part of the page: the same upload and the same pings in three lanes over the same slow link. */
 
 import { amount, duration, rate, sha256, size } from "./format.js";
 import { PIECE_BYTES, lanes, percentile } from "./lane.js";
@@ -86,11 +86,11 @@ async function run() {
   };
   const started = performance.now();
   const now = () => performance.now() - started;
-  const both = lanes(now, (lane, text) => (byId(`typed-${lane}`).textContent = text));
+  const all = lanes(now, (lane, text) => (byId(`typed-${lane}`).textContent = text));
   let stopped = false;
   /** @type {Awaited<ReturnType<typeof openLink>> | undefined} */
   let link;
-  current = { lanes: both, now, stop: () => (stopped = true), reshape: () => link?.reshape(Number(rateField.value)) };
+  current = { lanes: all, now, stop: () => (stopped = true), reshape: () => link?.reshape(Number(rateField.value)) };
   show();
   /** @type {ReturnType<typeof setInterval> | undefined} */
   let timer;
@@ -98,22 +98,22 @@ async function run() {
     const sent = await sha256(data.buffer);
     link = await openLink(bytesPerSecond);
     const { url } = link;
-    await Promise.all(both.map((lane) => lane.connect(url, settings)));
+    await Promise.all(all.map((lane) => lane.connect(url, settings)));
     // Nothing that took its time before this is on the plot.
     const zero = now();
-    const isOver = () => stopped || both.some(({ failure }) => failure);
-    timer = setInterval(() => both.forEach((lane) => lane.arrived === undefined && lane.ping()), PING_EVERY);
+    const isOver = () => stopped || all.some(({ failure }) => failure);
+    timer = setInterval(() => all.forEach((lane) => lane.arrived === undefined && lane.ping()), PING_EVERY);
     while (!isOver() && now() < zero + IDLE_FOR) await pause(PING_EVERY);
-    if (!isOver()) both.forEach((lane) => void lane.upload(data));
-    while (!isOver() && !both.every(({ done }) => done)) await pause(PING_EVERY / 2);
-    const failed = both.find(({ failure }) => failure);
+    if (!isOver()) all.forEach((lane) => void lane.upload(data));
+    while (!isOver() && !all.every(({ done }) => done)) await pause(PING_EVERY / 2);
+    const failed = all.find(({ failure }) => failure);
     if (failed) throw new Error(`${failed.name}: ${failed.failure}`);
     if (stopped) return "idle";
-    race.results = both.map((lane) => result(lane, sent));
+    race.results = all.map((lane) => result(lane, sent));
     return "done";
   } finally {
     clearInterval(timer);
-    both.forEach((lane) => lane.close());
+    all.forEach((lane) => lane.close());
     link?.close();
   }
 }
@@ -148,15 +148,12 @@ async function start() {
   show();
 }
 
-/** What came of it, in a sentence. */
+/** What came of it, in two sentences. */
 function conclusion() {
-  const [raw, tidegate] = race.results;
-  if (!raw || !tidegate) return "";
-  const times = raw.p50 / tidegate.p50;
-  const compared = times >= 1.05 ? `${times >= 10 ? Math.round(times) : times.toFixed(1)} times sooner` : "no sooner";
+  const [raw, plain, tidegate] = race.results.map(({ p50 }) => duration(p50));
   const equal = race.results.every(({ sha256, sentSha256 }) => sha256 === sentSha256);
-  const whole = equal ? "Both uploads arrived whole" : "An upload did not arrive whole";
-  return `Half of tidegate's pings were back within ${duration(tidegate.p50)}, half of the raw WebSocket's within ${duration(raw.p50)}: ${compared}. ${whole}.`;
+  const whole = equal ? "All uploads arrived whole" : "An upload did not arrive whole";
+  return `Half of the pings were back within ${raw} over the raw WebSocket, ${plain} in plain mode, ${tidegate} over tidegate.v1. ${whole}.`;
 }
 
 // ---- what is shown ----------------------------------------------------------------------------
@@ -165,21 +162,21 @@ let shownAt = 0;
 
 /** Draws what is, and goes on with the next frame while the race does. */
 function show() {
-  const { lanes: both = [], now = () => 0 } = current ?? {};
+  const { lanes: all = [], now = () => 0 } = current ?? {};
   const isRunning = race.state === "running";
   const time = performance.now();
-  const series = both.map(({ name, pings }) => ({
+  const series = all.map(({ name, pings }) => ({
     name,
     known: pings.flatMap(({ sent, latency }) => (latency === undefined ? [] : [/** @type {[number, number]} */ ([sent, latency])])),
     waiting: pings.flatMap(({ sent, latency }) => (latency === undefined ? [/** @type {[number, number]} */ ([sent, now() - sent])] : [])),
   }));
-  const lastAt = Math.max(0, ...both.map(({ arrived }) => arrived ?? 0));
+  const lastAt = Math.max(0, ...all.map(({ arrived }) => arrived ?? 0));
   const expected = IDLE_FOR + (Number(sizeField.value) / Number(rateField.value)) * 1_050;
   const until = isRunning ? Math.max(expected, now()) : lastAt || expected;
-  draw(plot, series, { until, mark: both[0]?.began });
+  draw(plot, series, { until, mark: all[0]?.began });
   if (!isRunning || time - shownAt > NUMBERS_EVERY) {
     shownAt = time;
-    both.forEach(showLane);
+    all.forEach(showLane);
   }
   if (isRunning) requestAnimationFrame(show);
 }
@@ -212,8 +209,8 @@ function showLane(lane, index) {
   bar(`buffered-bar-${index}`, amount, lane.largestBufferedAmount);
   queued.forEach((waits, level) => {
     const most = lane.mostQueued[level] ?? waits;
-    byId(`queued-${CLASSES[level]}`).textContent = nowOrMost(waits, most);
-    bar(`queued-${CLASSES[level]}-bar`, waits, most);
+    set(`queued-${CLASSES[level]}`, nowOrMost(waits, most));
+    bar(`queued-${CLASSES[level]}-bar-${index}`, waits, most);
   });
 }
 

@@ -29,7 +29,7 @@ const ROW_LIMIT: Duration = Duration::from_secs(180);
 const GENERATED_BYTES: usize = 64 << 20;
 
 /// Width and height of the window, in CSS pixels: the whole race is seen.
-const WINDOW: (u32, u32) = (1_280, 1_370);
+const WINDOW: (u32, u32) = (1_280, 1_490);
 
 /// The code with which each connection is closed.
 const CLOSE_CODE: &str = "4001";
@@ -96,7 +96,7 @@ struct Outcome<'a> {
 ///
 /// # Errors
 ///
-/// If the page does not do what it should, anything in the tables is not equal, or tidegate lost the race.
+/// If the page does not do what it should, anything in the tables is not equal, or a lane of tidegate's lost the race.
 pub(super) fn run(
     options: &Options,
     found: &Found,

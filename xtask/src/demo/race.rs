@@ -1,8 +1,8 @@
-//! The race of the demo page, driven and judged: a raw WebSocket and tidegate upload the same over the same slow
-//! link, with pings meanwhile.
+//! The race of the demo page, driven and judged: a raw WebSocket, tidegate in plain mode and tidegate over `tidegate.v1`
+//! upload the same over the same slow link, with pings meanwhile.
 //!
 //! The page leaves what came of it in `globalThis.race` (`www/race.js` says what is in there). Absolute times judge
-//! nothing: tidegate is compared with the raw lane beside it.
+//! nothing: each lane is compared with the one beside it.
 
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ const TYPED: &str = "Grüße von der Überholspur";
 
 /// What a lane must have had in the time of its upload for its figures to say anything.
 const LEAST_PINGS: usize = 20;
+
+/// Which lane of the page is in plain mode.
+const PLAIN: usize = 1;
 
 /// What came of one lane.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -46,7 +49,7 @@ pub(super) struct Lane {
 ///
 /// # Errors
 ///
-/// If it does not come to its end, or what is typed meanwhile does not come back in both lanes.
+/// If it does not come to its end, or what is typed meanwhile does not come back in every lane.
 pub(super) fn drive(session: &Session) -> Result<Vec<Lane>> {
     // WebKit calls a page loaded before its modules have run.
     session.wait("return !document.getElementById('race-start').disabled", RACE_LIMIT)?;
@@ -78,15 +81,15 @@ pub(super) fn drive(session: &Session) -> Result<Vec<Lane>> {
     Ok(lanes)
 }
 
-/// Lets the page race once more, with a server that says what it has; what came of tidegate's lane.
+/// Lets the page race once more, with a server that says what it has; what came of the lane in plain mode.
 ///
 /// # Errors
 ///
 /// As of [`drive`].
 pub(super) fn drive_acknowledged(session: &Session) -> Result<Lane> {
     session.click(&session.find("#race-acknowledge")?)?;
-    let tidegate = drive(session)?.pop().context("there is no lane")?;
-    Ok(Lane { name: format!("{}, acknowledged", tidegate.name), ..tidegate })
+    let plain = drive(session)?.into_iter().nth(PLAIN).context("there is no lane in plain mode")?;
+    Ok(Lane { name: format!("{}, acknowledged", plain.name), ..plain })
 }
 
 /// Prints all lanes.
@@ -111,17 +114,17 @@ pub(super) fn print(lanes: &[Lane]) {
     print_table(titles, &cells);
 }
 
-/// Whether all uploads arrived as they were sent, tidegate's pings sooner than the raw lane's, and sooner still in the
-/// last lane, whose server says what it has.
+/// Whether all uploads arrived as they were sent, and the pings of plain mode sooner than the raw lane's. Those of the
+/// other two, over `tidegate.v1` and in plain mode with a server that says what it has, have to be sooner still.
 ///
-/// In WebKit tidegate is not compared with the raw lane: its `bufferedAmount` says of everything that it has been
+/// In WebKit plain mode is not compared with the raw lane: its `bufferedAmount` says of everything that it has been
 /// sent, so that tidegate's queue holds back next to nothing there.
 ///
 /// # Errors
 ///
 /// If not; it says what is wrong.
 pub(super) fn judge(lanes: &[Lane], browser: Browser) -> Result<()> {
-    let [raw, tidegate, acknowledged] = lanes else { bail!("there are {} lanes, not 3", lanes.len()) };
+    let [raw, plain, tidegate, acknowledged] = lanes else { bail!("there are {} lanes, not 4", lanes.len()) };
     for lane in lanes {
         if lane.sha256 != lane.sent_sha256 || lane.bytes != raw.bytes || lane.bytes == 0 {
             bail!("the upload of {} did not arrive as it was sent", lane.name);
@@ -130,16 +133,18 @@ pub(super) fn judge(lanes: &[Lane], browser: Browser) -> Result<()> {
             bail!("{} had {} pings during its upload, too few to say anything", lane.name, lane.pings);
         }
     }
-    let is_sooner = tidegate.p50 > 0.0 && tidegate.p50 < raw.p50;
-    if !is_sooner && browser != Browser::Webkit {
-        bail!("half of tidegate's pings took {:.0} ms, those of the raw lane {:.0}", tidegate.p50, raw.p50);
+    let mut pairs = vec![(tidegate, plain), (acknowledged, plain)];
+    if browser != Browser::Webkit {
+        pairs.push((plain, raw));
     }
-    let is_soonest = acknowledged.p50 > 0.0 && acknowledged.p50 < tidegate.p50;
-    if !is_soonest {
-        let (told, not) = (acknowledged.p50, tidegate.p50);
-        bail!("half of the pings took {told:.0} ms though the server said what it has, and {not:.0} before");
+    for (lane, other) in pairs {
+        let is_sooner = lane.p50 > 0.0 && lane.p50 < other.p50;
+        if !is_sooner {
+            let (ms, than) = (lane.p50, other.p50);
+            bail!("half of the pings of {} took {ms:.0} ms, those of {} {than:.0}", lane.name, other.name);
+        }
     }
-    for lane in [tidegate, acknowledged] {
+    for lane in [plain, tidegate, acknowledged] {
         let (half, most) = (lane.p50 / raw.p50, lane.p99 / raw.p99);
         println!("pings of {}: p50 {half:.3} of the raw WebSocket's, p99 {most:.3}", lane.name);
     }
@@ -170,24 +175,32 @@ mod tests {
 
     #[test]
     fn in_webkit_a_race_may_be_lost_and_not_an_upload() {
-        assert!(super::judge(&[lane(9.0), lane(9.5), lane(1.0)], Browser::Webkit).is_ok());
+        assert!(super::judge(&[lane(9.0), lane(9.5), lane(1.0), lane(1.0)], Browser::Webkit).is_ok());
+        assert!(super::judge(&[lane(9.0), lane(9.5), lane(9.5), lane(1.0)], Browser::Webkit).is_err());
         let changed = Lane { sha256: "d2".to_owned(), ..lane(1.0) };
-        assert!(super::judge(&[lane(9.0), changed, lane(0.5)], Browser::Webkit).is_err());
+        assert!(super::judge(&[lane(9.0), changed, lane(0.5), lane(0.5)], Browser::Webkit).is_err());
     }
 
     #[test]
     fn a_race_is_won_only_by_whole_uploads_and_sooner_pings() {
-        assert!(judge(&[lane(9.0), lane(1.0), lane(0.5)]).is_ok());
-        assert!(judge(&[lane(9.0), lane(9.0), lane(0.5)]).is_err(), "no sooner");
-        assert!(judge(&[lane(9.0), lane(0.0), lane(0.5)]).is_err(), "no time at all");
-        assert!(judge(&[lane(9.0), lane(f64::NAN), lane(0.5)]).is_err(), "no number");
-        assert!(judge(&[lane(9.0), lane(1.0)]).is_err(), "alone");
-        assert!(judge(&[lane(9.0), lane(1.0), lane(1.0)]).is_err(), "no sooner by what the server says");
-        let changed = Lane { sha256: "d2".to_owned(), ..lane(1.0) };
-        assert!(judge(&[lane(9.0), changed, lane(0.5)]).is_err(), "other bytes");
-        let shorter = Lane { bytes: 2, ..lane(1.0) };
-        assert!(judge(&[lane(9.0), shorter, lane(0.5)]).is_err(), "another upload");
-        let silent = Lane { pings: 3, ..lane(1.0) };
-        assert!(judge(&[lane(9.0), silent, lane(0.5)]).is_err(), "hardly a ping");
+        let race = |plain: Lane, tidegate: Lane, acknowledged: Lane| {
+            judge(&[lane(9.0), plain, tidegate, acknowledged])
+        };
+        assert!(race(lane(1.0), lane(0.4), lane(0.5)).is_ok());
+        assert!(race(lane(9.0), lane(0.4), lane(0.5)).is_err(), "plain mode no sooner");
+        assert!(race(lane(1.0), lane(1.0), lane(0.5)).is_err(), "tidegate.v1 no sooner");
+        assert!(race(lane(1.0), lane(0.4), lane(1.0)).is_err(), "no sooner by what the server says");
+        assert!(race(lane(1.0), lane(0.0), lane(0.5)).is_err(), "no time at all");
+        assert!(race(lane(f64::NAN), lane(0.4), lane(0.5)).is_err(), "no number");
+        assert!(judge(&[lane(9.0), lane(1.0), lane(0.5)]).is_err(), "a lane is missing");
+        for wrong in [
+            Lane { sha256: "d2".to_owned(), ..lane(0.4) }, // other bytes
+            Lane { bytes: 2, ..lane(0.4) },                // another upload
+            Lane { pings: 3, ..lane(0.4) },                // hardly a ping
+        ] {
+            assert!(race(lane(1.0), wrong.clone(), lane(0.5)).is_err(), "{wrong:?}");
+            assert!(race(wrong.clone(), lane(0.3), lane(0.3)).is_err(), "{wrong:?}");
+            assert!(race(lane(1.0), lane(0.4), wrong.clone()).is_err(), "{wrong:?}");
+        }
     }
 }
