@@ -1,244 +1,249 @@
-"""One session of tidegate.v1 without I/O: messages and times in, messages out (docs/PROTOCOL.md, sections 4 to 7, 11).
+"""A session of tidegate.v1 without I/O (docs/PROTOCOL.md, sections 4 to 7), whose channels are used by `await`.
 
-Times are seconds of a monotonic clock. This is the least peer of section 12: no resume, no classes, no files; `BUDGET`
-bytes unacknowledged at most, windows of a fixed size, channels of kind 0 only."""
+The least peer of section 12: `BUDGET` bytes unacknowledged, windows of a fixed size, channels of kind 0. The budget is
+below every replay limit and, in records of 5 bytes, below 32,767 numbers; what is no DATA is bounded by CHAN_LIMIT."""
 
-from __future__ import annotations
-
+import asyncio
 from collections import deque
+from collections.abc import Callable, Mapping
 from enum import Enum
 from math import inf
-from typing import Any, Final
+from time import monotonic
+from typing import Any
 
 import codec
-from codec import ABORT, ACK_NOW, FIRST, LAST, TEXT, Fatal, Fields, encode, require
+from codec import ABORT, ACK_NOW, FIRST, LAST, TEXT, Fatal, Fields, require
 
 Item = str | bytes
-CHUNK: Final = 16_352
-BUDGET: Final = 65_536
-HELLO_TIMEOUT: Final = 10.0
-DRAIN: Final = 10.0
+CHUNK, BUDGET, HELLO_TIMEOUT = 16_352, 65_536, 10
 Incoming = Enum("Incoming", "IDLE PARTIAL DISCARDING ENDED")  # state of the peer's direction, section 7.4
-GREETINGS: Final = {"client": ("WELCOME", "REFUSED", "ERROR"), "server": ("HELLO", "RESUME"), "refused": ("HELLO",)}
+GREETINGS = {"client": ("WELCOME", "REFUSED", "ERROR"), "server": ("HELLO", "RESUME"), "refused": ("HELLO",)}
+
+
+class Ended(Exception):
+    """What was waited for cannot come any more, or is not what was expected; the text says why."""
 
 
 class Channel:
     """One channel: `incoming` is the state of the peer's direction, `sending` says whether one's own goes on."""
 
-    def __init__(self, session: Session, number: int, name: str, mine: bool) -> None:
-        self.number, self.name, self.mine, self.handled = number, name, mine, mine
-        self.incoming, self.reset_code = Incoming.IDLE, 0
-        self.window = self.granted = session.own[3]
-        self.received = self.consumed = 0  # consumed <= received <= granted <= consumed + window
-        self.partial, self.cost, self.text, self.total = bytearray(), 0, False, 0  # of the partial item
+    def __init__(self, session: "Session", mine: bool, name: str) -> None:
+        self.session, self.number, self.name, self.mine, self.handled = session, session.next_id[mine], name, mine, mine
+        session.next_id[mine] += 2
+        session.channels[self.number] = self
+        self.incoming, self.reset_code, self.sending, self.accepted = Incoming.IDLE, 0, True, False
+        self.granted, self.received, self.consumed = session.own[3], 0, 0  # consumed <= received <= granted
+        self.partial, self.cost, self.text, self.total = b"", 0, 0, 0  # of the partial item
         self.inbox: deque[tuple[Item, int]] = deque()  # what was not taken yet, with its cost
-        self.sending, self.closing, self.accepted = True, False, False
-        self.limit, self.item_limit = session.peer[3], session.peer[4]
-        self.spent = self.offset = 0  # spent <= limit; the offset is inside the first item of the queue
-        self.queue: deque[tuple[bytes, bool]] = deque()
+        self.limit, self.item_limit, self.spent = session.peer[3], session.peer[4], 0  # spent <= limit
 
-    def require_open(self) -> None:
-        """What DATA and CLOSE want: the direction goes on, and ACCEPT has come if it is due (section 7.1)."""
-        require(self.incoming is not Incoming.ENDED, "after the end")
-        require(self.accepted or not self.mine, "before ACCEPT")
+    def over(self) -> bool:
+        return self.incoming is Incoming.ENDED and not self.sending
 
-    def on_data(self, flags: int, payload: bytes, total: int, max_item_bytes: int) -> int:
-        """`on_data` of section 7.6 from step 9 on: the code of the RESET(dir 2) that is due, or 0."""
-        self.require_open()
-        discarding, first = self.incoming is Incoming.DISCARDING, flags & FIRST
-        text, total = (flags & TEXT > 0, total) if first else (self.text, self.total)
-        size, cost = len(self.partial) + len(payload), len(payload) + 64
-        if not discarding:
-            require((self.incoming is Incoming.PARTIAL) != bool(first), "FIRST inside an item, or no item begun")
-            require(total == 0 or size < total, "longer than total")
-            require(total in (0, size + 1) or flags & (LAST | ABORT) != LAST, "shorter than total")
-        require(self.received + cost <= self.granted, "beyond credit", codec.FLOW_CONTROL)
-        self.received += cost
-        self.cost += cost
-        if discarding or flags & ABORT:
-            return self.drop(Incoming.DISCARDING if discarding else Incoming.IDLE)
-        if max(size, total - 1) > max_item_bytes:
-            return self.drop(Incoming.DISCARDING, codec.ITEM_TOO_BIG)
-        self.partial += payload
-        self.incoming, self.text, self.total = Incoming.PARTIAL, text, total
-        if flags & LAST:
-            try:
-                item = self.partial.decode() if text else bytes(self.partial)
-            except UnicodeDecodeError:
-                return self.drop(Incoming.DISCARDING, codec.BAD_UTF8)
-            self.inbox.append((item, self.cost))
-            self.partial, self.cost, self.incoming = bytearray(), 0, Incoming.IDLE
-        return 0
-
-    def drop(self, state: Incoming, code: int = 0) -> int:
-        """Drops the partial item, whose cost is consumed with that, goes to `state`, and gives `code` back."""
-        self.consumed += self.cost
-        self.partial, self.cost, self.incoming = bytearray(), 0, state
-        return code
-
-    def take(self) -> Item:
-        """The next item; its cost becomes credit again (section 7.6)."""
+    async def receive(self) -> Item | None:
+        """The next item, whose cost becomes credit with that; None behind the last; raises `Ended` after a RESET."""
+        await self.session.until(lambda: self.inbox or self.incoming in (Incoming.ENDED, Incoming.DISCARDING))
+        if not self.inbox and self.incoming is Incoming.ENDED and not self.reset_code:
+            return None
+        if not self.inbox:
+            raise Ended(f"channel {self.name!r} was reset with {self.reset_code}")
         item, cost = self.inbox.popleft()
         self.consumed += cost
+        self.session.notify()
         return item
 
-    def send(self, item: Item) -> None:
-        """Queues an item; raises `ValueError` if the direction has ended, or the item is above the peer's limit."""
-        data = item.encode() if isinstance(item, str) else item
-        if not self.sending or self.closing or len(data) > self.item_limit:
-            raise ValueError(f"cannot send {len(data)} bytes on {self.name!r}")
-        self.queue.append((data, isinstance(item, str)))
+    async def send(self, item: Item) -> None:
+        """Hands over an item, chunk by chunk (`next_chunk` of section 7.6); raises `Ended` if the peer takes it not."""
+        data, flags = item.encode() if isinstance(item, str) else item, FIRST | TEXT * isinstance(item, str)
+        rest, session = len(data), self.session
+
+        def room() -> int:  # for the payload of the next chunk
+            return min(rest, self.limit - self.spent - 64, session.peer[1] - 24, CHUNK, BUDGET - 24 - sum(session.log))
+
+        await session.until(lambda: rest <= self.item_limit or self.accepted or not self.mine)
+        while not flags & LAST:
+            await session.until(lambda: room() >= min(rest, 512) or not self.sending)
+            if not self.sending or len(data) > self.item_limit:
+                raise Ended(f"cannot send {len(data)} bytes on {self.name!r}")
+            payload, total = data[len(data) - rest :][: room()], len(data) + 1
+            rest, self.spent = rest - len(payload), self.spent + len(payload) + 64
+            flags |= LAST * (not rest) | ACK_NOW * (sum(session.log) + len(payload) >= BUDGET // 4)
+            session.say("DATA", channel=self.number, flags=flags, total=total, payload=payload)
+            flags &= LAST
+            await asyncio.sleep(0)  # the next channel's turn
+
+    def close(self) -> None:
+        """CLOSE, behind the last item; nothing if the direction has ended."""
+        if self.sending:
+            self.sending = False
+            self.session.say("CLOSE", channel=self.number)
+
+    def reset(self, bits: int, code: int) -> None:
+        """RESET with dir `bits` (section 7.5)."""
+        self.sending = self.sending and not bits & 1
+        if bits & 2 and self.incoming is not Incoming.ENDED:
+            self.drop(Incoming.DISCARDING)
+        self.session.say("RESET", channel=self.number, dir=bits, code=code, detail=b"")
+
+    def drop(self, state: Incoming) -> None:
+        """Drops the partial item, whose cost is consumed with that, and goes to `state`."""
+        self.consumed, self.partial, self.cost, self.incoming = self.consumed + self.cost, b"", 0, state
+
+    def on_data(self, flags: int, payload: bytes, total: int = 0) -> None:
+        """`on_data` of section 7.6 behind the check of the channel."""
+        discarding, cost, size = (
+            self.incoming is Incoming.DISCARDING,
+            len(payload) + 64,
+            len(self.partial) + len(payload),
+        )
+        if flags & FIRST:
+            self.text, self.total = flags & TEXT, total
+        if not discarding:
+            require((self.incoming is Incoming.PARTIAL) != bool(flags & FIRST), "FIRST inside an item, or none begun")
+            require(self.total == 0 or size < self.total, "longer than total")
+            require(self.total in (0, size + 1) or flags & (LAST | ABORT) != LAST, "shorter than total")
+        require(self.received + cost <= self.granted, "beyond credit", codec.FLOW_CONTROL)
+        self.received, self.cost, self.partial = self.received + cost, self.cost + cost, self.partial + payload
+        if discarding or flags & ABORT:
+            self.drop(Incoming.DISCARDING if discarding else Incoming.IDLE)
+        elif max(size, self.total - 1) > self.session.own[4]:
+            self.reset(2, codec.ITEM_TOO_BIG)
+        elif not flags & LAST:
+            self.incoming = Incoming.PARTIAL
+        else:
+            try:
+                self.inbox.append((self.partial.decode() if self.text else self.partial, self.cost))
+                self.partial, self.cost, self.incoming = b"", 0, Incoming.IDLE
+            except UnicodeDecodeError:
+                self.reset(2, codec.BAD_UTF8)
+
+    def on_record(self, name: str, f: Fields) -> None:
+        """Step 9 of a record of this channel, behind OPEN (sections 5.3 and 7.4)."""
+        ended = self.incoming is Incoming.ENDED
+        require(not ended or name not in ("DATA", "CLOSE", "ACCEPT"), "after the end")
+        require(self.accepted or not self.mine or name not in ("DATA", "CLOSE"), "before ACCEPT")
+        require(not self.accepted or name != "ACCEPT", "second ACCEPT")
+        match name:
+            case "DATA":
+                self.on_data(**f)
+            case "CLOSE":
+                require(self.incoming is not Incoming.PARTIAL, "CLOSE inside an item")
+                self.incoming = Incoming.ENDED
+            case "ACCEPT" | "CREDIT":
+                self.accepted, self.limit = self.accepted or name == "ACCEPT", max(self.limit, f["limit"])
+                self.item_limit = max(self.item_limit, f.get("max_item_bytes", 0))
+            case "RESET":
+                if f["dir"] & 1 and not ended:
+                    self.reset_code = max(f["code"], codec.CANCELLED)
+                    self.drop(Incoming.ENDED)
+                if f["dir"] & 2 and self.sending:
+                    self.reset(1, max(f["code"], codec.CANCELLED))
 
 
 class Session:
-    """Either side, announcing `settings`. When `close_code` is set, and nothing to `poll`, close the connection."""
+    """Either side, announcing `settings`; `handler` gets each channel of the peer. When `close_code` is set, close."""
 
-    def __init__(self, client: bool, now: float, settings: dict[int, int] | None = None) -> None:
-        self.client, self.close_code, self.last_words = client, 0, b""
-        self.greeting: str | None = "client" if client else "server"  # key of GREETINGS; None when it is over
-        self.now = self.heard = self.arrived = self.tokens_at = now
-        self.announced = list((settings or {}).items())
+    def __init__(self, client: bool, settings: Mapping[int, int] = {}, clock: Callable[[], float] = monotonic) -> None:
+        self.client, self.clock, self.announced = client, clock, list(settings.items())
         self.own, self.peer = codec.settings(self.announced), codec.settings([])
-        self.channels: dict[int, Channel] = {}  # those of which a direction goes on; who has sent stands last
-        self.opened: deque[Channel] = deque()  # by the peer, for the application
+        self.greeting = "client" if client else "server"  # key of GREETINGS; empty when it is over
+        self.close_code, self.ended, self.draining, self.changed = 0, False, False, asyncio.Event()
+        self.handler: Callable[[Channel], object] = lambda channel: None
+        self.channels: dict[int, Channel] = {}  # those of which a direction or the handler goes on
         self.next_id = {True: 1 - client, False: int(client)}  # by whether it is one's own
-        self.may_open, self.promised, self.ended = self.peer[2], self.own[2], 0  # section 7.7
-        self.tx_next, self.rx, self.unacked, self.ack_due, self.ack_now = 1, 0, 0, inf, False  # section 6.4
-        self.log: deque[int] = deque()  # sizes of the records that are not acknowledged, the last of them tx_next - 1
-        self.in_flight = 0  # the sum of that
-        self.plain: deque[bytes] = deque()  # unsequenced records to be sent
-        self.control: deque[tuple[str, Fields]] = deque()  # and sequenced ones, which have no number yet
-        self.carry = b""  # the record that did not fit into the last message
+        self.may_open, self.promised = self.peer[2], self.own[2]  # section 7.7
+        self.tx_next, self.rx, self.unacked, self.ack_due = 1, 0, 0, inf  # section 6.4
+        self.out, self.log = list[bytes](), deque[int]()  # the log: sizes of the records up to tx_next - 1 in flight
         self.ping: tuple[int, float] | None = None  # the newest PING and when it came
-        self.pongs, self.ping_at, self.dead_at, self.late = 0, inf, now + HELLO_TIMEOUT, False  # section 6.5
-        self.draining, self.handles, self.drain_end = False, codec.MAX_INT, inf  # section 6.6
-        self.tokens, self.earned = 200.0, 1  # section 11
+        self.started = self.heard = self.arrived = clock()
+        self.pinged, self.pongs = -inf, 0
         if client:
             self.say("HELLO", ver_min=1, ver_max=1, features=0, settings=self.announced)
 
-    def say(self, name: str, /, **fields: Any) -> None:
-        """Queues an unsequenced record."""
-        self.plain.append(encode(name, **fields))
+    def notify(self) -> None:
+        """Wakes all that wait for a change."""
+        self.changed.set()
+        self.changed = asyncio.Event()
 
-    def queue(self, name: str, channel: Channel, /, **fields: Any) -> None:
-        """Queues a sequenced record of a channel; it gets its number when it is handed over."""
-        self.control.append((name, {"channel": channel.number, **fields}))
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Waits until `holds`; raises `Ended` if the connection is lost first."""
+        while not holds():
+            if self.ended:
+                raise Ended(f"connection closed, {self.close_code or 'by the peer'}")
+            await self.changed.wait()
+
+    def say(self, name: str, /, **fields: Any) -> None:
+        """Hands over a record; a sequenced one gets its number with that."""
+        self.out.append(codec.encode(name, self.tx_next, **fields))
+        if codec.TYPES[name] & 0x40:
+            self.log.append(len(self.out[-1]))
+            self.tx_next += 1
+        self.notify()
 
     def open(self, name: str) -> Channel:
-        """Opens a channel of kind 0; raises `ValueError` if the peer allows no more, or not this name."""
+        """Opens a channel of kind 0; raises `Ended` if the peer allows no more, or not this name."""
         if self.draining or self.next_id[True] >> 1 >= self.may_open or len(name.encode()) > self.peer[9]:
-            raise ValueError(f"cannot open {name!r}")
-        channel = self.new_channel(name, True)
-        self.queue("OPEN", channel, kind=0, prio=2, name=name, meta=b"")
+            raise Ended(f"cannot open {name!r}")
+        channel = Channel(self, True, name)
+        self.say("OPEN", channel=channel.number, kind=0, prio=2, name=name, meta=b"")
         return channel
-
-    def new_channel(self, name: str, mine: bool) -> Channel:
-        number = self.next_id[mine]
-        self.next_id[mine] += 2
-        return self.channels.setdefault(number, Channel(self, number, name, mine))
-
-    def reset(self, channel: Channel, bits: int, code: int) -> None:
-        """RESET with dir `bits` (section 7.5)."""
-        if bits & 1:
-            channel.sending = False
-            channel.queue.clear()
-        if bits & 2 and channel.incoming is not Incoming.ENDED:
-            channel.drop(Incoming.DISCARDING)
-        self.queue("RESET", channel, dir=bits, code=code, detail=b"")
-        self.reap(channel)
-
-    def reap(self, channel: Channel) -> None:
-        """Forgets a channel when both directions have ended; counts a peer's if nothing works on it (section 7.7)."""
-        if channel.incoming is Incoming.ENDED and not channel.sending and channel.number in self.channels:
-            del self.channels[channel.number]
-            self.ended += channel.handled and not channel.mine
-
-    def handler_stopped(self, channel: Channel) -> None:
-        """Nothing works on the peer's channel any more: only then may it open another in its place (section 7.7)."""
-        channel.handled = True
-        self.ended += channel.number not in self.channels
-
-    def server_setting(self, number: int) -> float:
-        """Settings 6 and 7 in seconds: the server's rule (section 5.4)."""
-        return (self.peer if self.client else self.own)[number] / 1000
-
-    def ping_interval(self) -> float:
-        return self.server_setting(6) * (1.5 if self.client else 1)
 
     def send_ping(self) -> None:
         """PING (section 6.5); `pongs` counts the answers."""
-        self.say("PING", t_us=int(self.now * 1e6))
-        self.earned += 1
-        self.ping_at = self.now + self.ping_interval()
-        self.dead_at = min(self.dead_at, self.heard + self.server_setting(7))
+        self.pinged = self.clock()
+        self.say("PING", t_us=int(self.pinged * 1e6))
 
-    def goaway(self) -> None:
-        """GOAWAY (section 6.6): what is open may end within `DRAIN`, then the connection is closed with 4200."""
-        self.draining, self.handles, self.drain_end = True, self.next_id[False] >> 1, self.now + DRAIN
-        times = {"drain_ms": int(DRAIN * 1000), "reconnect_after_ms": 0, "jitter_ms": 0}
-        self.say("GOAWAY", channels=self.handles, code=0, reason="", **times)
+    def timers(self) -> tuple[float, float]:
+        """When PING is due, and when greeting (section 6.1) or connection (6.5) time out, if nothing comes."""
+        interval, idle = ((self.peer if self.client else self.own)[number] / 1000 for number in (6, 7))
+        if self.greeting:
+            return inf, self.started + HELLO_TIMEOUT
+        ping_at = max(self.heard, self.pinged) + interval * (1.5 if self.client else 1)
+        return ping_at, self.heard + idle if self.pinged > self.heard else inf
 
-    def deadline(self) -> float:
-        """When `tick` is due."""
-        return min(self.ack_due, self.ping_at, self.dead_at, self.drain_end)
+    def due(self) -> float:
+        """When `messages` has something to say, if nothing happens before."""
+        return min(self.ack_due, *self.timers())
 
-    def tick(self, now: float) -> None:
-        """What time alone brings (sections 6.1, 6.5, 6.6). An ACK that is due goes with the next `poll`."""
-        self.now = now
-        if now >= self.drain_end:
-            self.close_code = 4200
-        elif now > self.dead_at + 2 and not self.late and not self.greeting:
-            self.late, self.dead_at = True, now + 1  # this timer slept: first look at what waits, once
-        elif now >= self.dead_at:
-            self.close_code = 4200 + codec.TIMEOUT
-        elif now >= self.ping_at:
-            self.send_ping()
-
-    def receive(self, message: str | bytes, now: float) -> None:
-        """One message, with the checks in the order of section 4.5."""
-        if self.close_code:
-            return  # after a fatal error nothing is read any more
-        self.now, type_ = now, 0
+    def receive(self, message: str | bytes) -> None:
+        """One message, with the checks in the order of section 4.5. After a fatal error nothing is read any more."""
+        now, type_ = self.clock(), 0
         try:
-            if isinstance(message, str):
-                raise Fatal(codec.PROTOCOL_VIOLATION, "text message")
-            require(message, "empty message")
+            reader = codec.Reader(message if isinstance(message, bytes) else b"")
+            require(reader.data, "text, or empty")
             require(len(message) <= self.own[1], "message over max_message_bytes", codec.TOO_BIG)
-            reader = codec.Reader(message)
             while reader.left() and not self.close_code:
-                start, type_ = reader.at, message[reader.at]
-                self.on_record(*reader.record())
+                start, type_ = reader.at, reader.data[reader.at]
+                at_once = self.on_record(*reader.record())
                 if type_ & 0x40:
                     self.rx, self.arrived, self.unacked = self.rx + 1, now, self.unacked + reader.at - start
-                    at_once = self.ack_now or self.unacked * 4 >= self.peer[8]
+                    at_once = at_once or self.unacked * 4 >= self.peer[8]
                     self.ack_due = min(self.ack_due, now + (0 if at_once else self.own[5] / 1000))
-        except Fatal as fault:
-            code, reason = fault.args
-            self.close_code, self.last_words = 4200 + code, encode("ERROR", code=code, record_type=type_, reason=reason)
-        if not self.greeting:
-            self.heard, self.dead_at, self.late, self.ping_at = now, inf, False, now + self.ping_interval()
+        except (Fatal, UnicodeDecodeError) as fault:
+            code, reason = fault.args if isinstance(fault, Fatal) else (codec.PROTOCOL_VIOLATION, "not UTF-8")
+            self.close_code, self.out = 4200 + code, []
+            self.say("ERROR", code=code, record_type=type_, reason=reason)
+        self.heard = now
+        self.notify()
 
-    def on_record(self, type_: int, seq16: int | None, body: bytes) -> None:
-        """Steps 5 to 8 of section 4.5, and step 9 of the records of the session."""
+    def on_record(self, type_: int, seq16: int | None, body: bytes) -> object:
+        """Steps 5 to 9 of section 4.5 for one record; gives whether it is to be acknowledged at once."""
         name = codec.NAMES.get(type_, "")
         require(name or type_ & 0x80, "unknown mandatory type")
         require(name in GREETINGS[self.greeting] if self.greeting else not 1 <= type_ <= 5, "not allowed now")
         require(seq16 in (None, self.rx + 1 & 0xFFFF), "seq16", codec.SEQ_MISMATCH)
-        self.ack_now = False
-        if seq16 is None or name in ("", "PRIORITY"):
-            self.spend_token()
         f = codec.decode(name, body) if name else Fields()
+        require(f.get("ver_min", 1) <= 1 <= f.get("ver_max", 1) and f.get("ver", 1) == 1, "version", codec.VERSION)
         match name:
-            case "HELLO":
-                require(f["ver_min"] <= 1 <= f["ver_max"], "no common version", codec.VERSION)
-                self.greeted(f)
-                self.say("WELCOME", ver=1, features=0, resume_ttl_s=0, token=b"", hint="", settings=self.announced)
-            case "WELCOME":
-                require(f["ver"] == 1, "a version that was not offered", codec.VERSION)
-                require(f["features"] == 0, "feature never offered")
-                self.greeted(f)
+            case "HELLO" | "WELCOME":
+                require(name == "HELLO" or f["features"] == 0, "feature never offered")
+                self.peer, self.greeting = codec.settings(f["settings"], welcome=self.client), ""
+                self.may_open = self.peer[2]
+                for channel in self.channels.values():
+                    channel.limit, channel.item_limit = self.peer[3], self.peer[4]
+                if name == "HELLO":
+                    self.say("WELCOME", ver=1, features=0, resume_ttl_s=0, token=b"", hint="", settings=self.announced)
             case "RESUME":
-                require(f["ver"] == 1, "version", codec.VERSION)
                 self.say("REFUSED", code=codec.UNKNOWN_SESSION, retry_after_ms=0, reason="resumes nothing")
                 self.greeting = "refused"
             case "REFUSED":
@@ -246,161 +251,74 @@ class Session:
             case "ERROR":
                 self.close_code = 4200 + (f["code"] if 1 <= f["code"] <= 10 else 8)
             case "PING":
-                self.ping = (f["t_us"], self.now)
+                self.ping = (f["t_us"], self.clock())
             case "ACK" | "PONG":
                 require(f["rx"] < self.tx_next, "acknowledges a number never sent")
                 self.pongs += name == "PONG"
                 while self.log and f["rx"] >= self.tx_next - len(self.log):
-                    self.in_flight -= self.log.popleft()
+                    self.log.popleft()
             case "GOAWAY":
                 self.draining = True
             case "CHAN_LIMIT":
                 self.may_open = max(self.may_open, f["count"])
             case "OPEN":
-                self.on_open(f["channel"], f["kind"], f["name"], f["meta"])
-            case _:
-                if name not in ("PAD", ""):
-                    self.on_channel(name, f)
+                too_long = len(f["name"].encode()) > self.own[9] or len(f["meta"]) > self.own[10]
+                require(not too_long, "name or meta too long", codec.TOO_BIG)
+                require(f["channel"] == self.next_id[False], "parity, or not the next channel id")
+                require(f["channel"] >> 1 < self.promised, "beyond CHAN_LIMIT", codec.FLOW_CONTROL)
+                self.opened(Channel(self, False, f["name"]), f["kind"])
+            case _ if name not in ("PAD", ""):
+                number = f.pop("channel")
+                known = self.channels.get(number)
+                require(number < self.next_id[(number & 1 == 0) == self.client], "channel never opened")
+                require(known or name not in ("DATA", "CLOSE", "ACCEPT"), "after the end")
+                if known:
+                    known.on_record(name, f)
+        return name == "DATA" and f["flags"] & ACK_NOW > 0
 
-    def greeted(self, f: Fields) -> None:
-        """Takes over the peer's settings, also for channels that are open already (section 5.4)."""
-        self.peer, self.greeting = codec.settings(f["settings"], welcome=self.client), None
-        self.may_open = self.peer[2]
-        for channel in self.channels.values():
-            channel.limit, channel.item_limit = self.peer[3], self.peer[4]
-
-    def spend_token(self) -> None:
-        """Takes a token of the flood bucket (section 11)."""
-        self.tokens, self.tokens_at = min(200, self.tokens + 100 * (self.now - self.tokens_at)), self.now
-        if self.tokens < 1:
-            require(self.earned, "flood", codec.CALM_DOWN)
-            self.earned, self.tokens = self.earned - 1, self.tokens + 1
-        self.tokens -= 1
-
-    def on_open(self, number: int, kind: int, name: str, meta: bytes) -> None:
-        """OPEN (sections 5.3 and 7.1): takes a channel of kind 0 by ACCEPT, refuses any other by RESET."""
-        require(len(name.encode()) <= self.own[9] and len(meta) <= self.own[10], "name or meta too long", codec.TOO_BIG)
-        require(number == self.next_id[False], "parity, or not the next channel id")
-        require(number >> 1 < self.promised, "beyond CHAN_LIMIT", codec.FLOW_CONTROL)
-        channel = self.new_channel(name, False)
-        if kind != 0 or number >> 1 >= self.handles:
-            channel.handled = True
-            self.reset(channel, 3, codec.UNSUPPORTED_KIND if kind != 0 else codec.REFUSED)
+    def opened(self, channel: Channel, kind: int) -> None:
+        """Takes a channel of kind 0 by ACCEPT, refuses any other by RESET (section 7.1)."""
+        channel.handled = kind != 0 or self.draining
+        if channel.handled:
+            channel.reset(3, codec.UNSUPPORTED_KIND if kind else codec.REFUSED)
         else:
-            self.queue("ACCEPT", channel, limit=channel.granted, max_item_bytes=self.own[4])
-            self.opened.append(channel)
+            self.say("ACCEPT", channel=channel.number, limit=channel.granted, max_item_bytes=self.own[4])
+            self.handler(channel)
 
-    def on_channel(self, name: str, f: Fields) -> None:
-        """Step 9 of the records that begin with the id of a channel (sections 5.3 and 7.4), but OPEN."""
-        number = f["channel"]
-        require(number < self.next_id[(number & 1 == 0) == self.client], "channel never opened")
-        channel = self.channels.get(number)
-        if channel is None:
-            require(name in ("RESET", "CREDIT", "PRIORITY", "BLOCKED"), "after the end")
-            return self.spend_token() if name == "RESET" else None
-        ended = channel.incoming is Incoming.ENDED
-        if name == "DATA":
-            self.ack_now = f["flags"] & ACK_NOW > 0
-            if code := channel.on_data(f["flags"], f["payload"], f.get("total", 0), self.own[4]):
-                self.reset(channel, 2, code)
-        elif name == "CLOSE":
-            channel.require_open()
-            require(channel.incoming is not Incoming.PARTIAL, "CLOSE inside an item")
-            channel.incoming = Incoming.ENDED
-        elif name == "ACCEPT":
-            require(not ended and not channel.accepted, "second ACCEPT, or after the end")
-            channel.accepted = True
-            channel.item_limit = max(channel.item_limit, f["max_item_bytes"])
-        elif name == "RESET":
-            code, ends, stops = max(f["code"], codec.CANCELLED), f["dir"] & 1 and not ended, f["dir"] & 2
-            if ends:
-                channel.reset_code = channel.drop(Incoming.ENDED, code)
-            if stops and channel.sending:
-                self.reset(channel, 1, code)
-            elif not ends:
-                self.spend_token()
-        if name in ("ACCEPT", "CREDIT"):
-            channel.limit = max(channel.limit, f["limit"])
-        self.reap(channel)
+    def messages(self) -> list[bytes]:
+        """All that is to be sent now: what was handed over, then what is due, each once."""
+        if not self.close_code:
+            self.say_what_is_due(self.clock())
+        messages, size = [b""], min(self.peer[1], CHUNK + 32)
+        for record in self.out:
+            messages += [b""] * (len(messages[-1]) + len(record) > size)
+            messages[-1] += record
+        self.out = []
+        return [message for message in messages if message]
 
-    def poll(self, now: float) -> bytes | None:
-        """The next message to send, if any. To be called until there is none, after whatever happened."""
-        self.now = now
-        message, self.carry = self.carry, b""
-        if self.close_code:
-            message, self.last_words = self.last_words, b""
-        while not self.close_code and (record := self.next_record()):
-            if message and len(message) + len(record) > min(self.peer[1], CHUNK + 32):
-                self.carry = record
-                break
-            message += record
-        if not message and self.drain_end < inf and not (self.channels or self.log or self.control):
-            self.close_code = self.close_code or 4200
-        return message or None
-
-    def told(self) -> tuple[int, int]:
-        """Notes that the peer is told `rx`; gives it with the time since that record came, in µs."""
-        self.unacked, self.ack_due = 0, inf
-        return self.rx, int((self.now - self.arrived) * 1e6)
-
-    def next_record(self) -> bytes | None:
-        """The next record, which is handed over with that: control first, then channels in turn, a chunk each."""
-        if self.plain:
-            return self.plain.popleft()
+    def say_what_is_due(self, now: float) -> None:
+        """PING, PONG, ACK (sections 6.4, 6.5), CREDIT (7.6), CHAN_LIMIT (7.7); forgets channels that are over."""
+        ping_at, dead_at = self.timers()
+        if now >= dead_at:
+            self.close_code = 4200 + codec.TIMEOUT
+        if self.close_code or self.greeting:
+            return
+        if now >= ping_at:
+            self.send_ping()
         if self.ping:
-            (t_us, came), self.ping = self.ping, None
-            hold_us, peer_t_us = int((self.now - came) * 1e6), int(self.now * 1e6)
-            return encode("PONG", t_us=t_us, hold_us=hold_us, peer_t_us=peer_t_us, rx=self.told()[0])
-        if self.ack_due <= self.now:
-            rx, delay_us = self.told()
-            return encode("ACK", rx=rx, delay_us=delay_us)
+            t_us, hold_us = self.ping[0], int((now - self.ping[1]) * 1e6)
+            self.say("PONG", t_us=t_us, hold_us=hold_us, peer_t_us=int(now * 1e6), rx=self.rx)
+        elif now >= self.ack_due:
+            self.say("ACK", rx=self.rx, delay_us=int((now - self.arrived) * 1e6))
+        if self.ping or now >= self.ack_due:
+            self.unacked, self.ack_due, self.ping = 0, inf, None
         for channel in self.channels.values():
-            ungranted, waits = channel.consumed + channel.window - channel.granted, channel.incoming is Incoming.PARTIAL
-            if waits and ungranted > 0 or channel.incoming is Incoming.IDLE and ungranted * 4 >= channel.window:
+            ungranted = channel.consumed + self.own[3] - channel.granted
+            if ungranted >= {Incoming.PARTIAL: 1, Incoming.IDLE: self.own[3] / 4}.get(channel.incoming, inf):
                 channel.granted += ungranted
-                return encode("CREDIT", channel=channel.number, limit=channel.granted)
-        ungranted = self.ended + self.own[2] - self.promised
-        if ungranted > 0 and (ungranted * 4 >= self.own[2] or self.next_id[False] >> 1 >= self.promised):
-            self.promised += ungranted
-            return encode("CHAN_LIMIT", count=self.promised)
-        if self.control:
-            record = self.hand_over(self.control[0][0], **self.control[0][1])
-            if record:
-                self.control.popleft()
-            return record
-        return next(filter(None, map(self.next_of, [*self.channels.values()])), None)
-
-    def next_of(self, channel: Channel) -> bytes | None:
-        """The next DATA within credit (`next_chunk` of section 7.6) and `BUDGET`, or the CLOSE behind the last."""
-        if not channel.queue:
-            record = self.hand_over("CLOSE", channel=channel.number) if channel.closing and channel.sending else None
-            channel.sending = channel.sending and record is None
-            self.reap(channel)
-            return record
-        data, text = channel.queue[0]
-        rest = len(data) - channel.offset
-        size = min(rest, channel.limit - channel.spent - 64, CHUNK, self.peer[1] - 24)
-        if size < min(rest, 512) or self.in_flight and self.in_flight + size + 24 > BUDGET:
-            return None
-        flags = (0 if channel.offset else FIRST | TEXT * text) | LAST * (size == rest)
-        flags |= ACK_NOW * (self.in_flight + size >= BUDGET // 4)
-        payload = data[channel.offset : channel.offset + size]
-        record = self.hand_over("DATA", channel=channel.number, flags=flags, total=len(data) + 1, payload=payload)
-        if record:
-            channel.spent += size + 64
-            channel.offset = 0 if size == rest else channel.offset + size
-            if size == rest:
-                channel.queue.popleft()
-            self.channels[channel.number] = self.channels.pop(channel.number)  # behind the others
-        return record
-
-    def hand_over(self, name: str, /, **fields: Any) -> bytes | None:
-        """Gives a sequenced record its number, if the log has room for it (section 6.4)."""
-        record = encode(name, self.tx_next, **fields)
-        if self.in_flight + len(record) > self.own[8] or len(self.log) >= 32_767:
-            return None
-        self.log.append(len(record))
-        self.in_flight += len(record)
-        self.tx_next += 1
-        self.earned += 2
-        return record
+                self.say("CREDIT", channel=channel.number, limit=channel.granted)
+        self.channels = {number: c for number, c in self.channels.items() if not (c.over() and c.handled)}
+        count = self.own[2] + (self.next_id[False] >> 1) - sum(not c.mine for c in self.channels.values())
+        if count > self.promised and sum(self.log) <= BUDGET:
+            self.promised = count
+            self.say("CHAN_LIMIT", count=count)
