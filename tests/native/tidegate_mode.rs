@@ -3,16 +3,17 @@
 use core::time::Duration;
 
 use futures_util::StreamExt;
-use tidegate::proto::v1::ChannelCode;
+use tidegate::proto::v1::{ChannelCode, RefusedCode};
 use tidegate::proto::ws::HeadLimits;
 use tidegate::server::{AcceptOptions, accept, read_request};
 use tidegate::{
     ChannelEnd, ChannelError, ChannelOptions, Client, ClientBuilder, CloseCause, ConnectError, Message, Mode,
     Outcome, SendError, SendLimits, SendOptions,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::block_on;
+use crate::{block_on, in_virtual_time};
 
 const SUBPROTOCOL: &str = "tidegate.v1";
 
@@ -200,6 +201,33 @@ async fn serve(mut stream: TcpStream, does: &'static [&'static str]) {
     while let Some(message) = client.recv().await {
         let _ = client.send(message).await;
     }
+}
+
+#[test]
+fn v1_a_server_that_refuses_and_never_closes_is_left() {
+    in_virtual_time(async {
+        let (here, mut there) = tokio::io::duplex(64 << 10);
+        let server = tokio::spawn(async move {
+            let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
+            there.write_all(&request.accept(Some(SUBPROTOCOL)).unwrap().to_bytes()).await.unwrap();
+            // One frame: REFUSED(AUTH), to come back as usual, without a reason.
+            there.write_all(&[0x82, 4, 0x05, 2, 10, 0]).await.unwrap();
+            let mut said = Vec::new();
+            // The client ends the stream in the end, since nobody answers its close.
+            there.read_to_end(&mut said).await.unwrap();
+            said
+        });
+        let builder = Client::builder("ws://example.com/")
+            .mode(Mode::Tidegate)
+            .connect_within(Duration::from_secs(86_400));
+        let error = builder.connect_over(here).await.unwrap_err();
+        let ConnectError::Session { closed } = error else { panic!("{error:?}") };
+        assert_eq!(closed.cause, CloseCause::Refused(RefusedCode::Auth));
+        // The last frame is a close frame, masked, with the same code.
+        let said = server.await.unwrap();
+        let [.., 0x88, 0x82, a, b, _, _, x, y] = said[..] else { panic!("{said:?}") };
+        assert_eq!(u16::from_be_bytes([x ^ a, y ^ b]), 4210);
+    });
 }
 
 #[test]

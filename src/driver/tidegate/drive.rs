@@ -8,10 +8,8 @@ use alloc::vec::Vec;
 use super::TidegateConfig;
 use super::{ChannelId, Origin, SUBPROTOCOL, Tidegate, Whose};
 use crate::driver::{Driver, OVERFLOW_CLOSE_WITHIN, Outlet};
-#[cfg(feature = "client")]
-use crate::proto::v1::Cause;
 use crate::proto::v1::{
-    ChannelCode, ChannelKey, ChannelKind, Directions, Event, OpenError, Output, RefusedCode,
+    Cause, ChannelCode, ChannelKey, ChannelKind, Directions, Event, OpenError, Output, RefusedCode,
 };
 use crate::proto::{
     CloseCause, CloseRequest, Closed, Gauges, MessageId, NewMessage, Payload, Priority, Reason,
@@ -413,6 +411,10 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 #[cfg(feature = "client")]
                 if let Cause::Peer { why, .. } = over.cause {
                     self.outlet.failed(TransportError::Records { why });
+                }
+                // The server may never close (PROTOCOL section 10.2), and no second HELLO is sent here.
+                if let Cause::Refused { code, .. } = over.cause {
+                    self.close_connection(code.close_code());
                 }
                 self.with(|tidegate| {
                     tidegate.over = Some(over);
