@@ -99,12 +99,13 @@ def encode(name: str, number: int = 0, /, **f: Any) -> bytes:
 
 
 def decode(name: str, body: bytes) -> Fields:
-    """The fields of a known record: step 8 of section 4.5 without VERSION, TOO_BIG and what settings mean.
+    """The fields of a known record: step 8 of section 4.5 without VERSION of HELLO, TOO_BIG and what settings mean.
 
     Raises `Fatal`, or `UnicodeDecodeError` for text that is not UTF-8."""
     r, f, keys = Reader(body), Fields(), list[int]()
     for key, form in layout(name, f):
         value = FORMS[form][0](r)
+        require(key != "ver" or value == 1, "another version", VERSION)
         f[key] = value.decode() if key in TEXTS else value
     require(r.left() == 0, "trailing bytes")
     token, flags, meta = f.get("token", b"-" * 32), f.get("flags", LAST), Reader(f.get("meta", b""))

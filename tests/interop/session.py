@@ -233,7 +233,7 @@ class Session:
         require(name in GREETINGS[self.greeting] if self.greeting else not 1 <= type_ <= 5, "not allowed now")
         require(seq16 in (None, self.rx + 1 & 0xFFFF), "seq16", codec.SEQ_MISMATCH)
         f = codec.decode(name, body) if name else Fields()
-        require(f.get("ver_min", 1) <= 1 <= f.get("ver_max", 1) and f.get("ver", 1) == 1, "version", codec.VERSION)
+        require(f.get("ver_min", 1) <= 1 <= f.get("ver_max", 1), "no common version", codec.VERSION)
         match name:
             case "HELLO" | "WELCOME":
                 require(name == "HELLO" or f["features"] == 0, "feature never offered")
