@@ -1,5 +1,6 @@
 //! The client over TCP: against tungstenite, and against tidegate's own server; and that server
-//! against tungstenite as client; and against the npm package ws in both roles. No test sleeps.
+//! against tungstenite as client; and against the npm package ws and a peer of `tidegate.v1` in Python, in both roles.
+//! No test sleeps.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -34,6 +35,8 @@ mod differential;
 mod examples;
 mod foreign;
 mod hostile;
+#[cfg(feature = "v1")]
+mod interop;
 mod keys;
 mod long;
 #[cfg(feature = "v1")]

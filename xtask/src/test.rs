@@ -104,10 +104,7 @@ pub(crate) fn run(options: &Options, json: Option<&Path>) -> Result<()> {
         checks::run(&mut session);
     }
     if wants(Part::Native) {
-        session.part("native", &places, |session| {
-            native::run(session);
-            Ok(())
-        })?;
+        session.part("native", &places, native::run)?;
     }
     if wants(Part::Web) {
         session.part("web", &places, |session| web::run(session, &places))?;
@@ -216,9 +213,12 @@ impl Session {
 
 /// Fails early, and with exit code 2, if something is missing that a later step needs.
 fn find_tools(part: Option<Part>, with_proxies: bool, places: &mut Places) -> Result<()> {
-    // The tests on the host have servers and clients in Node.
+    // The tests on the host and of the package have servers and clients in Node and in Python.
     tools::node()?;
     tools::npm()?;
+    if part != Some(Part::Web) {
+        tools::python::find()?;
+    }
     if part != Some(Part::Native) {
         tools::check_wasm_bindgen()?;
         tools::rust_target(tools::WASM_TARGET)?;
@@ -227,7 +227,6 @@ fn find_tools(part: Option<Part>, with_proxies: bool, places: &mut Places) -> Re
     }
     if with_proxies {
         tools::daemons::find()?;
-        tools::python::find()?;
     }
     if part.is_none() {
         tools::component("rustfmt", "fmt")?;

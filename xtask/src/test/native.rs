@@ -12,9 +12,15 @@ use crate::autobahn::{self, Selection};
 use crate::behaviours::Record;
 use crate::place::Place;
 use crate::process::{self, End, Wait};
+use crate::tools;
 
 /// Builds and runs all of them.
-pub(super) fn run(session: &mut Session) {
+///
+/// # Errors
+///
+/// [`tools::Missing`] without Python, in which one of the foreign peers is.
+pub(super) fn run(session: &mut Session) -> Result<()> {
+    let python = tools::python::find()?;
     let mut build = session.cargo();
     build.args(["test", "--workspace", "--features", NATIVE]);
     let programs = session.step("native tests: build", |_| cargo::build(&mut build)).unwrap_or_default();
@@ -22,6 +28,7 @@ pub(super) fn run(session: &mut Session) {
         let mut command = Command::new(&program.path);
         session.environment(&mut command);
         command.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package);
+        command.env("PYTHON3", &python);
         session.step(&format!("native tests: {}", title(&program)), |tally| {
             test(&mut command, &program.name, tally)
         });
@@ -40,6 +47,7 @@ pub(super) fn run(session: &mut Session) {
             tally.records.push(Record { place: Place::Native.name().to_owned(), name, passed });
         })
     });
+    Ok(())
 }
 
 fn title(program: &Program) -> &str {

@@ -17,7 +17,7 @@ use crate::dist::{self, Package};
 use crate::place::{Browser, Place};
 use crate::process::{self, End, Wait};
 use crate::steps::Steps;
-use crate::tools::{self, browsers};
+use crate::tools::{self, browsers, python};
 use crate::{hash, webdriver};
 
 /// How long the checks of one page, with its worker, may take, and with full counts.
@@ -178,10 +178,14 @@ fn units(project: &Project, tally: &mut Tally) -> Result<()> {
     if files.is_empty() {
         bail!("there are no tests below tests/package");
     }
+    let interop = tools::root().join("tests/interop");
+    let python = python::environment(&interop.join("requirements.txt"), &tools::target().join("interop"))?;
     let mut node = project.npm.node();
     let readmes = READMES.map(|(_, readme)| tools::root().join(readme));
     node.current_dir(&project.directory)
         .env("TIDEGATE_READMES", std::env::join_paths(readmes)?)
+        .env("TIDEGATE_PYTHON", python)
+        .env("TIDEGATE_INTEROP", interop)
         .arg("--test");
     node.arg("--test-reporter").arg(tools::root().join("xtask/npm/reporter.mjs")).args(files);
     let end = process::tee(&mut node, Wait::Forever, |line| {

@@ -62,6 +62,7 @@ pub(crate) fn environment(requirements: &Path, directory: &Path) -> Result<PathB
         return Ok(interpreter(&place));
     }
     println!("installing {} once, into {}", requirements.display(), place.display());
+    std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
     // Beside the final place, so that a broken installation is never taken for one.
     let fresh = directory.join(format!("python-new-{}", std::process::id()));
     process::run(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&fresh))?;

@@ -29,7 +29,6 @@ const COMPRESSED: &[Check<Server>] = checks![b29_compressed_messages_come_back_a
 pub(super) fn check(package: &str, tally: &mut Tally) -> Result<()> {
     let scripts = tools::root().join("tests/foreign");
     let directory = tools::target().join("foreign");
-    std::fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
     let interpreter = python::environment(&scripts.join("requirements.txt"), &directory)?;
     let server = start(package, |address| {
         let mut command = Command::new(&interpreter);
