@@ -318,3 +318,26 @@ fn b32_what_does_not_go_within_the_deadline_is_reported() {
         drop(server);
     });
 }
+
+/// What comes to be within 20 s, though nothing else happens.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), what).await.expect("nobody has been woken")
+}
+
+#[test]
+fn who_waits_for_a_channel_hears_that_none_comes() {
+    block_on(async {
+        let plain = server(&[]).await;
+        for (client, peer) in [(Client::builder(&plain).connect().await.unwrap(), None), {
+            let (client, server) = pair().await;
+            (client, Some(server))
+        }] {
+            let mut channels = client.channels();
+            let waits = tokio::spawn(async move { channels.accept().await.is_none() });
+            tokio::task::yield_now().await;
+            client.close(1000, "").await.unwrap();
+            assert!(soon(waits).await.unwrap());
+            drop(peer);
+        }
+    });
+}

@@ -109,6 +109,8 @@ impl Hub {
         wakers.append(&mut state.outbox.flushers.all());
         wakers.append(&mut state.outbox.drainers.all());
         wakers.append(&mut state.outbox.watchers.all());
+        #[cfg(feature = "v1")]
+        wakers.append(&mut state.acceptors());
         #[cfg(all(feature = "native", not(target_family = "wasm")))]
         let observers = core::mem::take(&mut state.observers.0);
         drop(state);
