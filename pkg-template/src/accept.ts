@@ -14,7 +14,7 @@ import init, { isLoaded } from "./wasm-v1.node.js";
 
 /** Options of {@link accept}. Where 0 is no bound or no deadline, so is `Infinity`. */
 export interface AcceptOptions<In = Message, Out = Sendable>
-  extends Pick<ChannelsOptions<In, Out>, "maxMessageBytes" | "delay">,
+  extends Pick<ChannelsOptions<In, Out>, "delay">,
     Pick<
       ConnectOptions<In, Out>,
       | "binaryType"
@@ -28,8 +28,13 @@ export interface AcceptOptions<In = Message, Out = Sendable>
       | "budgetBytes"
       | "maxBytesPerSecond"
     > {
-  /** How many channels the client may have open, up to 65,535. Default 128; messages without a channel take up to 16. */
+  /** How many channels the client may have open, 16 to 65,535. Default 128; messages without a channel take up to 16. */
   maxChannels?: number | undefined;
+  /**
+   * The largest message that the client may send, in bytes: 57,344 to 14,913,024, the default. What a client may assume
+   * before it is told cannot be less: here and for `maxChannels` a smaller value counts as the least one.
+   */
+  maxMessageBytes?: number | undefined;
   /** How much may have arrived without having been taken, in bytes, in all channels together. Default 192 MiB. */
   maxQueuedBytes?: number | undefined;
   /**

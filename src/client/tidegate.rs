@@ -39,10 +39,11 @@ pub enum Mode {
 #[non_exhaustive]
 #[must_use]
 pub struct TidegateOptions {
-    /// How many channels the peer may have open at the same time, up to 65,535. Default 32 in a client, 128 in a
-    /// server. The messages of the connection itself take up to 16 of them.
+    /// How many channels the peer may have open at the same time, up to 65,535, in a server at least 16. Default 32 in a
+    /// client, 128 in a server. The messages of the connection itself take up to 16 of them.
     pub max_channels: u32,
-    /// The largest message that the peer may send, in bytes. 1,024 to 14,913,024, the default.
+    /// The largest message that the peer may send, in bytes. 1,024 to 14,913,024, the default; in a server
+    /// at least 57,344. What a client may assume before it is told cannot be less; a smaller value counts as the least one.
     pub max_message_bytes: u32,
     /// How much may have arrived in all channels together without having been taken by the application, in bytes; each has
     /// 1 MiB of it at least, or an equal part if that is less. Default 64 MiB in a client, 192 MiB in a server, which is

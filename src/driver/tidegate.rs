@@ -57,7 +57,8 @@ pub(crate) struct TidegateConfig {
 }
 
 impl TidegateConfig {
-    /// Of the options that users have. Values out of their range become the nearest that are in it.
+    /// Of the options that users have. Values out of their range become the nearest that are in it: a server's have to be no
+    /// less than what a client may assume before it is told (PROTOCOL section 5.4).
     pub(crate) fn new(
         side: Side,
         random: u64,
@@ -66,14 +67,14 @@ impl TidegateConfig {
         delay: Duration,
     ) -> Self {
         const LEAST_WINDOW: u64 = 65_536;
-        let mut session = match side {
-            Side::Client => SessionConfig::client(),
-            Side::Server { .. } => SessionConfig::server(),
+        let (mut session, least_channels, least_item) = match side {
+            Side::Client => (SessionConfig::client(), 0, 1_024),
+            Side::Server { .. } => (SessionConfig::server(), 16, 57_344),
         };
-        let max_channels = max_channels.min(65_535);
+        let max_channels = max_channels.clamp(least_channels, 65_535);
         let share = max_queued_bytes / u64::from(max_channels).max(1);
         let initial_window = share.clamp(LEAST_WINDOW, 1 << 20);
-        let max_item = max_message_bytes.clamp(1_024, 14_913_024);
+        let max_item = max_message_bytes.clamp(least_item, 14_913_024);
         let window = u64::from(max_item).saturating_add(u64::from(max_item) / 8).saturating_add(64);
         session.settings = Settings {
             max_channels,

@@ -8,7 +8,7 @@ use tidegate::proto::ws::HeadLimits;
 use tidegate::server::{AcceptOptions, accept, read_request};
 use tidegate::{
     ChannelEnd, ChannelError, ChannelOptions, Client, ClientBuilder, CloseCause, ConnectError, Message, Mode,
-    Outcome, SendError, SendLimits, SendOptions,
+    Outcome, SendError, SendLimits, SendOptions, TidegateOptions,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -322,6 +322,25 @@ fn b32_what_does_not_go_within_the_deadline_is_reported() {
 /// What comes to be within 20 s, though nothing else happens.
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), what).await.expect("nobody has been woken")
+}
+
+fn serving(limits: TidegateOptions) -> AcceptOptions {
+    let mut options = AcceptOptions::default();
+    options.tidegate = Some(limits);
+    options
+}
+
+#[test]
+fn many_small_messages_of_many_flows_arrive_one_after_the_other() {
+    block_on(async {
+        let options = serving(TidegateOptions::server().max_channels(2).max_message_bytes(1_024));
+        let (client, server) = pair_with(|builder| builder, options).await;
+        for n in 0..100 {
+            let options = SendOptions::new().flow(format!("{n}"));
+            client.send_with(n.to_string(), options).await.unwrap();
+            assert_eq!(soon(server.recv()).await, Some(n.to_string().into()));
+        }
+    });
 }
 
 #[test]
