@@ -344,6 +344,21 @@ fn many_small_messages_of_many_flows_arrive_one_after_the_other() {
 }
 
 #[test]
+fn an_item_that_needs_the_whole_window_arrives_behind_a_small_one() {
+    block_on(async {
+        let options = serving(TidegateOptions::server().max_queued_bytes(8 << 20));
+        let (client, server) = pair_with(|builder| builder, options).await;
+        let chat = client.channel("chat", ChannelOptions::new()).await.unwrap();
+        let there = server.channels().accept().await.unwrap();
+        for bytes in [7_400, 58_192] {
+            let ticket = chat.send(vec![1; bytes]).await.unwrap();
+            assert!(soon(there.recv()).await == Some(vec![1; bytes].into()));
+            assert_eq!(soon(ticket).await, Outcome::Delivered);
+        }
+    });
+}
+
+#[test]
 fn who_waits_for_a_channel_hears_that_none_comes() {
     block_on(async {
         let plain = server(&[]).await;

@@ -13,7 +13,8 @@ use crate::proto::v1::OpenError;
 use crate::proto::{Payload, Priority, RecvLimits, SendLimits};
 use crate::transport::Incoming;
 
-/// So much is taken before the driver hears of it, in bytes of credit: an eighth of the smallest usual window.
+/// So much is taken before the driver hears of it, in bytes of credit, as long as more is there: an eighth of the smallest
+/// usual window.
 const TAKEN_BYTES: u64 = 8 << 10;
 
 /// A wish to open a channel.
@@ -68,7 +69,8 @@ impl State {
             Some(last) => last.cost += origin.cost,
             None => channels.taken.push(origin),
         }
-        if channels.taken_cost < TAKEN_BYTES {
+        // The last of what is there is told at once: the peer may have nothing else to wait for.
+        if channels.taken_cost < TAKEN_BYTES && self.received.queued().0 > 0 {
             return None;
         }
         channels.taken_cost = 0;
