@@ -19,7 +19,8 @@ use self::lanes::Lanes;
 #[cfg(feature = "client")]
 use crate::proto::v1::Chunk;
 use crate::proto::v1::{
-    BudgetConfig, ChannelKey, ChannelKind, NewItem, OpenError, Over, Session, SessionConfig, Settings, Side,
+    BudgetConfig, ChannelCode, ChannelKey, ChannelKind, Directions, NewItem, OpenError, Over, Session,
+    SessionConfig, Settings, Side,
 };
 use crate::proto::{CloseRequest, Done, Flow, MessageId, NewMessage, Payload, Priority, TicketId};
 use crate::slab::Slab;
@@ -117,6 +118,10 @@ struct Entry {
     serial: u32,
     whose: Whose,
     is_own: bool,
+    /// What the items have cost that have arrived and were not taken.
+    untaken: u64,
+    /// Nobody uses it, but for what is not taken: so that this takes the room of a channel.
+    is_left: bool,
     #[cfg(feature = "client")]
     arriving: Option<Arriving>,
 }
@@ -191,7 +196,7 @@ impl Tidegate {
         if sent.is_ok() {
             self.lanes.enter(lane);
         } else if let Some(key) = self.lanes.forget_if_idle(lane) {
-            self.drop_channel(key);
+            self.leave(key);
         }
         sent
     }
@@ -232,7 +237,7 @@ impl Tidegate {
             On::Channel(id) => Some((Some(id), done)),
             On::Lane(lane) => {
                 if let Some(key) = self.lanes.leave(lane) {
-                    self.drop_channel(key);
+                    self.leave(key);
                 }
                 Some((None, done))
             }
@@ -272,6 +277,8 @@ impl Tidegate {
                 serial: self.serial,
                 whose,
                 is_own,
+                untaken: 0,
+                is_left: false,
                 #[cfg(feature = "client")]
                 arriving: None,
             });
@@ -298,8 +305,12 @@ impl Tidegate {
     /// An item was taken by the application.
     fn taken(&mut self, now: Timestamp, origin: Origin) {
         let Origin { key, serial, cost } = origin;
-        if self.entry(key).is_some_and(|entry| entry.serial == serial) {
-            self.session.handle_taken(now, key, cost);
+        let Some(entry) = self.entry(key).filter(|entry| entry.serial == serial) else { return };
+        entry.untaken = entry.untaken.saturating_sub(cost);
+        let is_over = entry.is_left && entry.untaken == 0;
+        self.session.handle_taken(now, key, cost);
+        if is_over {
+            self.drop_channel(key);
         }
     }
 
@@ -316,6 +327,7 @@ impl Tidegate {
         }
         entry.arriving.as_mut()?.bytes.extend_from_slice(part);
         let cost = last?;
+        entry.untaken = entry.untaken.saturating_add(cost);
         let Arriving { is_text, bytes } = entry.arriving.take()?;
         let payload = if is_text {
             // The session has looked at it; otherwise it would be the session that is wrong.
@@ -324,6 +336,19 @@ impl Tidegate {
             Payload::Binary(bytes)
         };
         Some((entry.whose, payload, Origin { key, serial: entry.serial, cost }))
+    }
+
+    /// A channel without a name is not used any more, but for what has arrived on it.
+    fn leave(&mut self, key: ChannelKey) {
+        let Some(entry) = self.entry(key) else { return };
+        entry.is_left = true;
+        // Else the peer could use one after the other, and nothing would bound what waits to be taken.
+        if entry.untaken == 0 {
+            self.drop_channel(key);
+        } else {
+            self.session.handle_close_channel(key);
+            self.session.handle_reset(key, Directions::Receiving, ChannelCode::Cancelled, Vec::new());
+        }
     }
 
     /// Lanes send nothing any more once what is queued on them has gone.

@@ -331,6 +331,35 @@ fn serving(limits: TidegateOptions) -> AcceptOptions {
 }
 
 #[test]
+fn b55_flows_that_come_and_go_fill_no_more_than_what_may_be_queued() {
+    block_on(async {
+        let options = serving(TidegateOptions::server().max_queued_bytes(4 << 20));
+        let (client, server) = pair_with(|builder| builder, options).await;
+        // Nobody reads there. Each flow goes on a channel of its own, which ends with its only message.
+        let mut delivered = 0;
+        for n in 0..400 {
+            let sent =
+                client.send_with(vec![0; 50_000], SendOptions::new().flow(format!("{n}"))).await.unwrap();
+            match tokio::time::timeout(Duration::from_millis(500), sent).await {
+                Ok(outcome) => assert_eq!(outcome, Outcome::Delivered),
+                Err(_) => break,
+            }
+            delivered += 1;
+        }
+        assert!(delivered * 50_000 <= 9 << 20, "{delivered}");
+        for _ in 0..delivered {
+            assert!(soon(server.recv()).await.is_some());
+        }
+        // Now there is room again.
+        let ticket = client.send("more").await.unwrap();
+        let reader = tokio::spawn(async move { while server.recv().await.is_some() {} });
+        assert_eq!(soon(ticket).await, Outcome::Delivered);
+        drop(client);
+        reader.await.unwrap();
+    });
+}
+
+#[test]
 fn many_small_messages_of_many_flows_arrive_one_after_the_other() {
     block_on(async {
         let options = serving(TidegateOptions::server().max_channels(2).max_message_bytes(1_024));

@@ -368,9 +368,14 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             #[cfg(feature = "js")]
             Event::Chunk(chunk) => {
                 let _ = message;
-                let entry = self.with(|tidegate| tidegate.entry(chunk.channel).map(|e| (e.whose, e.serial)));
+                let cost = chunk.last.unwrap_or(0);
+                let entry = self.with(|tidegate| {
+                    let entry = tidegate.entry(chunk.channel)?;
+                    entry.untaken = entry.untaken.saturating_add(cost);
+                    Some((entry.whose, entry.serial))
+                });
                 if let Some((whose, serial)) = entry.flatten() {
-                    let origin = Origin { key: chunk.channel, serial, cost: chunk.last.unwrap_or(0) };
+                    let origin = Origin { key: chunk.channel, serial, cost };
                     self.outlet.chunk(whose.channel(), &chunk, origin);
                 }
             }
@@ -459,9 +464,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 entry.arriving = None;
             }
             let (whose, is_own) = (entry.whose, entry.is_own);
-            // Nothing is ever sent here on a channel without a name that the peer has opened.
             if whose == Whose::Connection && !is_own {
-                tidegate.drop_channel(key);
+                tidegate.leave(key);
             }
             Some(whose)
         });
@@ -474,9 +478,10 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     fn peer_stopped(&self, key: ChannelKey, end: ChannelEnd) {
         let whose = self.with(|tidegate| {
             let whose = tidegate.whose(key)?;
-            if whose == Whose::Connection {
+            // On those that the peer has opened nothing is ever sent.
+            if whose == Whose::Connection && tidegate.entry(key)?.is_own {
                 tidegate.lanes.end(key);
-                tidegate.drop_channel(key);
+                tidegate.leave(key);
             }
             Some(whose)
         });
