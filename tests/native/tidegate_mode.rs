@@ -404,3 +404,30 @@ fn who_waits_for_a_channel_hears_that_none_comes() {
         }
     });
 }
+
+#[test]
+fn who_waits_for_a_channel_that_nobody_has_any_more_hears_its_end() {
+    block_on(async {
+        let (client, _server) = pair().await;
+        let chat = client.channel("chat", ChannelOptions::new()).await.unwrap();
+        let (accepted, stopped) = (chat.sender().accepted(), chat.sender().stopped());
+        drop(chat);
+        let _ = soon(accepted).await;
+        assert_eq!(soon(stopped).await, ChannelEnd::Closed);
+    });
+}
+
+#[test]
+fn a_message_that_comes_behind_a_close_has_an_outcome_also_if_its_channel_is_dropped() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let chat = client.channel("chat", ChannelOptions::new()).await.unwrap();
+        let closing = client.close(1000, "");
+        let ticket = chat.try_send("late").unwrap();
+        drop(chat);
+        let closed = soon(closing).await.unwrap();
+        assert_eq!(soon(ticket).await, Outcome::Unsent);
+        assert_eq!(closed.unsent.messages, 1);
+        drop(server);
+    });
+}

@@ -179,7 +179,7 @@ impl ChannelSender {
     }
 
     /// Resolves when nothing can be sent on this channel any more, with how that has come: the peer wants nothing more,
-    /// or the connection is over. Not when it was closed here.
+    /// or the connection is over. Not when it was closed here, but with [`ChannelEnd::Closed`] when both directions were.
     ///
     /// # Cancel safety
     ///

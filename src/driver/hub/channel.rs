@@ -79,13 +79,13 @@ impl State {
         Some(self.driver_to_wake())
     }
 
-    fn everybody(&mut self) -> Vec<Waker> {
-        let mut wakers = self.watchers.all();
     /// Who waits for a channel of the peer's.
     pub(super) fn acceptors(&self) -> Vec<Waker> {
         self.channels.acceptors.all()
     }
 
+    fn everybody(&mut self) -> Vec<Waker> {
+        let mut wakers = self.watchers.all();
         wakers.append(&mut self.readers.all());
         wakers.append(&mut self.outbox.all_in_line());
         wakers.append(&mut self.outbox.flushers.all());

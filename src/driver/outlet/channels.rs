@@ -62,7 +62,9 @@ impl Sides {
 
     /// Forgets those of which nobody will ask any more.
     fn tidy(&mut self) {
-        self.sides.retain(|side| side.has_sender || side.has_receiver || side.under_way > 0);
+        self.sides.retain(|side| {
+            side.has_sender || side.has_receiver || side.under_way > 0 || !side.done.is_empty()
+        });
     }
 }
 
@@ -179,13 +181,16 @@ impl HubOutlet {
             let mut sides = self.sides.borrow_mut();
             let Some(side) = sides.find(id) else { return };
             note(side);
-            let over = (!side.has_sender && !side.has_receiver).then_some(side.key);
+            let over = (!side.has_sender && !side.has_receiver).then(|| (side.key, side.hub.clone()));
             side.is_dropped = over.is_some();
             sides.tidy();
             over
         };
-        if let Some(key) = over {
+        if let Some((key, hub)) = over {
             driver.drop_channel(key);
+            // Whatever the peer says of it now, nobody hears.
+            hub.end_receiving(ChannelEnd::Closed);
+            hub.end_sending(ChannelEnd::Closed);
         }
     }
 
