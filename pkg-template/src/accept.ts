@@ -82,7 +82,7 @@ export interface Accept {
 export const accept: Accept = <In, Out>(ws: PeerSocketLike, options?: AcceptOptions<In, Out>) =>
   take<In, Out>(ws, options, undefined);
 
-/** As `accept`, in a place that it has already. */
+/** As `accept`, in a place that it has already. Not exported from the package. @internal */
 export async function take<In, Out>(
   ws: PeerSocketLike,
   given: AcceptOptions<In, Out> | undefined,

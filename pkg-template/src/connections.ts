@@ -44,7 +44,7 @@ interface Parts {
 
 const parts = new WeakMap<AnySocket, Parts>();
 
-/** A place for one connection. @internal */
+/** A place for one connection. Not exported from the package. */
 export interface Place {
   /** A connection has it, until that ends. */
   hold(socket: AnySocket): void;

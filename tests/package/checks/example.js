@@ -1,14 +1,60 @@
-/** The TypeScript example of `examples/typescript`, over a slow link. */
+/** The TypeScript examples of `examples/typescript`: `share` over a slow link, and the chat with its server. */
 
 import { pattern } from "./messages.js";
 
 /**
  * @param {(url: string, photo: Blob, pointer: () => string, show: (line: any) => void, options?: object) =>
- *   Promise<import("tidegate").Stats>} share the example
+ *   Promise<import("tidegate").Stats>} share the one
+ * @param {typeof import("../examples/chat/client.js").join} join the other
  * @returns {Record<string, import("./harness.js").Check>}
  */
-export function example(share) {
+export function example(share, join) {
   return {
+    async the_example_chats_while_it_reports(t) {
+      const { chat } = t.environment;
+      t.ok(chat, "the server of the example is there");
+      const heard = { ann: [], bob: [] };
+      let tell;
+      const listen = (name) => (line) => {
+        heard[name].push(line);
+        tell?.();
+      };
+      const until = async (condition) => {
+        while (!condition()) await new Promise((resolve) => (tell = resolve));
+      };
+      const ann = await join(chat, "ann", listen("ann"), t.defaults);
+      const bob = await join(chat, "bob", listen("bob"), t.defaults);
+      // Whoever is heard is in.
+      await ann.say("hello");
+      await until(() => heard.ann.length);
+      await bob.say("hello");
+      await until(() => heard.bob.includes("bob: hello") && heard.ann.length > 1);
+      t.equal(heard.ann, ["ann: hello", "bob: hello"]);
+      heard.bob.length = 0;
+      const sample = pattern(1 << 20);
+      let given = 0;
+      const samples = (function* () {
+        for (; given < 48; given++) yield sample;
+      })();
+      const reported = ann.report(samples).then((bytes) => ({ bytes, heard: heard.bob.length }));
+      const lines = Array.from({ length: 20 }, (_, i) => `ann: ${i}`);
+      let under = 0;
+      for (const [i, line] of lines.entries()) {
+        await ann.say(String(i));
+        await until(() => heard.bob.at(-1) === line);
+        under += Number(given < 48);
+      }
+      t.equal(heard.bob, lines);
+      t.equal((await reported).bytes, 48 << 20);
+      // Lines that have come before the report was given away have overtaken it.
+      t.ok(under > 2, `${under} lines during the report`);
+      await ann.leave();
+      await bob.say("bye");
+      await until(() => heard.bob.length > 20);
+      t.equal(heard.ann.length, 22, "who has left hears nothing");
+      await bob.leave();
+    },
+
     async the_example_uploads_no_faster_than_the_link_takes_and_its_pointer_overtakes(t) {
       const link = await t.connect("/link?rate=2000000&delay=5");
       const address = new URL(t.url("/upload"));

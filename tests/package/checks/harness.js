@@ -12,6 +12,7 @@
  * @property {typeof import("tidegate/channels")} channels its entry with channels
  * @property {() => Promise<WebAssembly.Memory>} memory the wasm's memory, loading it if need be
  * @property {string} base address of the embedded server, `http:` or `ws:`
+ * @property {string} [chat] address of the chat's server of `examples/typescript`
  * @property {boolean} full with full counts
  * @property {string} [only] run only the checks whose names have this in them
  * @property {(name: string) => void} [tell] called with the name of each check when it begins

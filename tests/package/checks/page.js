@@ -3,7 +3,11 @@
 import { checks, run, summary } from "./all.js";
 
 const parameters = new URLSearchParams(location.search);
-const chosen = { full: parameters.has("full"), only: parameters.get("only") ?? undefined };
+const chosen = {
+  full: parameters.has("full"),
+  only: parameters.get("only") ?? undefined,
+  chat: parameters.get("chat") ?? undefined,
+};
 
 /** The address of the embedded server: `?server=`, or the page's own origin. */
 export const server = parameters.get("server") ?? location.origin;
@@ -16,7 +20,8 @@ export const server = parameters.get("server") ?? location.origin;
  * @param {typeof import("tidegate/channels")} channels
  * @param {() => Promise<{ memory: WebAssembly.Memory }>} init the default export of `tidegate/core`
  * @param {string} base
- * @param {{ full: boolean, only?: string }} [choice] with full counts, and which checks; default `?full` and `?only=`
+ * @param {{ full: boolean, only?: string, chat?: string }} [choice] with full counts, which checks, and where the chat is;
+ *   default `?full`, `?only=` and `?chat=`
  * @returns {import("./harness.js").Environment}
  */
 export function environment(tidegate, streams, channels, init, base, choice = chosen) {

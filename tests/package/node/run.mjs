@@ -1,5 +1,6 @@
 /**
- * The checks in Node, with the WebSocket of `ws`: `node node/run.mjs http://127.0.0.1:PORT`. Prints
+ * The checks in Node, with the WebSocket of `ws`: `node node/run.mjs http://127.0.0.1:PORT`, with the port of the chat's server
+ * behind it. Prints
  * the result as JSON; exit code 0 only if all passed. With TIDEGATE_FULL: full counts; with TIDEGATE_ONLY: only the checks
  * whose names have that in them.
  */
@@ -15,23 +16,25 @@ import init from "tidegate/core";
 import { checks, run } from "../checks/all.js";
 import { example } from "../checks/example.js";
 // Of `examples/typescript`, as xtask has compiled it.
+import { join } from "../examples/chat/client.js";
 import { share } from "../examples/share.js";
 
 // Checks may collect garbage.
 setFlagsFromString("--expose-gc");
 globalThis.gc = runInNewContext("gc");
 
-const base = process.argv[2];
-if (!base) {
-  console.error("usage: node run.mjs SERVER");
+const [, , base, chat] = process.argv;
+if (!base || !chat) {
+  console.error("usage: node run.mjs SERVER CHAT");
   process.exit(2);
 }
 const bytes = await readFile(new URL("tidegate_core_bg.wasm", import.meta.resolve("tidegate/core")));
-const result = await run({ ...checks, ...example(share) }, {
+const result = await run({ ...checks, ...example(share, join) }, {
   tidegate,
   streams,
   channels,
   base,
+  chat: `ws://127.0.0.1:${chat}/`,
   full: !!process.env.TIDEGATE_FULL,
   only: process.env.TIDEGATE_ONLY,
   host: "node",

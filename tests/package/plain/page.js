@@ -7,10 +7,11 @@ import init from "tidegate/core";
 import { example } from "../checks/example.js";
 import { environment, offerVanishedFiles, runAll, server } from "../checks/page.js";
 // Of `examples/typescript`, as xtask has compiled it.
+import { join } from "../examples/chat/client.js";
 import { share } from "../examples/share.js";
 
 const more = {
-  ...example(share),
+  ...example(share, join),
   async b3_a_relative_address_in_a_worker_from_a_blob_is_a_typed_error(t) {
     const source = `
       import { connect } from ${JSON.stringify(import.meta.resolve("tidegate"))};

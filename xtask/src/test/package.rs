@@ -15,7 +15,7 @@ use crate::behaviours::Record;
 use crate::bench;
 use crate::dist::{self, Package};
 use crate::place::{Browser, Place};
-use crate::process::{self, End, Wait};
+use crate::process::{self, End, Job, Wait};
 use crate::steps::Steps;
 use crate::tools::{self, browsers, python};
 use crate::{hash, webdriver};
@@ -50,6 +50,8 @@ pub(super) struct Choice {
     full: bool,
     /// Those that have this in their names.
     only: Option<String>,
+    /// The port of the chat's server.
+    chat: u16,
 }
 
 impl Choice {
@@ -60,6 +62,7 @@ impl Choice {
             query.append_key_only("full");
         }
         query.extend_pairs(self.only.iter().map(|only| ("only", only)));
+        query.append_pair("chat", &format!("ws://127.0.0.1:{}/", self.chat));
         query.finish()
     }
 }
@@ -72,10 +75,10 @@ pub(super) fn run(session: &mut Session, places: &Places) {
     let Some(project) = session.step("package: install in a project", |_| Project::make(&package)) else {
         return;
     };
-    if session.step("package: compile the example", |_| compile_example(&project)).is_none() {
+    if session.step("package: compile the examples", |_| compile_examples(&project)).is_none() {
         return;
     }
-    let choice = Choice { full: session.full, only: session.only.clone() };
+    let mut choice = Choice { full: session.full, only: session.only.clone(), chat: 0 };
     // What has no names is not asked for by one.
     let whole = choice.only.is_none();
     if places.node && whole {
@@ -86,6 +89,10 @@ pub(super) fn run(session: &mut Session, places: &Places) {
     let roots = roots(&package, &project);
     let Some(server) = session.step("package: start the server", |_| server::start(&roots)) else { return };
     let base = format!("http://{}", server.address());
+    let chat = session.step("package: start the chat", |_| start_chat(&project, &base));
+    // Until the end.
+    let Some((_chat, port)) = chat else { return };
+    choice.chat = port;
     if places.node {
         session.step("package tests: checks in node", |tally| node(&project, &base, &choice, tally));
     }
@@ -122,10 +129,25 @@ fn roots(package: &Package, project: &Project) -> [(&'static str, std::path::Pat
     ]
 }
 
-/// The TypeScript example, checked and made JavaScript, for pages that are not bundled and for Node.
-fn compile_example(project: &Project) -> Result<()> {
-    let mut tsc = project.npm.command("typescript", "tsc")?;
-    process::run(tsc.current_dir(&project.directory).args(["-p", "examples"]))
+/// The TypeScript examples, checked and made JavaScript, for pages that are not bundled and for Node.
+fn compile_examples(project: &Project) -> Result<()> {
+    for directory in ["examples", "examples/chat"] {
+        let mut tsc = project.npm.command("typescript", "tsc")?;
+        process::run(tsc.current_dir(&project.directory).args(["-p", directory]))?;
+    }
+    Ok(())
+}
+
+/// How long Node may take to start the chat's server.
+const CHAT_LIMIT: Duration = Duration::from_secs(30);
+
+/// Starts the server of the example `chat` in Node, for pages of the embedded server; gives it with its port.
+fn start_chat(project: &Project, origin: &str) -> Result<(Job, u16)> {
+    let mut node = project.npm.node();
+    node.current_dir(&project.directory).args(["node/chat.mjs", origin]);
+    let (job, port) = Job::start_and_read(&mut node, CHAT_LIMIT)?;
+    let port = port.trim().parse().with_context(|| format!("`{port}` is no port"))?;
+    Ok((job, port))
 }
 
 /// The declarations, as strict projects see them: under both ways of module resolution, and without the
@@ -207,7 +229,7 @@ fn bundle(project: &Project) -> Result<()> {
 /// The checks in Node, with the WebSocket of the package `ws`.
 fn node(project: &Project, base: &str, choice: &Choice, tally: &mut Tally) -> Result<()> {
     let mut node: Command = project.npm.node();
-    node.current_dir(&project.directory).args(["node/run.mjs", base]);
+    node.current_dir(&project.directory).args(["node/run.mjs", base, &choice.chat.to_string()]);
     node.env_remove("TIDEGATE_FULL").env_remove("TIDEGATE_ONLY");
     node.envs(choice.full.then_some(("TIDEGATE_FULL", "1")));
     node.envs(choice.only.iter().map(|only| ("TIDEGATE_ONLY", only)));
