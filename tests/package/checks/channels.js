@@ -131,7 +131,7 @@ export const channels = withChannels({
     const socket = await t.connect("/echo");
     const channel = await socket.channel("values");
     // In front of the others.
-    channel.trySend(new Uint8Array(4 << 20));
+    channel.trySend(new Uint8Array(500_000));
     const old = channel.trySend("old", { latest: "cursor" });
     const late = channel.trySend("late", { deadline: 0 });
     const newer = channel.trySend("new", { latest: "cursor" });
