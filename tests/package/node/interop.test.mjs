@@ -17,13 +17,16 @@ const url = line.replace("listening on ", "");
 /** Byte i is i modulo 251, as the peer counts. */
 const counted = (size) => Uint8Array.from({ length: size }, (_, i) => i % 251);
 
+/** Nothing here takes longer, unless something waits for ever. */
+const limit = { timeout: 60_000 };
+
 /** Fails unless `item` is `wanted`, text or bytes. */
 function same(item, wanted) {
   if (typeof wanted === "string") assert.ok(item === wanted, `text of ${wanted.length}`);
   else assert.ok(Buffer.from(item).equals(wanted), `${wanted.length} bytes`);
 }
 
-test("v1_items_of_all_sizes_come_back_from_python_and_its_direction_ends_after_ours", async () => {
+test("v1_items_of_all_sizes_come_back_from_python_and_its_direction_ends_after_ours", limit, async () => {
   const socket = await connect(url, { mode: "tidegate", WebSocket });
   assert.deepEqual([socket.mode, socket.protocol], ["tidegate", "tidegate.v1"]);
   const channel = await socket.channel("echo");
@@ -38,11 +41,11 @@ test("v1_items_of_all_sizes_come_back_from_python_and_its_direction_ends_after_o
   assert.equal(await channel.recv(), undefined);
   assert.deepEqual(await channel.ended, { kind: "closed" });
   await sending;
-  const { code, wasClean, unknown } = await socket.close();
+  const { code, wasClean, unknown } = await socket.close(1000);
   assert.deepEqual([code, wasClean, unknown.messages], [1000, true, 0]);
 });
 
-test("v1_a_channel_that_python_opens_arrives_and_ends", async () => {
+test("v1_a_channel_that_python_opens_arrives_and_ends", limit, async () => {
   const socket = await connect(url, { mode: "tidegate", WebSocket });
   for await (const channel of socket.channels) {
     assert.equal(channel.name, "greeting");
