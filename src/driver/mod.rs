@@ -108,6 +108,9 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     /// The driver is dropped; `closed` was called before.
     #[cfg(feature = "client")]
     fn abandoned(&self);
+    /// The connection is in tidegate mode, and the greeting begins.
+    #[cfg(feature = "v1")]
+    fn begins_tidegate(&self) {}
     /// The connection is open, and both sides have greeted; in place of [`opened`](Self::opened).
     #[cfg(feature = "v1")]
     fn attached(&self, transport: &T);

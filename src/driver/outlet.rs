@@ -159,8 +159,12 @@ impl<T: Transport> Outlet<T> for HubOutlet {
     }
 
     #[cfg(feature = "v1")]
-    fn attached(&self, transport: &T) {
+    fn begins_tidegate(&self) {
         self.hub.set_tidegate();
+    }
+
+    #[cfg(feature = "v1")]
+    fn attached(&self, transport: &T) {
         self.hub.open(transport.opened());
     }
 

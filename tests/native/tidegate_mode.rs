@@ -30,7 +30,9 @@ async fn pair_with(
     let server = tokio::spawn(async move {
         let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
         assert_eq!(request.subprotocols, [SUBPROTOCOL]);
-        accept(there, &request, Some(SUBPROTOCOL), options).unwrap()
+        let server = accept(there, &request, Some(SUBPROTOCOL), options).unwrap();
+        assert_eq!(server.mode(), Mode::Tidegate, "before the client has greeted");
+        server
     });
     let builder = build(Client::builder("ws://example.com/").mode(Mode::Tidegate));
     let client = builder.connect_over(here).await.unwrap();

@@ -66,6 +66,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         let mut config = *config;
         config.session.transport_takes_all = self.transport.takes_all();
         self.tidegate.replace(Some(Box::new(Tidegate::new(self.clock.now(), config))));
+        self.outlet.begins_tidegate();
         true
     }
 
