@@ -176,8 +176,10 @@ impl Core {
     pub fn receive(&self, is_binary: bool) {
         self.driver.task();
         if is_binary {
-            let bytes = self.buffer.take();
+            let mut bytes = self.buffer.take();
             self.driver.receive_bytes(&bytes);
+            // For its capacity. What stands there is taken for the detail of a reset.
+            bytes.clear();
             self.buffer.replace(bytes);
         } else {
             self.driver.receive_text();
@@ -231,8 +233,9 @@ impl Core {
 
     /// See [`steer`].
     pub fn steer(&self, channel: f64, what: u8, value: f64) {
-        let Some((id, key)) = self.find(channel) else { return };
+        // First: what is left there would be the detail of another.
         let detail = self.buffer.take();
+        let Some((id, key)) = self.find(channel) else { return };
         let reset = |directions| {
             let code = ChannelCode::from_wire(u64::from(code(value)));
             self.driver.reset_channel(key, directions, code, detail);

@@ -339,3 +339,24 @@ test("it_works_in_a_thread_of_its_own", async () => {
   }
   await worker.terminate();
 });
+
+test("what_the_peer_is_told_of_a_reset_is_what_was_said", async () => {
+  let told;
+  const end = new Promise((resolve) => (told = resolve));
+  const serve = async (peer) => {
+    for await (const channel of peer.channels) {
+      assert.equal(await channel.recv(), "secret");
+      await channel.send("answer");
+      told(await channel.ended);
+    }
+  };
+  await serving(serve, {}, async ({ url }) => {
+    const socket = await connect(url, { WebSocket });
+    const channel = await socket.channel("chat");
+    await channel.send("secret");
+    assert.equal(await channel.recv(), "answer");
+    channel.reset();
+    assert.deepEqual(await end, { kind: "reset", code: 38, detail: new Uint8Array(0) });
+    await socket.close();
+  });
+});
