@@ -62,6 +62,15 @@ export interface Made<In, Out> {
   readonly events: ChannelEvents;
   /** The number that the connection has given it. */
   start(number: number): void;
+  /** The application has it now. Until then one that the peer has opened keeps its place, and what has come on it. */
+  give(): void;
+}
+
+/** What tells how its promises are settled; the first time counts. */
+interface Settle {
+  readonly accepted: (end?: ChannelEnd) => void;
+  readonly stopped: (end: ChannelEnd) => void;
+  readonly ended: (end: ChannelEnd) => void;
 }
 
 /** Makes a channel that is not opened yet. Not exported from the package. @internal */
@@ -86,7 +95,7 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
   readonly accepted: Promise<ChannelEnd | undefined>;
   /**
    * Resolves when nothing can be sent any more, with how that has come: the peer wants nothing more, or the connection is
-   * over. Not when it was closed here.
+   * over. Not when it was closed here, but with `"closed"` when both directions were.
    */
   readonly stopped: Promise<ChannelEnd>;
   /** Resolves when the peer sends nothing more, with how that has come. What came before may still wait to be taken. */
@@ -102,15 +111,23 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
   /** Whether each direction goes on. */
   #sends = true;
   #receives = true;
+  /** Whether the application has it, and wants what has come. */
+  #isGiven = false;
+  #isWanted = true;
+  readonly #settle: Settle;
 
   static {
     make = (backed, raw, name, priority, options) => {
-      let settle!: { accepted: (end?: ChannelEnd) => void; stopped: (end: ChannelEnd) => void; ended: (end: ChannelEnd) => void };
-      const channel = new Channel<any, any>(backed, raw, name, priority, options, (made) => (settle = made));
+      const channel = new Channel<any, any>(backed, raw, name, priority, options);
+      const settle = channel.#settle;
       const told = { out: channel.#halfOut!, in: channel.#halfIn! };
       return {
         channel,
         start: (number) => void (channel.#number = number),
+        give() {
+          channel.#isGiven = true;
+          channel.#dropIfOver();
+        },
         events: {
           received: (value, bytes, origin) => channel.#received(value, bytes, origin),
           outcome: (ticket, outcome) => told.out.outcome(ticket, outcome),
@@ -143,11 +160,6 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
     name: string,
     priority: number,
     options: ChannelOptions<In, Out>,
-    settle: (made: {
-      accepted: (end?: ChannelEnd) => void;
-      stopped: (end: ChannelEnd) => void;
-      ended: (end: ChannelEnd) => void;
-    }) => void,
   ) {
     this.name = name;
     this.#backed = backed;
@@ -158,9 +170,12 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
     this.accepted = new Promise((resolve) => (accepted = resolve));
     this.stopped = new Promise((resolve) => (stopped = resolve));
     this.ended = new Promise((resolve) => (ended = resolve));
-    settle({ accepted, stopped, ended });
+    this.#settle = { accepted, stopped, ended };
     const inbox = new CreditInbox(0, 0, 1);
-    inbox.unbind((origin) => backed.took(origin));
+    inbox.unbind((origin, isLast) => {
+      backed.took(origin, isLast);
+      if (isLast) this.#dropIfOver();
+    });
     this.#inbox = inbox;
     const bounds = [options.maxSendBytes ?? 16 << 20, options.maxSendMessages ?? 65_536, 0, 0];
     const view: WebSocketLike = {
@@ -288,7 +303,7 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
    */
   get writable(): WritableStream<Out> {
     return (this.#writable ??= new WritableStream<Out>({
-      start: (controller) => void this.stopped.then((end) => controller.error(end)),
+      start: (controller) => void this.stopped.then((end) => end.kind !== "closed" && controller.error(end)),
       write: async (chunk, { signal }) => {
         const outcome = await (await this.send(chunk, { signal })).outcome;
         if (outcome !== "delivered" && outcome !== "cancelled") throw outcome;
@@ -324,13 +339,20 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
     this.#dropIfOver();
   }
 
-  /** Asks the peer to send nothing more, and why; as {@link reset}. What is there can still be taken. */
+  /**
+   * Asks the peer to send nothing more, and why; as {@link reset}. What is there can still be taken. A channel that was
+   * closed from both sides counts among the peer's until what has come is taken, or this says that it will not be.
+   */
   stop(code: number = CANCELLED, detail?: Uint8Array<ArrayBuffer>): void {
     checkNumber("code", code, CANCELLED);
-    if (!this.#receives) return;
-    this.#receives = false;
+    this.#isWanted = false;
+    // It may have kept its place for what nobody has taken.
+    if (!this.#receives) return this.#dropIfOver();
+    this.#receives = this.#isWanted = false;
     this.#backed.steer(this.#number, STOP, code, detail);
-    finish(this.#halfIn!, { code, detail: detail ?? new Uint8Array(0) });
+    const end = { code, detail: detail ?? new Uint8Array(0) };
+    this.#settle.ended(endOf(end));
+    finish(this.#halfIn!, end);
     this.#dropIfOver();
   }
 
@@ -342,15 +364,24 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
   }
 
   #received(value: unknown, bytes: number, origin: Origin): void {
-    if (!this.#receives) return this.#backed.took(origin);
+    if (!this.#receives) return this.#backed.took(origin, true);
     this.#inbox.note(origin);
     this.#halfIn!.received(value, bytes);
   }
 
-  /** Neither direction goes on: the core need not know it any more. */
+  /**
+   * Neither direction goes on, and nothing waits: the core need not know it any more. Before, the peer could fill the queues
+   * of one channel after the other.
+   */
   #dropIfOver(): void {
-    if (this.#sends || this.#receives || !this.#number) return;
+    if (this.#sends || this.#receives || !this.#number || !this.#isGiven) return;
+    if (this.#isWanted && this.#inbox.queued.messages) return;
     this.#backed.steer(this.#number, DROP);
+    // What has not been told by now nobody tells.
+    const end: ChannelEnd = { kind: "closed" };
+    this.#settle.accepted(end);
+    this.#settle.stopped(end);
+    this.#settle.ended(end);
   }
 }
 

@@ -140,18 +140,22 @@ export function connectChannelsBy(
 /** The channels that the peer has opened and nobody has taken. They may come before there is a socket to take them from. @internal */
 export class Offers {
   readonly waiting: ((channel: Channel | undefined) => void)[] = [];
-  readonly channels: Channel[] = [];
+  readonly channels: { channel: Channel; give(): void }[] = [];
   /** For a core. */
   readonly take: Offer;
 
   constructor(raw: () => WebSocketLike) {
     this.take = (backed, number, name, priority) => {
-      const { channel, events, start } = make<Message, Sendable>(backed, raw(), name, priority, {});
+      const { channel, events, start, give } = make<Message, Sendable>(backed, raw(), name, priority, {});
       start(number);
       events.accepted();
       const next = this.waiting.shift();
-      if (next) next(channel);
-      else this.channels.push(channel);
+      if (next) {
+        give();
+        next(channel);
+      } else {
+        this.channels.push({ channel, give });
+      }
       return events;
     };
   }
@@ -177,6 +181,8 @@ export function withChannels<In, Out>(
             offered.shift() ?? (left || isOver() ? undefined : await new Promise<Channel | undefined>((resolve) => waiting.push(resolve)));
           return channel ? { done: false, value: channel } : { done: true, value: undefined };
         },
+          const next = offered.shift();
+          next?.give();
         async return() {
           left = true;
           return { done: true, value: undefined };
@@ -194,7 +200,7 @@ export function withChannels<In, Out>(
         checkAmount("maxSendBytes", options.maxSendBytes, 0);
         checkAmount("maxSendMessages", options.maxSendMessages, 0);
         if (typeof name !== "string" || !name) throw invalid("name", name, "a text that is not empty");
-        const { channel, events, start } = make<CIn, COut>(backed, raw, name, priority, options);
+        const { channel, events, start, give } = make<CIn, COut>(backed, raw, name, priority, options);
         const number = backed.open(name, priority, events);
         if (number > 0) {
           start(number);
@@ -203,6 +209,7 @@ export function withChannels<In, Out>(
         if (number === -1) throw new TidegateError("plain", `the server does not speak ${SUBPROTOCOL}, and knows no channels`);
         if (number === -5) throw invalid("name", name, "a shorter one: the peer takes 128 bytes of UTF-8 or what it has said");
         throw new TidegateError("closed", "the connection takes no more channels");
+          give();
       },
     },
   }) as ChannelSocket<In, Out>;

@@ -106,7 +106,7 @@ const SHUT_DOWN = 10;
 const TOO_BIG = -6;
 const TOO_BIG_OUTCOME = OUTCOMES.indexOf("tooBig");
 
-/** So much is taken before the wasm hears of it, in bytes of credit. */
+/** So much is taken before the wasm hears of it, in bytes of credit, as long as more is there. */
 const TAKEN_BYTES = 8192;
 
 const encoder = new TextEncoder();
@@ -117,11 +117,11 @@ const nothing = new Uint8Array(0);
 export class CreditInbox extends Inbox {
   readonly #origins: Origin[] = [];
   #from = 0;
-  /** Told of what was taken. */
-  took: ((origin: Origin) => void) | undefined;
+  /** Told of what was taken, and whether nothing else waits. */
+  took: ((origin: Origin, isLast: boolean) => void) | undefined;
 
   /** It is in tidegate mode: there is no bound but the credit. */
-  unbind(took: (origin: Origin) => void): void {
+  unbind(took: (origin: Origin, isLast: boolean) => void): void {
     this.maxBytes = this.maxMessages = 0;
     this.took = took;
   }
@@ -134,9 +134,14 @@ export class CreditInbox extends Inbox {
   override take(): unknown {
     const value = super.take();
     if (value !== undefined && this.took) {
-      this.took(this.#origins[this.#from]!);
-      // Most readers take what is there in one go.
-      if (++this.#from === this.#origins.length) this.#origins.length = this.#from = 0;
+      const origin = this.#origins[this.#from++]!;
+      // Most readers take what is there in one go. Who never does keeps twice what is there.
+      if (this.#from === this.#origins.length) this.#origins.length = this.#from = 0;
+      else if (this.#from > 1000 && this.#from * 2 > this.#origins.length) {
+        this.#origins.splice(0, this.#from);
+        this.#from = 0;
+      }
+      this.took(origin, !this.queued.messages);
     }
     return value;
   }
@@ -278,8 +283,8 @@ export class TidegateBacked extends WasmBacked {
     if (!known.pending) this.#channels.delete(channel);
   }
 
-  /** An item was taken. */
-  took(origin: Origin): void {
+  /** An item was taken. The last of what is there is told at once: the peer may have nothing else to wait for. */
+  took(origin: Origin, isLast: boolean): void {
     const last = this.#taken.at(-1);
     if (last?.key === origin.key && last.serial === origin.serial) {
       this.#taken[this.#taken.length - 1] = { ...last, cost: last.cost + origin.cost };
@@ -287,7 +292,7 @@ export class TidegateBacked extends WasmBacked {
       this.#taken.push(origin);
     }
     this.#takenBytes += origin.cost;
-    if (this.#takenBytes < TAKEN_BYTES) return;
+    if (this.#takenBytes < TAKEN_BYTES && !isLast) return;
     this.#takenBytes = 0;
     for (const { key, serial, cost } of this.#taken.splice(0)) {
       if (this.core) this.wasm.core_took(this.core, key, serial, cost, 0);
@@ -299,7 +304,7 @@ export class TidegateBacked extends WasmBacked {
     if (this.isTidegate) {
       // Before the first message can come.
       this.raw.binaryType = "arraybuffer";
-      this.#inbox.unbind((origin) => this.took(origin));
+      this.#inbox.unbind((origin, isLast) => this.took(origin, isLast));
     }
     return this.isTidegate;
   }

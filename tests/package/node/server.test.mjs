@@ -340,6 +340,17 @@ test("it_works_in_a_thread_of_its_own", async () => {
   await worker.terminate();
 });
 
+test("a_reset_without_detail_has_none", () =>
+  serving(echo, {}, async ({ url }) => {
+    const socket = await connect(url, { WebSocket });
+    const channel = await socket.channel("chat");
+    await channel.send("secret");
+    assert.equal(await channel.recv(), "secret");
+    channel.stop();
+    assert.deepEqual(await channel.ended, { kind: "reset", code: 32, detail: new Uint8Array(0) });
+    await socket.close();
+  }));
+
 test("what_the_peer_is_told_of_a_reset_is_what_was_said", async () => {
   let told;
   const end = new Promise((resolve) => (told = resolve));
@@ -357,6 +368,58 @@ test("what_the_peer_is_told_of_a_reset_is_what_was_said", async () => {
     assert.equal(await channel.recv(), "answer");
     channel.reset();
     assert.deepEqual(await end, { kind: "reset", code: 38, detail: new Uint8Array(0) });
+    await socket.close();
+  });
+});
+
+test("b55_channels_that_nobody_takes_fill_no_more_than_what_may_be_queued", () =>
+  serving(() => new Promise(() => {}), { options: { maxChannels: 16, maxQueuedBytes: 4 << 20 } }, async ({ url }) => {
+    const socket = await connect(url, { WebSocket });
+    // It takes a channel's place, too.
+    await (await socket.send("x")).outcome;
+    const opened = [];
+    for (let n = 0; n < 40; n++) {
+      const channel = await socket.channel(`${n}`);
+      const ticket = await channel.send(new Uint8Array(50_000));
+      void ticket.outcome.then(() => opened.push(n));
+      void channel.close();
+      channel.stop();
+    }
+    // What is behind it on the same connection arrives, so that more of them would have.
+    for (let n = 0; n < 20; n++) await (await socket.send("x")).outcome;
+    assert.ok(opened.length > 0 && opened.length <= 16, `${opened.length}`);
+    await socket.close(1000, "", { within: 1 });
+  }));
+
+test("who_waits_for_a_channel_that_is_closed_both_ways_hears_its_end", () =>
+  serving(echo, {}, async ({ url }) => {
+    const socket = await connect(url, { WebSocket });
+    const channel = await socket.channel("stall");
+    const { accepted, stopped, ended } = channel;
+    const reader = channel.readable.getReader();
+    const read = reader.read();
+    await channel[Symbol.asyncDispose]();
+    await accepted;
+    assert.equal((await stopped).kind, "closed");
+    assert.equal((await ended).kind, "reset");
+    await assert.rejects(read);
+    await socket.close();
+  }));
+
+test("flows_that_come_and_go_and_items_that_need_the_window_arrive", async () => {
+  const seen = [];
+  const serve = async (peer) => {
+    void (async () => {
+      for await (const channel of peer.channels) for await (const message of channel) seen.push(message.byteLength);
+    })();
+    for await (const message of peer) seen.push(message);
+  };
+  await serving(serve, { options: { maxChannels: 1, maxMessageBytes: 1024, maxQueuedBytes: 1 << 20 } }, async ({ url }) => {
+    const socket = await connect(url, { WebSocket });
+    for (let n = 0; n < 50; n++) assert.equal(await (await socket.send("x", { flow: `${n}` })).outcome, "delivered");
+    const channel = await socket.channel("chat");
+    for (const size of [7_400, 57_344]) assert.equal(await (await channel.send(new Uint8Array(size))).outcome, "delivered");
+    await until(() => seen.length === 52);
     await socket.close();
   });
 });
