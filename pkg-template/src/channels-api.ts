@@ -70,7 +70,9 @@ export interface ConnectChannels {
 
 /** For how long a server is known as plain, in milliseconds. */
 const PLAIN_MEMORY = 600_000;
-/** Until when. */
+/** How many are known at most. */
+const MOST_PLAIN = 256;
+/** Until when, the oldest first. */
 const plain = new Map<string, number>();
 
 /** How long the server's first record may take, in milliseconds. */
@@ -129,6 +131,8 @@ export function connectChannelsBy(
       const left = (options.within ?? 75_000) - (now() - began);
       if (!isAuto || (error as TidegateError).code !== "connect" || (options.within !== 0 && left < 1)) throw error;
       socket = await attempt(own, options.within === 0 ? 0 : left);
+      plain.delete(address);
+      if (plain.size >= MOST_PLAIN) plain.delete(plain.keys().next().value!);
       plain.set(address, now() + PLAIN_MEMORY);
     }
     if (isAuto || socket.mode === "tidegate") return socket;
@@ -177,12 +181,13 @@ export function withChannels<In, Out>(
       let left = false;
       return {
         async next(): Promise<IteratorResult<Channel, undefined>> {
-          const channel =
-            offered.shift() ?? (left || isOver() ? undefined : await new Promise<Channel | undefined>((resolve) => waiting.push(resolve)));
-          return channel ? { done: false, value: channel } : { done: true, value: undefined };
-        },
           const next = offered.shift();
           next?.give();
+          const channel =
+            next?.channel ??
+            (left || isOver() ? undefined : await new Promise<Channel | undefined>((resolve) => waiting.push(resolve)));
+          return channel ? { done: false, value: channel } : { done: true, value: undefined };
+        },
         async return() {
           left = true;
           return { done: true, value: undefined };
@@ -204,12 +209,12 @@ export function withChannels<In, Out>(
         const number = backed.open(name, priority, events);
         if (number > 0) {
           start(number);
+          give();
           return channel;
         }
         if (number === -1) throw new TidegateError("plain", `the server does not speak ${SUBPROTOCOL}, and knows no channels`);
         if (number === -5) throw invalid("name", name, "a shorter one: the peer takes 128 bytes of UTF-8 or what it has said");
         throw new TidegateError("closed", "the connection takes no more channels");
-          give();
       },
     },
   }) as ChannelSocket<In, Out>;
