@@ -30,6 +30,8 @@ const EVENTS = ["message", "close"];
 /**
  * One of those, which is open already. What comes is kept until {@link begin}; then it opens, in the eyes of who listens.
  * It never has an `error` event, which `ws` does not tell without a close.
+ *
+ * @internal
  */
 export class PeerSocket implements WebSocketLike {
   readonly url: string;
@@ -176,7 +178,7 @@ function joined(data: ArrayBuffer | ArrayBufferView | readonly ArrayBufferView[]
   return whole;
 }
 
-/** What waits for the application: in plain mode the socket reads on as it is taken, and nothing is dropped. */
+/** What waits for the application: in plain mode the socket reads on as it is taken, and nothing is dropped. @internal */
 export class PausingInbox extends CreditInbox {
   readonly #raw: PeerSocket;
   readonly #maxBytes: number;

@@ -2,6 +2,10 @@
 
 import { WebSocket as NodeSocket } from "ws";
 import { connect, json, TidegateError, Socket, type Amount, type Closed, type Codec, type ConnectOptions, type ErrorCode, type Message, type Outcome, type Sendable, Ticket } from "tidegate";
+import { createServer } from "node:http";
+import { WebSocketServer } from "ws";
+import { connect as connectChannels, Channel, type ChannelEnd, type ChannelSocket } from "tidegate/channels";
+import { accept, Connections, handleProtocols, shutdown, upgrade, type AcceptOptions } from "tidegate/server";
 import { connect as connectStreams, type StreamSocket } from "tidegate/streams";
 
 type FromServer = { kind: "welcome"; name: string };
@@ -24,7 +28,17 @@ async function plain(): Promise<void> {
   for await (const item of socket) item satisfies Message;
   const closed: Closed = await socket.close(1000, "bye", { within: 3000, flush: false });
   const { messages, bytes }: { messages: number; bytes: number } = closed.unsent;
-  closed.cause satisfies "peer" | "aborted" | "connectTimeout" | "local" | "unconfirmed" | "receiveOverflow";
+  closed.cause satisfies
+    | "peer"
+    | "aborted"
+    | "connectTimeout"
+    | "local"
+    | "unconfirmed"
+    | "receiveOverflow"
+    | "peerFault"
+    | "toldFault"
+    | "refused"
+    | "superseded";
   void [message, outcome, maybe, messages, bytes];
   socket.dropped satisfies Amount;
   closed.dropped satisfies Amount;
@@ -97,6 +111,76 @@ async function streamed(): Promise<void> {
   (await connect("/live")).readable;
 }
 
+async function channelled(): Promise<void> {
+  const socket = await connectChannels("/live", { mode: "auto", maxChannels: 8, delay: 5, WebSocket: NodeSocket });
+  socket satisfies Socket;
+  socket.mode satisfies "tidegate" | "plain";
+  const chat: Channel<FromServer, ToServer> = await socket.channel<FromServer, ToServer>("chat", { codec: json, priority: "urgent" });
+  const ticket: Ticket = await chat.send({ kind: "hello" }, { deadline: 100, latest: "hello" });
+  (await ticket.outcome) satisfies Outcome;
+  for await (const { name } of chat) name satisfies string;
+  const end: ChannelEnd = await chat.ended;
+  end.detail satisfies Uint8Array | undefined;
+  const reader: ReadableStreamDefaultReader<FromServer> = chat.readable.getReader();
+  const writer: WritableStreamDefaultWriter<ToServer> = chat.writable.getWriter();
+  void [reader, writer];
+  for await (const offered of socket.channels) (await offered.recv()) satisfies Message | undefined;
+  const typed: ChannelSocket<FromServer, ToServer> = await connectChannels<FromServer, ToServer>("/live", { codec: json });
+  await typed.send({ kind: "hello" });
+  // @ts-expect-error a channel has its own priority and order
+  await chat.send({ kind: "hello" }, { priority: "urgent" });
+  // @ts-expect-error not of the type that is sent
+  await chat.send({ kind: "welcome", name: "x" });
+  // @ts-expect-error no such mode
+  await connectChannels("/live", { mode: "plain" });
+  // @ts-expect-error not an option of the other entry
+  await connect("/live", { mode: "auto" });
+  // @ts-expect-error made by a socket only
+  new Channel();
+}
+
+/** With the classes of `ws` and Node as they are. */
+function served(): void {
+  const connections = new Connections({ maxConnections: 100 });
+  const sockets = new WebSocketServer({ noServer: true, handleProtocols: handleProtocols(["chat.v2"]) });
+  sockets.on("connection", async (ws) => {
+    const options: AcceptOptions = { within: 1000, connections, maxReceiveBytes: 1 << 20 };
+    const peer: ChannelSocket = await accept(ws, options);
+    for await (const channel of peer.channels) channel satisfies Channel;
+    const typed: ChannelSocket<ToServer, FromServer> = await accept<ToServer, FromServer>(ws, { codec: json });
+    await typed.send({ kind: "welcome", name: "x" });
+    // @ts-expect-error a server is told of no receive policy
+    await accept(ws, { receivePolicy: "close" });
+    // @ts-expect-error types of one's own need a codec
+    await accept<ToServer, FromServer>(ws);
+  });
+  createServer().on("upgrade", async (request, socket, head) => {
+    const peer = await upgrade(sockets, request, socket, head, {
+      origins: ["https://example.com"],
+      withoutOrigin: "refuse",
+      authenticate: ({ headers }) => (headers.cookie ? true : 401),
+      onRefused: (error, { url }) => void [error.code satisfies ErrorCode, url],
+    });
+    peer?.mode satisfies string | undefined;
+    const typed = await upgrade<ToServer, FromServer>(sockets, request, socket, head, {
+      origins: "any",
+      withoutOrigin: "accept",
+      codec: json,
+    });
+    (await typed?.recv()) satisfies ToServer | undefined;
+    // @ts-expect-error whether those without an origin may is to be said
+    await upgrade(sockets, request, socket, head, { origins: "any" });
+    // @ts-expect-error which origins may, as well
+    await upgrade(sockets, request, socket, head, { withoutOrigin: "accept" });
+    const answer = { origins: "any", withoutOrigin: "accept" } as const;
+    // @ts-expect-error no answer is no yes
+    await upgrade(sockets, request, socket, head, { ...answer, authenticate: () => {} });
+  });
+  shutdown(connections, { drain: 1000, reconnectAfter: 100, jitter: 1000 }) satisfies Promise<void>;
+  for (const socket of connections) socket satisfies ChannelSocket;
+  connections.counts.open satisfies number;
+}
+
 /** Options that were put together elsewhere, whether they have a codec or not. */
 function forwarded(options?: ConnectOptions): Promise<Socket> {
   return connect("/live", options);
@@ -131,4 +215,4 @@ function failed(error: unknown): ErrorCode | undefined {
   return error.code;
 }
 
-void [plain, streamed, forwarded, typed, failed];
+void [plain, streamed, channelled, served, forwarded, typed, failed];
