@@ -118,6 +118,7 @@ async def talk_to(url: str, greeting: bool = False) -> None:
         if greeting:
             await compare(await opened.get(), GREETING)
         session.draining = True  # GOAWAY (section 6.6): opens no more, takes no more
+        session.ack_due = session.clock()  # and says what it has: nothing is said after the close
         count, times = session.next_id[False] >> 1, {"drain_ms": 0, "reconnect_after_ms": 0, "jitter_ms": 0}
         session.say("GOAWAY", channels=count, code=0, **times, reason="")
         await session.until(lambda: not session.log)

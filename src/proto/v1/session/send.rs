@@ -48,6 +48,15 @@ impl Session {
                 continue;
             }
             if self.has_drained() {
+                // What is not acknowledged when the connection closes the peer takes for unknown.
+                if self.acks.rx > self.acks.told {
+                    if !room {
+                        return Output::Blocked(self.due(false));
+                    }
+                    let mut out = Outgoing::default();
+                    self.put_ack(&mut out);
+                    return Output::Transmit(out);
+                }
                 let code = self.drain.map_or(FatalCode::None, |drain| drain.code);
                 self.end_in_order(code);
                 continue;
