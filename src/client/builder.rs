@@ -469,8 +469,6 @@ fn forbidden(thrown: &wasm_bindgen::JsValue) -> ConnectError {
     ConnectError::Forbidden { message: crate::driver::web::message_of(thrown) }
 }
 
-/// Waits until `client` is open. Dropped meanwhile, the client aborts its attempt: a close before
-/// the connection is open is an abort.
 /// How long connecting may take where nobody has said so. Firefox parks an attempt for up to a minute.
 const CONNECT_WITHIN: Duration =
     Duration::from_secs(if cfg!(all(target_family = "wasm", target_os = "unknown")) { 75 } else { 15 });
@@ -489,6 +487,8 @@ fn may_be_plain(error: &ConnectError) -> bool {
     }
 }
 
+/// Waits until `client` is open. Dropped meanwhile, the client aborts its attempt: a close before
+/// the connection is open is an abort.
 pub(crate) async fn opened(client: Client) -> Result<Client, ConnectError> {
     let hub = client.hub().clone();
     match Wait::new(hub.clone(), Hub::poll_opened, Hub::leave_watchers).await {

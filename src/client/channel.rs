@@ -331,7 +331,8 @@ impl Client {
         }
     }
 
-    /// The channels that the peer opens. In plain mode there are none.
+    /// The channels that the peer opens. In plain mode there are none. This does not keep the connection open, but
+    /// each channel that is taken does.
     #[must_use]
     pub fn channels(&self) -> Channels {
         Channels { main: self.hub().clone(), close_within: self.sender.close_deadline(), key: None }
