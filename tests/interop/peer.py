@@ -118,9 +118,9 @@ async def talk_to(url: str, greeting: bool = False) -> None:
         if greeting:
             await compare(await opened.get(), GREETING)
         session.draining = True  # GOAWAY (section 6.6): opens no more, takes no more
-        session.ack_due = session.clock()  # and says what it has: nothing is said after the close
         count, times = session.next_id[False] >> 1, {"drain_ms": 0, "reconnect_after_ms": 0, "jitter_ms": 0}
         session.say("GOAWAY", channels=count, code=0, **times, reason="")
+        session.say("ACK", rx=session.rx, delay_us=0)  # what it has: nothing is said after the close
         await session.until(lambda: not session.log)
         session.close_code = 4200
         session.notify()
