@@ -1,5 +1,5 @@
 /**
- * The server's side of a connection, for Node, over the package [`ws`](https://www.npmjs.com/package/ws): clients that speak
+ * The server's side of a connection, for Node, over the package [`ws`](https://github.com/websockets/ws): clients that speak
  * `tidegate.v1`, and plain ones. Importing it does nothing.
  *
  * Not here: listening, HTTP, certificates, the opening handshake.
