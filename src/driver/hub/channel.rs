@@ -83,15 +83,6 @@ impl State {
     pub(super) fn acceptors(&self) -> Vec<Waker> {
         self.channels.acceptors.all()
     }
-
-    fn everybody(&mut self) -> Vec<Waker> {
-        let mut wakers = self.watchers.all();
-        wakers.append(&mut self.readers.all());
-        wakers.append(&mut self.outbox.all_in_line());
-        wakers.append(&mut self.outbox.flushers.all());
-        wakers.append(&mut self.outbox.watchers.all());
-        wakers
-    }
 }
 
 impl Hub {
@@ -179,11 +170,11 @@ impl Hub {
 
     /// The connection is over.
     pub(crate) fn end_channel(&self) {
-        self.end_receiving(ChannelEnd::ConnectionOver);
-        self.end_sending(ChannelEnd::ConnectionOver);
         let wakers = {
             let mut state = self.lock();
             state.stage = Stage::Closed;
+            state.channels.ended.get_or_insert(ChannelEnd::ConnectionOver);
+            state.channels.stopped.get_or_insert(ChannelEnd::ConnectionOver);
             state.everybody()
         };
         wake(wakers);

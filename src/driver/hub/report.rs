@@ -103,14 +103,7 @@ impl Hub {
         }
         state.stage = Stage::Closed;
         state.closed = Some(closed);
-        let mut wakers = state.watchers.all();
-        wakers.append(&mut state.readers.all());
-        wakers.append(&mut state.outbox.all_in_line());
-        wakers.append(&mut state.outbox.flushers.all());
-        wakers.append(&mut state.outbox.drainers.all());
-        wakers.append(&mut state.outbox.watchers.all());
-        #[cfg(feature = "v1")]
-        wakers.append(&mut state.acceptors());
+        let wakers = state.everybody();
         #[cfg(all(feature = "native", not(target_family = "wasm")))]
         let observers = core::mem::take(&mut state.observers.0);
         drop(state);

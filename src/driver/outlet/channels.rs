@@ -91,6 +91,12 @@ impl HubOutlet {
             self.carry_out_on(driver, id, command);
         }
         self.tell_channels_done(|| driver.gauges());
+        // Who begins to wait for room leaves a command if it waits less long than the others; one that has left may have the
+        // driver look once too often.
+        let due = hub.awaited().due;
+        if let Some(side) = self.sides.borrow_mut().find(id) {
+            side.due = due;
+        }
     }
 
     fn carry_out_on<T: Transport, C: Clock>(
@@ -207,13 +213,12 @@ impl HubOutlet {
         let told: Vec<_> = {
             let mut sides = self.sides.borrow_mut();
             let has_done = sides.sides.iter_mut().filter(|side| !side.done.is_empty());
-            let told = has_done.map(|side| (side.hub.clone(), core::mem::take(&mut side.done))).collect();
-            sides.tidy();
-            told
+            has_done.map(|side| (side.hub.clone(), core::mem::take(&mut side.done))).collect()
         };
         if told.is_empty() {
             return;
         }
+        self.sides.borrow_mut().tidy();
         let gauges = gauges();
         for (hub, mut done) in told {
             hub.finish(&mut done, gauges);
@@ -222,8 +227,7 @@ impl HubOutlet {
 
     /// Wakes those who have waited long enough for room in a channel.
     pub(super) fn pass_channels<T: Transport, C: Clock>(&self, driver: &Driver<T, C, Self>) {
-        let has_due = self.sides.borrow().sides.iter().any(|side| side.due.is_some());
-        if !has_due {
+        if self.channels_due().is_none() {
             return;
         }
         let now = driver.now();
@@ -243,11 +247,7 @@ impl HubOutlet {
 
     /// When the first of those who wait for room in a channel has waited long enough.
     pub(super) fn channels_due(&self) -> Option<Timestamp> {
-        let mut sides = self.sides.borrow_mut();
-        for side in &mut sides.sides {
-            side.due = side.hub.awaited().due;
-        }
-        sides.sides.iter().filter_map(|side| side.due).min()
+        self.sides.borrow().sides.iter().filter_map(|side| side.due).min()
     }
 
     /// The peer has opened a channel.
