@@ -46,8 +46,7 @@ impl Receiver {
     ///
     /// Dropping the future loses no message.
     pub async fn recv(&self) -> Option<Message> {
-        let incoming = Wait::new(&*self.hub, Hub::poll_recv, Hub::leave_readers).await?;
-        Some(Message::from_incoming(incoming, &self.hub))
+        recv(&self.hub).await
     }
 
     /// A message that is there already, for loops that run once a frame.
@@ -56,11 +55,7 @@ impl Receiver {
     ///
     /// [`TryRecvError::Empty`] if none is, [`TryRecvError::Closed`] if none will be.
     pub fn try_recv(&self) -> Result<Message, TryRecvError> {
-        match self.hub.try_recv() {
-            Ok(incoming) => Ok(Message::from_incoming(incoming, &self.hub)),
-            Err(true) => Err(TryRecvError::Closed),
-            Err(false) => Err(TryRecvError::Empty),
-        }
+        try_recv(&self.hub)
     }
 
     /// What was received and dropped so far, because the queue had no room: none unless
@@ -104,9 +99,33 @@ impl Stream for Receiver {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         let this = &mut *self;
-        let polled = this.hub.poll_recv(&mut this.key, cx.waker());
-        polled.map(|incoming| incoming.map(|incoming| Message::from_incoming(incoming, &this.hub)))
+        poll_next(&this.hub, &mut this.key, cx)
     }
+}
+
+/// The next message of a hub, which is a connection's or a channel's.
+pub(super) async fn recv(hub: &Arc<Hub>) -> Option<Message> {
+    let incoming = Wait::new(&**hub, Hub::poll_recv, Hub::leave_readers).await?;
+    Some(Message::from_incoming(incoming, hub))
+}
+
+/// One that is there.
+pub(super) fn try_recv(hub: &Arc<Hub>) -> Result<Message, TryRecvError> {
+    match hub.try_recv() {
+        Ok(incoming) => Ok(Message::from_incoming(incoming, hub)),
+        Err(true) => Err(TryRecvError::Closed),
+        Err(false) => Err(TryRecvError::Empty),
+    }
+}
+
+/// As [`recv`], for a stream with the place `key` among the readers.
+pub(super) fn poll_next(
+    hub: &Arc<Hub>,
+    key: &mut Option<u64>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Message>> {
+    let polled = hub.poll_recv(key, cx.waker());
+    polled.map(|incoming| incoming.map(|incoming| Message::from_incoming(incoming, hub)))
 }
 
 impl Drop for Receiver {

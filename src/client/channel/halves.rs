@@ -12,6 +12,7 @@ use futures_core::Stream;
 use crate::client::error::{SendError, TryRecvError};
 use crate::client::flush::{self, NotSent};
 use crate::client::message::Message;
+use crate::client::receiver;
 use crate::client::sender::{self, Sending, Ticket};
 use crate::client::wait::Wait;
 use crate::driver::{ChannelEnd, Command, Hub, SendOptions};
@@ -249,8 +250,7 @@ impl ChannelReceiver {
     ///
     /// Dropping the future takes no message.
     pub async fn recv(&self) -> Option<Message> {
-        let incoming = Wait::new(&*self.hub, Hub::poll_recv, Hub::leave_readers).await?;
-        Some(Message::from_incoming(incoming, &self.hub))
+        receiver::recv(&self.hub).await
     }
 
     /// A message that is there.
@@ -259,11 +259,7 @@ impl ChannelReceiver {
     ///
     /// [`TryRecvError`].
     pub fn try_recv(&self) -> Result<Message, TryRecvError> {
-        match self.hub.try_recv() {
-            Ok(incoming) => Ok(Message::from_incoming(incoming, &self.hub)),
-            Err(true) => Err(TryRecvError::Closed),
-            Err(false) => Err(TryRecvError::Empty),
-        }
+        receiver::try_recv(&self.hub)
     }
 
     /// How what is received has ended, once it has. What came before may still wait to be taken.
@@ -285,8 +281,7 @@ impl Stream for ChannelReceiver {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         let this = &mut *self;
-        let polled = this.hub.poll_recv(&mut this.key, cx.waker());
-        polled.map(|incoming| incoming.map(|incoming| Message::from_incoming(incoming, &this.hub)))
+        receiver::poll_next(&this.hub, &mut this.key, cx)
     }
 }
 
