@@ -1,6 +1,6 @@
 /** A socket of the package `ws`, as a server has it, in the shape of a browser's. */
 
-import { CreditInbox, SUBPROTOCOL } from "./channels-host.js";
+import { CreditInbox, SUBPROTOCOL, joined } from "./channels-host.js";
 import type { SocketEvent, WebSocketLike } from "./core.js";
 import { bytesOf } from "./data.js";
 
@@ -154,7 +154,7 @@ export class PeerSocket implements WebSocketLike {
   #converted(event: any): SocketEvent {
     const { type, data } = event;
     if (type !== "message" || typeof data === "string") return event;
-    const bytes = joined(data);
+    const bytes = whole(data);
     if (this.#isTidegate) return { type, data: bytes } as SocketEvent;
     if (this.binaryType === "blob") return { type, data: new Blob([bytes]) } as SocketEvent;
     // A small one is a view of memory that Node shares out.
@@ -166,16 +166,8 @@ export class PeerSocket implements WebSocketLike {
 const GOING_AWAY = 1001;
 
 /** The bytes of a message, whichever `binaryType` it has come by. */
-function joined(data: ArrayBuffer | ArrayBufferView | readonly ArrayBufferView[]): Uint8Array<ArrayBuffer> {
-  if (!Array.isArray(data)) return bytesOf(data as ArrayBuffer);
-  const parts = data.map(bytesOf);
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+function whole(data: ArrayBuffer | ArrayBufferView | readonly ArrayBufferView[]): Uint8Array<ArrayBuffer> {
+  return Array.isArray(data) ? joined(data.map(bytesOf)) : bytesOf(data as ArrayBuffer);
 }
 
 /** What waits for the application: in plain mode the socket reads on as it is taken, and nothing is dropped. @internal */
