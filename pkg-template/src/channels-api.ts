@@ -1,6 +1,6 @@
 /** `connect` for servers that speak `tidegate.v1`, and what its sockets have beside the others. */
 
-import { checkAmount, checkChoice, checkNumber, checkOptions, checkProtocols } from "./address.js";
+import { checkAmount, checkChoice, checkNumber, checkOptions, checkProtocols, resolveAddress } from "./address.js";
 import { Channel, make, type ChannelOptions } from "./channel.js";
 import { CreditInbox, SUBPROTOCOL, constructorOf, type Limits, type Offer, type TidegateBacked } from "./channels-host.js";
 import { now } from "./clock.js";
@@ -19,8 +19,8 @@ export interface ChannelsOptions<In = Message, Out = Sendable> extends ConnectOp
    *
    * - `"tidegate"`: `tidegate.v1`; with a server that does not speak it `connect` rejects with `connect` or `plain`.
    * - `"auto"`: that where the server speaks it, else plain mode. Where the server chooses none of the subprotocols offered
-   *   browsers fail the connection: then a second one is opened without `tidegate.v1`, and if that succeeds the address is
-   *   known as plain for ten minutes.
+   *   browsers fail the connection: then a second one is opened without `tidegate.v1`, and if that succeeds the address,
+   *   whatever its query, is known as plain for ten minutes.
    *
    * `binaryType` counts in plain mode only.
    */
@@ -122,7 +122,8 @@ export function connectChannelsBy(
       const socket = await (connectOn(host) as Connect)(url, { ...options, protocols, within });
       return withChannels(socket, backed, raw, offers);
     };
-    const address = String(url);
+    // A token in the query, which may be another each time, makes no difference.
+    const address = resolveAddress(url).split("?")[0]!;
     if (isAuto && plain.get(address)! > began) return attempt(own, options.within);
     let socket;
     try {

@@ -319,7 +319,7 @@ impl ClientBuilder {
             return self.in_its_mode(client);
         }
         let began = platform::now();
-        if remembers && tidegate::is_plain(&self.url, began) {
+        if remembers && tidegate::is_plain(&self.place(), began) {
             self.mode = Mode::Plain;
             return opened(start(&self)?).await;
         }
@@ -335,9 +335,16 @@ impl ClientBuilder {
         }
         let client = opened(start(&self)?).await?;
         if remembers {
-            tidegate::note_plain(&self.url, platform::now());
+            tidegate::note_plain(self.place(), platform::now());
         }
         Ok(client)
+    }
+
+    /// What a server is remembered by: a token in the query, which may be another each time, makes no difference.
+    #[cfg(feature = "v1")]
+    fn place(&self) -> String {
+        let path = self.url.split(['?', '#']).next().unwrap_or_default();
+        format!("{} {path}", self.base.as_deref().unwrap_or_default())
     }
 
     /// The client, if it is in the mode that was asked for.

@@ -21,8 +21,8 @@ pub enum Mode {
     Tidegate,
     /// `tidegate.v1` where the server speaks it, else plain. The offer stands before the subprotocols of the
     /// application's own, so that a server with one of those picks that. A browser fails the connection if the server picks
-    /// none: then a second one is opened without the offer, and if that succeeds the URL is known as plain for ten
-    /// minutes.
+    /// none: then a second one is opened without the offer, and if that succeeds the URL, whatever its query, is known as
+    /// plain for ten minutes.
     Auto,
 }
 
@@ -103,20 +103,20 @@ const PLAIN_MEMORY: Duration = Duration::from_secs(600);
 /// How many are known at most.
 const MOST_PLAIN: usize = 256;
 
-/// URLs of servers that speak no `tidegate.v1`, and until when that is believed, the oldest first.
+/// Places of servers that speak no `tidegate.v1`, and until when that is believed, the oldest first.
 static PLAIN: Mutex<VecDeque<(String, Timestamp)>> = Mutex::new(VecDeque::new());
 
-/// Whether `url` is known as plain.
-pub(super) fn is_plain(url: &str, now: Timestamp) -> bool {
-    platform::lock(&PLAIN).iter().any(|(known, until)| *until > now && known == url)
+/// Whether the server at `place` is known as plain.
+pub(super) fn is_plain(place: &str, now: Timestamp) -> bool {
+    platform::lock(&PLAIN).iter().any(|(known, until)| *until > now && known == place)
 }
 
 /// Notes that it is.
-pub(super) fn note_plain(url: &str, now: Timestamp) {
+pub(super) fn note_plain(place: String, now: Timestamp) {
     let mut plain = platform::lock(&PLAIN);
-    plain.retain(|(known, until)| *until > now && known != url);
+    plain.retain(|(known, until)| *until > now && *known != place);
     if plain.len() >= MOST_PLAIN {
         plain.pop_front();
     }
-    plain.push_back((url.to_owned(), now.saturating_add(PLAIN_MEMORY)));
+    plain.push_back((place, now.saturating_add(PLAIN_MEMORY)));
 }

@@ -1,6 +1,8 @@
 //! Tidegate mode between this crate's client and its server, over streams in memory and over TCP.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tidegate::proto::v1::{ChannelCode, RefusedCode};
@@ -181,16 +183,19 @@ fn channels_need_a_name_and_a_peer_that_speaks_it() {
     });
 }
 
-/// A server that speaks it if it `does`, and otherwise refuses or accepts without.
-async fn server(does: &'static [&'static str]) -> String {
+/// A server that speaks it if it `does`, and otherwise refuses or accepts without; and how many have asked.
+async fn server(does: &'static [&'static str]) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(serve(stream, does));
         }
     });
-    url
+    (url, count)
 }
 
 async fn serve(mut stream: TcpStream, does: &'static [&'static str]) {
@@ -240,13 +245,13 @@ fn modes_are_what_was_asked_for_or_say_why_not() {
             client.send_with("x", SendOptions::urgent()).await.unwrap();
             assert_eq!(client.recv().await, Some("x".into()));
         };
-        let speaks = server(&["tidegate.v1", "own.v1"]).await;
+        let (speaks, _) = server(&["tidegate.v1", "own.v1"]).await;
         for mode in [Mode::Tidegate, Mode::Auto] {
             let client = connect(&speaks, mode).await.unwrap();
             assert_eq!(client.mode(), Mode::Tidegate);
             echo(client).await;
         }
-        let own = server(&["own.v1"]).await;
+        let (own, _) = server(&["own.v1"]).await;
         let client = connect(&own, Mode::Auto).await.unwrap();
         assert_eq!((client.mode(), client.protocol().as_str()), (Mode::Plain, "own.v1"));
         let error = client.channel("x", ChannelOptions::new()).await.unwrap_err();
@@ -255,13 +260,15 @@ fn modes_are_what_was_asked_for_or_say_why_not() {
         let error = connect(&own, Mode::Tidegate).await.unwrap_err();
         assert_eq!(error, ConnectError::NotTidegate { protocol: "own.v1".into() });
         // Whoever offers nothing is served, who offers something is not: a second attempt is needed, once.
-        let refuses = server(&["refuses"]).await;
-        let connect = |mode| Client::builder(&refuses).mode(mode).connect();
-        for _ in 0..2 {
-            let client = connect(Mode::Auto).await.unwrap();
+        let (refuses, asked) = server(&["refuses"]).await;
+        let connect = |query: &str, mode| Client::builder(format!("{refuses}{query}")).mode(mode).connect();
+        for (query, attempts) in [("", 2), ("", 3), ("?token=1", 4), ("other", 6)] {
+            let client = connect(query, Mode::Auto).await.unwrap();
             assert_eq!(client.mode(), Mode::Plain);
             echo(client).await;
+            assert_eq!(asked.load(Ordering::Relaxed), attempts, "{query}");
         }
+        let connect = |mode| connect("", mode);
         assert!(matches!(connect(Mode::Tidegate).await, Err(ConnectError::Failed { .. })));
     });
 }
@@ -392,7 +399,7 @@ fn an_item_that_needs_the_whole_window_arrives_behind_a_small_one() {
 #[test]
 fn who_waits_for_a_channel_hears_that_none_comes() {
     block_on(async {
-        let plain = server(&[]).await;
+        let (plain, _) = server(&[]).await;
         for (client, peer) in [(Client::builder(&plain).connect().await.unwrap(), None), {
             let (client, server) = pair().await;
             (client, Some(server))
@@ -431,5 +438,33 @@ fn a_message_that_comes_behind_a_close_has_an_outcome_also_if_its_channel_is_dro
         assert_eq!(soon(ticket).await, Outcome::Unsent);
         assert_eq!(closed.unsent.messages, 1);
         drop(server);
+    });
+}
+
+/// Many more than have a channel of their own, each of which is used again when its lane has ended.
+const FLOWS: usize = 40;
+
+#[test]
+fn b28_flows_keep_their_order_whether_they_have_a_lane_of_their_own_or_not() {
+    block_on(async {
+        let (client, server) = pair().await;
+        for round in 0..3 {
+            for number in 0..5 {
+                for flow in 0..FLOWS {
+                    let options = SendOptions::bulk().flow(flow.to_string());
+                    client.send_with(format!("{flow} {}", round * 5 + number), options).await.unwrap();
+                }
+            }
+            client.flushed().await.unwrap();
+        }
+        let mut next = [0; FLOWS];
+        for _ in 0..15 * FLOWS {
+            let message = server.recv().await.unwrap().into_text().unwrap();
+            let (flow, number) = message.split_once(' ').unwrap();
+            let next = &mut next[flow.parse::<usize>().unwrap()];
+            assert_eq!(number.parse::<u32>().unwrap(), *next, "flow {flow}");
+            *next += 1;
+        }
+        assert!(next.iter().all(|count| *count == 15));
     });
 }
