@@ -543,19 +543,6 @@ impl State {
         (incoming, driver.or_else(|| self.resume()))
     }
 
-    /// Whoever waits for anything.
-    fn everybody(&mut self) -> Vec<Waker> {
-        let mut wakers = self.watchers.all();
-        wakers.append(&mut self.readers.all());
-        wakers.append(&mut self.outbox.all_in_line());
-        wakers.append(&mut self.outbox.flushers.all());
-        wakers.append(&mut self.outbox.drainers.all());
-        wakers.append(&mut self.outbox.watchers.all());
-        #[cfg(feature = "v1")]
-        wakers.append(&mut self.acceptors());
-        wakers
-    }
-
     /// Whether nothing comes any more beyond what is queued.
     fn is_input_over(&self) -> bool {
         #[cfg(feature = "v1")]

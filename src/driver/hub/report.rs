@@ -1,6 +1,8 @@
 //! The driver's half of the hub: what it takes, and what it tells the handles.
 
-use super::{Attention, Command, Hub, Stage, wake};
+use core::task::Waker;
+
+use super::{Attention, Command, Hub, Stage, State, wake};
 use crate::driver::Awaited;
 use crate::proto::{Closed, Done, Fit, Gauges, Slot};
 use crate::time::Timestamp;
@@ -12,6 +14,21 @@ pub(crate) struct Delivered {
     pub(crate) is_half_full: bool,
     /// Host values of what was dropped. Nobody else knows them any more.
     pub(crate) dropped: Vec<Slot>,
+}
+
+impl State {
+    /// Whoever waits for anything.
+    pub(super) fn everybody(&mut self) -> Vec<Waker> {
+        let mut wakers = self.watchers.all();
+        wakers.append(&mut self.readers.all());
+        wakers.append(&mut self.outbox.all_in_line());
+        wakers.append(&mut self.outbox.flushers.all());
+        wakers.append(&mut self.outbox.drainers.all());
+        wakers.append(&mut self.outbox.watchers.all());
+        #[cfg(feature = "v1")]
+        wakers.append(&mut self.acceptors());
+        wakers
+    }
 }
 
 impl Hub {
@@ -43,7 +60,7 @@ impl Hub {
         feature = "sim",
         target_feature = "atomics"
     ))]
-    pub(crate) fn register_driver(&self, waker: &core::task::Waker) {
+    pub(crate) fn register_driver(&self, waker: &Waker) {
         let _displaced;
         let mut state = self.lock();
         if !state.driver.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
