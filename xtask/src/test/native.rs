@@ -14,6 +14,9 @@ use crate::place::Place;
 use crate::process::{self, End, Wait};
 use crate::tools;
 
+/// Targets of which with full counts every second of a build is won a hundred times.
+const EXHAUSTIVE: [&str; 2] = ["sim", "v1"];
+
 /// Builds and runs all of them.
 ///
 /// # Errors
@@ -23,7 +26,16 @@ pub(super) fn run(session: &mut Session) -> Result<()> {
     let python = tools::python::find()?;
     let mut build = session.cargo();
     build.args(["test", "--workspace", "--features", NATIVE]);
-    let programs = session.step("native tests: build", |_| cargo::build(&mut build)).unwrap_or_default();
+    let mut programs = session.step("native tests: build", |_| cargo::build(&mut build)).unwrap_or_default();
+    if session.full {
+        let is_exhaustive = |program: &Program| EXHAUSTIVE.contains(&program.name.as_str());
+        programs.retain(|program| !is_exhaustive(program));
+        let mut build = session.cargo();
+        build.args(["test", "--package", "tidegate", "--features", NATIVE, "--profile", "exhaustive"]);
+        build.args(EXHAUSTIVE.iter().flat_map(|name| ["--test", name]));
+        let optimised = session.step("native tests: build simulations", |_| cargo::build(&mut build));
+        programs.extend(optimised.unwrap_or_default());
+    }
     for program in programs {
         let mut command = Command::new(&program.path);
         session.environment(&mut command);
