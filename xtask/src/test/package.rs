@@ -83,7 +83,12 @@ pub(super) fn run(session: &mut Session, places: &Places) {
     let whole = choice.only.is_none();
     if places.node && whole {
         session.step("package tests: types", |tally| types(&project, tally));
-        session.step("package tests: units in node", |tally| units(&project, tally));
+        session.step("package tests: units in node", |tally| {
+            units(&project, project.npm.node(), "package", tally)
+        });
+    }
+    if session.full && places.node && whole {
+        other_releases(session, &project);
     }
     let bundled = session.step("package: bundle by Vite", |_| bundle(&project)).is_some();
     let roots = roots(&package, &project);
@@ -191,8 +196,24 @@ fn readme_blocks(project: &Project) -> Result<()> {
     Ok(())
 }
 
-/// `**/*.test.mjs`, by Node's own test runner.
-fn units(project: &Project, tally: &mut Tally) -> Result<()> {
+/// The units in each release of Node that is kept up, whatever this machine has.
+fn other_releases(session: &mut Session, project: &Project) {
+    let releases = session.step("package: install releases of Node", |_| {
+        let releases = tools::npm::releases_of_node()?;
+        if releases.is_empty() {
+            println!("npm has none for this kind of machine");
+        }
+        Ok(releases)
+    });
+    for (name, program) in releases.unwrap_or_default() {
+        session.step(&format!("package tests: units in {name}"), |tally| {
+            units(project, Command::new(program), &format!("package in {name}"), tally)
+        });
+    }
+}
+
+/// `**/*.test.mjs`, by the test runner of `node`.
+fn units(project: &Project, mut node: Command, suite: &str, tally: &mut Tally) -> Result<()> {
     let all = hash::files_below(&project.directory)?;
     let modules = project.directory.join("node_modules");
     let files = all.iter().filter(|file| !file.starts_with(&modules));
@@ -202,7 +223,6 @@ fn units(project: &Project, tally: &mut Tally) -> Result<()> {
     }
     let interop = tools::root().join("tests/interop");
     let python = python::environment(&interop.join("requirements.txt"), &tools::target().join("interop"))?;
-    let mut node = project.npm.node();
     let readmes = READMES.map(|(_, readme)| tools::root().join(readme));
     node.current_dir(&project.directory)
         .env("TIDEGATE_READMES", std::env::join_paths(readmes)?)
@@ -211,7 +231,7 @@ fn units(project: &Project, tally: &mut Tally) -> Result<()> {
         .arg("--test");
     node.arg("--test-reporter").arg(tools::root().join("xtask/npm/reporter.mjs")).args(files);
     let end = process::tee(&mut node, Wait::Forever, |line| {
-        output::note(line, Place::Node, "package", &mut tally.records);
+        output::note(line, Place::Node, suite, &mut tally.records);
         Wait::Forever
     })?;
     match end {

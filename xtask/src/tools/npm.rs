@@ -1,5 +1,5 @@
 //! TypeScript, wasm-opt and Vite: npm packages pinned by `xtask/npm/package-lock.json`, installed once for
-//! each state of that file, in the cache.
+//! each state of that file, in the cache; and likewise, by `xtask/npm/nodes`, releases of Node.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,15 +25,40 @@ pub(crate) struct Tools {
 /// [`super::Missing`] without Node or npm; else if npm fails.
 pub(crate) fn tools() -> Result<Tools> {
     let node = node()?;
-    let source = root().join("xtask/npm");
+    let directory = installed("xtask/npm", "TypeScript, Binaryen and Vite")?;
+    Ok(Tools { node, directory })
+}
+
+/// The releases of Node that the package is tested under, oldest first: name and program. Those of npm are for Linux.
+///
+/// # Errors
+///
+/// [`super::Missing`] without npm; else if it fails.
+pub(crate) fn releases_of_node() -> Result<Vec<(String, PathBuf)>> {
+    let modules = installed("xtask/npm/nodes", "three releases of Node")?.join("node_modules");
+    let found = std::fs::read_dir(&modules).into_iter().flatten().filter_map(|entry| {
+        let directory = entry.ok()?.path();
+        // node-22-x64
+        let (name, _) = directory.file_name()?.to_str()?.rsplit_once('-')?;
+        let program = directory.join("bin/node");
+        program.is_file().then(|| (name.replace('-', " "), program))
+    });
+    let mut found: Vec<_> = found.collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Where what the lock file in `source` names is installed, below the cache. Announces `what` if it has to be.
+fn installed(source: &str, what: &str) -> Result<PathBuf> {
+    let source = root().join(source);
     let lock = source.join("package-lock.json");
     let hash = crate::hash::of_files([&lock].into_iter())?;
     let directory = cache()?.join("npm").join(hash.get(..16).unwrap_or(&hash));
     if !directory.is_dir() {
-        println!("installing TypeScript, Binaryen and Vite once, into {}", directory.display());
+        println!("installing {what} once, into {}", directory.display());
         install(&source, &directory)?;
     }
-    Ok(Tools { node, directory })
+    Ok(directory)
 }
 
 /// Installs what the lock file in `source` names as `directory`: beside that place, and then renames, so
