@@ -100,7 +100,7 @@ pub use transport::{IoSource, TransportError};
 #[doc = include_str!("../docs/SERVER.md")]
 struct Server;
 
-/// The README's Rust compiles; a part of it is for the host.
-#[cfg(all(doctest, feature = "native", feature = "v1"))]
+/// The README's Rust compiles; a part of it is for the host, and one is a server.
+#[cfg(all(doctest, feature = "axum", feature = "v1", feature = "socket"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

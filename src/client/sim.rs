@@ -117,7 +117,7 @@ impl Sim {
     }
 
     /// Serves a path: `handler` is called for each connection to it. A path that nobody serves
-    /// refuses.
+    /// refuses. A handler that holds a clone of this network keeps it in memory.
     pub fn serve<F: Future<Output = ()> + 'static>(
         &self,
         path: &str,

@@ -31,12 +31,14 @@ impl Upload {
         sim.set_engine(Some(self.engine));
         sim.set_link(self.link.clone());
         sim.set_seed(self.seed);
-        let (timers, clock) = (RefCell::new(VecDeque::new()), sim.clone());
+        // What the network holds must not hold the network in the end: 3,000 of them have to fit.
+        let clock = Rc::new(RefCell::new(sim.clone()));
+        let (timers, timed) = (RefCell::new(VecDeque::new()), clock.clone());
         sim.watch_pages(move |task| {
             if task == PageTask::Hop {
                 return;
             }
-            let (mut timers, now) = (timers.borrow_mut(), clock.elapsed());
+            let (mut timers, now) = (timers.borrow_mut(), timed.borrow().elapsed());
             timers.push_back(now);
             if timers.len() > 100 {
                 let first = timers.pop_front().expect("there are more");
@@ -44,13 +46,13 @@ impl Upload {
             }
         });
         let arrived = Rc::new(Cell::new((0, Duration::ZERO)));
-        let (noted, clock) = (arrived.clone(), sim.clone());
+        let (noted, timed) = (arrived.clone(), clock.clone());
         sim.serve("/", move |handshake| {
-            let (noted, clock) = (noted.clone(), clock.clone());
+            let (noted, timed) = (noted.clone(), timed.clone());
             async move {
                 let mut peer = handshake.accept(None);
                 while peer.recv().await.is_some() {
-                    noted.set((noted.get().0 + 1, clock.elapsed()));
+                    noted.set((noted.get().0 + 1, timed.borrow().elapsed()));
                 }
             }
         });
@@ -65,6 +67,7 @@ impl Upload {
             client.close_with(tidegate::CloseOptions::default().within(None)).await.unwrap();
             began
         });
+        clock.replace(Sim::new());
         assert_eq!(arrived.get().0, self.count);
         arrived.get().1 - began
     }
