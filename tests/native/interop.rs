@@ -106,7 +106,7 @@ fn items() -> Vec<Message> {
 }
 
 #[test]
-fn v1_the_python_peer_has_all_vectors_right_and_passes_its_own_tests() {
+fn v1_the_python_peer_has_all_vectors_right_and_passes_its_own_test() {
     let said = succeeds(&mut python(&["vectors.py"]));
     let (right, all) = said.trim().strip_suffix(" right").and_then(|said| said.split_once(" of ")).unwrap();
     assert_eq!(right, all);
@@ -119,7 +119,7 @@ fn v1_the_python_peer_has_all_vectors_right_and_passes_its_own_tests() {
         .filter(|(name, _)| !["about", "resume_checks"].contains(&name.as_str()));
     let count: usize = lists.filter_map(|(_, list)| list.as_array()).map(Vec::len).sum();
     assert_eq!(all, count.to_string());
-    succeeds(&mut python(&["-W", "error", "-m", "unittest"]));
+    succeeds(&mut python(&["-W", "error", "-m", "unittest", "vectors"]));
 }
 
 #[test]
@@ -186,6 +186,12 @@ fn v1_python_sees_more_channels_in_turn_than_may_be_open_at_once() {
     });
 }
 
+#[test]
+fn v1_python_connects_to_python_and_gets_the_greeting_too() {
+    let serving = Serving::start();
+    assert_eq!(succeeds(&mut python(&["peer.py", "connect", &serving.url, "--greeting"])), "ok\n");
+}
+
 /// Sends back what comes, and ends behind it.
 async fn echo(channel: Channel) {
     while let Some(item) = channel.recv().await {
@@ -217,5 +223,25 @@ fn v1_python_connects_to_this_server_and_everything_comes_back() {
         let closed = server.closed().await;
         assert_eq!((closed.was_clean, closed.unknown.messages), (true, 0), "{closed:?}");
         assert_eq!(connecting.await.unwrap(), "ok\n");
+    });
+}
+
+#[test]
+fn v1_python_says_what_a_faulty_echo_changed() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let connecting = tokio::task::spawn_blocking(move || {
+            python(&["peer.py", "connect", &url]).output().expect("Python runs")
+        });
+        let mut stream = listener.accept().await.unwrap().0;
+        let request = read_request(&mut stream, HeadLimits::default()).await.unwrap();
+        let server = accept(stream, &request, Some("tidegate.v1"), AcceptOptions::default()).unwrap();
+        let channel = server.channels().accept().await.unwrap();
+        channel.send("hell").await.unwrap();
+        let connected = connecting.await.unwrap();
+        assert_eq!(connected.status.code(), Some(1));
+        let said = String::from_utf8(connected.stderr).unwrap();
+        assert_eq!(said.trim(), "differs: channel 0: 'hell' and not 'hello'");
     });
 }
