@@ -4,10 +4,13 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+use super::error::ConnectError;
 use crate::driver::tidegate::TidegateConfig;
 use crate::platform;
 use crate::proto::v1::Side;
+use crate::proto::ws::HandshakeError;
 use crate::time::Timestamp;
+use crate::transport::TransportError;
 
 /// What a connection speaks above WebSocket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -20,9 +23,16 @@ pub enum Mode {
     /// [channels](crate::Client::channel), and each message is acknowledged. Connecting fails with any other.
     Tidegate,
     /// `tidegate.v1` where the server speaks it, else plain. The offer stands before the subprotocols of the
-    /// application's own, so that a server with one of those picks that. A browser fails the connection if the server picks
-    /// none: then a second one is opened without the offer, and if that succeeds the URL, whatever its query, is known as
+    /// application's own, so that a server with one of those picks that. If it picks none the connection fails, as in a
+    /// browser: then a second one is opened without the offer, and if that succeeds the URL, whatever its query, is known as
     /// plain for ten minutes.
+    ///
+    /// A browser does not tell why a connection has failed, so that any failure before it was open is a reason there. On the
+    /// host only an answer about the subprotocol is: 101 without one or with another than was offered, and the statuses 400,
+    /// 406 and 426. A server that hangs up without an answer, as some do with a subprotocol that they do not know, is
+    /// tried without the offer each time: it may only have been restarted. After 401, 403, 503 and the like, and where no
+    /// connection came about, there is no second attempt; nor is there one for
+    /// [`connect_over`](crate::ClientBuilder::connect_over), which has only one stream.
     Auto,
 }
 
@@ -94,6 +104,39 @@ impl TidegateOptions {
     pub(crate) fn config(self, side: Side, random: u64) -> TidegateConfig {
         let counts = [self.max_channels, self.max_message_bytes];
         TidegateConfig::new(side, random, counts, self.max_queued_bytes, self.delay)
+    }
+}
+
+/// What a failed attempt that has offered `tidegate.v1` says about one without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// It would come to the same.
+    None,
+    /// It may be worth it; the server may also have been away for a moment.
+    Perhaps,
+    /// If that opens, the server is plain.
+    Plain,
+}
+
+impl Hint {
+    /// What `error` says.
+    pub(super) fn of(error: &ConnectError) -> Self {
+        /// RFC 6455 leaves it to the server what it answers where it speaks none of the subprotocols: Bad Request, Not
+        /// Acceptable or Upgrade Required is what servers do answer.
+        const STATUSES: [u16; 3] = [400, 406, 426];
+
+        let ConnectError::Failed { source, .. } = error else { return Self::None };
+        // A browser, or the simulator, tells nothing (PROTOCOL section 3).
+        let Some(source) = source else { return Self::Plain };
+        let TransportError::Handshake(fault) = source else { return Self::None };
+        match fault {
+            HandshakeError::NoSubprotocol | HandshakeError::UnofferedSubprotocol => Self::Plain,
+            HandshakeError::DoubledHeader { name } if *name == "Sec-WebSocket-Protocol" => Self::Plain,
+            HandshakeError::Refused(refusal) if STATUSES.contains(&refusal.status) => Self::Plain,
+            // libwebsockets hangs up.
+            HandshakeError::Truncated => Self::Perhaps,
+            _ => Self::None,
+        }
     }
 }
 

@@ -202,6 +202,7 @@ async fn serve(mut stream: TcpStream, does: &'static [&'static str]) {
     let Ok(request) = read_request(&mut stream, HeadLimits::default()).await else { return };
     let chosen = does.iter().copied().find(|name| request.subprotocols.iter().any(|offered| offered == name));
     if chosen.is_none() && does.contains(&"refuses") && !request.subprotocols.is_empty() {
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
         return;
     }
     let Ok(client) = accept(stream, &request, chosen, AcceptOptions::default()) else { return };

@@ -328,6 +328,25 @@ test("what_cannot_work_is_refused_and_leaves_the_socket_alone", async () => {
   wss.close();
 });
 
+test("a_server_that_has_chosen_the_subprotocol_is_not_taken_for_a_plain_one", async () => {
+  const { handleProtocols } = await import("tidegate/server");
+  const wss = new WebSocketServer({ host: "127.0.0.1", port: 0, handleProtocols: handleProtocols() });
+  await once(wss, "listening");
+  const offered = [];
+  // Too busy for a session.
+  wss.on("connection", (ws, { headers }) => {
+    offered.push(headers["sec-websocket-protocol"]);
+    ws.close(1013);
+  });
+  const url = `ws://127.0.0.1:${wss.address().port}/`;
+  for (let n = 0; n < 2; n++) {
+    const error = await connect(url, { WebSocket, mode: "auto" }).catch((error) => error);
+    assert.deepEqual([error.code, error.closed.code], ["connect", 1013]);
+  }
+  assert.deepEqual(offered, ["tidegate.v1", "tidegate.v1"]);
+  wss.close();
+});
+
 test("it_works_in_a_thread_of_its_own", async () => {
   const worker = new Worker(new URL("server.worker.mjs", import.meta.url));
   const [url] = await once(worker, "message");
