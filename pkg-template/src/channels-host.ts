@@ -235,6 +235,11 @@ export class TidegateBacked extends WasmBacked {
     else super.end(withinMs, closeMs);
   }
 
+  /** In plain mode, a close that is under way takes so long at most; 0: as long as it may. */
+  hurry(withinMs: number): void {
+    this.tell(SHUT_DOWN, withinMs, 0, 0);
+  }
+
   /** The socket has less to write than it had. */
   written(): void {
     // As a task of its own, in which it is looked at again.

@@ -3,6 +3,7 @@
 import { checkMilliseconds, checkNumber, checkOptions } from "./address.js";
 import type { ChannelSocket } from "./channels-api.js";
 import type { TidegateBacked } from "./channels-host.js";
+import { now } from "./clock.js";
 import { invalid } from "./errors.js";
 import type { PeerSocket } from "./peer-socket.js";
 
@@ -64,8 +65,8 @@ export class Connections implements Iterable<ChannelSocket<any, any>> {
   #pending = 0;
   #accepted = 0;
   #refused = 0;
-  /** With which options it goes away. */
-  #leaving: ShutdownOptions | undefined;
+  /** With which options it goes away, and until when what has begun may go on. */
+  #leaving: (Checked & { readonly due: number }) | undefined;
   /** Who waits until there are none. */
   readonly #waiting: (() => void)[] = [];
   #leave!: () => void;
@@ -117,19 +118,31 @@ export class Connections implements Iterable<ChannelSocket<any, any>> {
           this.#settle();
         });
         // Not from here: whoever accepts it does not have it yet.
-        if (this.#leaving) queueMicrotask(() => void goAway(socket, this.#leaving!));
+        if (this.#leaving) queueMicrotask(() => this.#goAway(socket));
       },
     };
+  }
+
+  /** A connection that is held only now has what is left of the time. */
+  #goAway(socket: AnySocket): void {
+    const { due, ...leaving } = this.#leaving!;
+    // 0 would be any time.
+    const drain = due === Infinity ? 0 : Math.max(1, Math.ceil(due - now()));
+    void goAway(socket, { ...leaving, drain });
   }
 
   /**
    * Takes no connection any more, and ends all that are there as {@link shutdown} does. Resolves when there are none.
    *
+   * Called again it can only be more impatient: the earlier end of what has begun holds, also for a connection that is
+   * accepted later; when clients are to come back those are told that have not been told yet.
+   *
    * Rejects with a {@link TidegateError} `option`, and then changes nothing.
    */
   async shutdown(options?: ShutdownOptions): Promise<void> {
     const checked = checkShutdown(options);
-    this.#leaving = checked;
+    const due = Math.min(now() + (checked.drain || Infinity), this.#leaving?.due ?? Infinity);
+    this.#leaving = { ...checked, due };
     this.#leave();
     for (const socket of this.#open) void goAway(socket, checked);
     await new Promise<void>((resolve) => {
@@ -152,6 +165,9 @@ export class Connections implements Iterable<ChannelSocket<any, any>> {
  *   open channels go on until both sides have closed them, or `drain` is over. Then the connection closes with 4200.
  * - To any other what is queued is sent within `drain`, and the connection closes with 1001.
  *
+ * Called again for the same connection it can only be more impatient. A client is told when to come back and has to act upon
+ * it: one of this package does not connect again by itself.
+ *
  * Rejects with a {@link TidegateError} `option`, and then changes nothing.
  *
  * Specification: section 6.6 of `docs/PROTOCOL.md`, and RFC 6455 section 7.4.1.
@@ -165,7 +181,10 @@ export async function shutdown(sockets: Iterable<ChannelSocket<any, any>>, optio
   await Promise.all(all.map((socket) => goAway(socket, checked)));
 }
 
-function checkShutdown(given: ShutdownOptions | undefined): Required<ShutdownOptions> {
+/** Options that were checked. */
+type Checked = { readonly [Name in keyof Required<ShutdownOptions>]: number };
+
+function checkShutdown(given: ShutdownOptions | undefined): Checked {
   const { drain, reconnectAfter, jitter } = checkOptions(given, "{ drain: 10000 }");
   return {
     drain: checkMilliseconds("drain", drain, 10_000),
@@ -174,13 +193,16 @@ function checkShutdown(given: ShutdownOptions | undefined): Required<ShutdownOpt
   };
 }
 
-async function goAway(socket: AnySocket, { drain, reconnectAfter, jitter }: ShutdownOptions): Promise<void> {
+async function goAway(socket: AnySocket, { drain, reconnectAfter, jitter }: Checked): Promise<void> {
   const { backed, raw } = parts.get(socket)!;
   if (backed.isTidegate) {
-    backed.back = [reconnectAfter!, jitter!];
+    backed.back = [reconnectAfter, jitter];
     await socket.end({ within: drain });
   } else {
     raw.isGoingAway = true;
-    await socket.close(1000, "", { within: drain });
+    const closed = socket.close(1000, "", { within: drain });
+    // One that was under way has a deadline of its own.
+    backed.hurry(drain);
+    await closed;
   }
 }

@@ -275,6 +275,47 @@ test("what_does_not_come_to_its_end_is_cut_off_when_the_time_is_over", () =>
     await assert.rejects(shutdown([], { drain: -1 }), { code: "option" });
   }));
 
+/** A plain client that reads nothing, so that a close of the server's takes all the time that it has. */
+async function deaf(url) {
+  const { socket } = await raw(url, []);
+  socket._socket.pause();
+  return socket;
+}
+
+test("of_two_shutdowns_the_earlier_end_holds", async () => {
+  // Either a test that waits for the later one would not end.
+  const hour = 3_600_000;
+  for (const drains of [[20, hour], [hour, 20], [20, 0], [0, 20]]) {
+    let peer;
+    const { url, connections, stop } = await start((accepted) => void (peer = accepted));
+    const plain = await deaf(url);
+    await until(() => peer);
+    const socket = await connect(url, { WebSocket });
+    await (await socket.channel("work")).accepted;
+    await Promise.all(drains.map((drain) => connections.shutdown({ drain })));
+    assert.equal((await socket.closed).code, 4200, drains);
+    plain.terminate();
+    await stop();
+  }
+});
+
+test("a_connection_that_comes_between_two_shutdowns_has_until_the_earlier_end", async () => {
+  const asked = [];
+  const authenticate = () => new Promise((resolve) => asked.push(resolve));
+  const { url, connections, stop } = await start(undefined, { options: { authenticate, within: 0 } });
+  const dialling = [deaf(url), deaf(url)];
+  await until(() => asked.length === 2);
+  const over = [connections.shutdown({ drain: 20 }), connections.shutdown({ drain: 3_600_000 })];
+  asked[0](true);
+  await until(() => connections.counts.open);
+  over.push(connections.shutdown({ drain: 3_600_000 }));
+  asked[1](true);
+  await Promise.all(over);
+  assert.deepEqual(connections.counts, { open: 0, pending: 0, accepted: 2, refused: 0 });
+  for (const socket of await Promise.all(dialling)) socket.terminate();
+  await stop();
+});
+
 test("b29_messages_arrive_in_whichever_form_ws_gives_them", async () => {
   const wss = new WebSocketServer({ host: "127.0.0.1", port: 0 });
   await once(wss, "listening");
