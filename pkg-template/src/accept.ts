@@ -51,6 +51,8 @@ export interface AcceptOptions<In = Message, Out = Sendable>
    * twice as long. Default 20,000; 0: never. In tidegate mode the session looks after that.
    */
   pingAfter?: number | undefined;
+  /** From where the client comes, for `maxPerAddress` of {@link ConnectionLimits}. Default: not known. */
+  address?: string | undefined;
   /** What `socket.url` says. Default `""`, as a server knows only the path. */
   url?: string | undefined;
   /** Where the connection is counted, and ended when the server goes away. Default: nowhere. */
@@ -115,7 +117,7 @@ export async function take<In, Out>(
   // At once: from here on nothing of what comes is lost.
   const raw = new PeerSocket(ws, url);
   raw.binaryType = binaryType;
-  const place = held ?? connections?.admit();
+  const place = held ?? connections?.admit(options.address);
   try {
     if (connections && !place) {
       ws.close(TRY_AGAIN_LATER);

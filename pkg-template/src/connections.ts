@@ -11,6 +11,11 @@ import type { PeerSocket } from "./peer-socket.js";
 export interface ConnectionLimits {
   /** In all, those that are being accepted included. Default 10,000; `Infinity`: no bound. */
   maxConnections?: number | undefined;
+  /**
+   * From one address of IPv4, or from one network of 64 bits of IPv6, which is what one customer has. Those of whom no
+   * address is known count as one. Default `Infinity`, as behind a proxy all come from the same.
+   */
+  maxPerAddress?: number | undefined;
 }
 
 /** How many connections there are and were. */
@@ -61,6 +66,9 @@ export function enter(socket: AnySocket, made: Parts, place: Place | undefined):
 /** The connections of a server, or of a part of it: those that were accepted with this as the option `connections`. */
 export class Connections implements Iterable<ChannelSocket<any, any>> {
   readonly #max: number;
+  readonly #maxPerAddress: number;
+  /** How many there are from each, by {@link network}. */
+  readonly #addresses = new Map<string, number>();
   readonly #open = new Set<AnySocket>();
   #pending = 0;
   #accepted = 0;
@@ -75,8 +83,9 @@ export class Connections implements Iterable<ChannelSocket<any, any>> {
 
   /** None yet, and so many at most. Throws a {@link TidegateError} `option`. */
   constructor(limits?: ConnectionLimits) {
-    const { maxConnections } = checkOptions(limits, "{ maxConnections: 1000 }");
+    const { maxConnections, maxPerAddress } = checkOptions(limits, "{ maxConnections: 1000 }");
     this.#max = checkNumber("maxConnections", maxConnections, 10_000, "a number", Infinity);
+    this.#maxPerAddress = checkNumber("maxPerAddress", maxPerAddress, Infinity, "a number", Infinity);
   }
 
   /** How many there are and were. */
@@ -94,28 +103,39 @@ export class Connections implements Iterable<ChannelSocket<any, any>> {
     return this.#open.values();
   }
 
-  /** A place for another one, if there is one. @internal */
-  admit(): Place | undefined {
-    if (this.#leaving || this.#open.size + this.#pending >= this.#max) {
+  /** A place for another one from this address, if there is one. @internal */
+  admit(address: string | undefined): Place | undefined {
+    const from = network(address ?? "");
+    const count = this.#addresses.get(from) ?? 0;
+    if (this.#leaving || this.#open.size + this.#pending >= this.#max || count >= this.#maxPerAddress) {
       this.#refused++;
       return undefined;
     }
     this.#pending++;
+    this.#addresses.set(from, count + 1);
     let isPending = true;
     const leave = (): void => {
-      if (isPending) this.#pending--;
-      isPending = false;
+      const left = this.#addresses.get(from)! - 1;
+      if (left) this.#addresses.set(from, left);
+      else this.#addresses.delete(from);
       this.#settle();
     };
     return {
-      leave,
+      leave: () => {
+        // A second time by `upgrade`, when `accept` has failed within it.
+        if (!isPending) return;
+        isPending = false;
+        this.#pending--;
+        leave();
+      },
       hold: (socket) => {
+        isPending = false;
+        this.#pending--;
         this.#open.add(socket);
         this.#accepted++;
-        leave();
         void socket.closed.then(() => {
           this.#open.delete(socket);
-          this.#settle();
+          leave();
         });
         // Not from here: whoever accepts it does not have it yet.
         if (this.#leaving) queueMicrotask(() => this.#goAway(socket));
@@ -191,6 +211,23 @@ function checkShutdown(given: ShutdownOptions | undefined): Checked {
     reconnectAfter: checkMilliseconds("reconnectAfter", reconnectAfter, 0),
     jitter: checkMilliseconds("jitter", jitter, 5_000),
   };
+}
+
+/**
+ * By what connections from the same place are counted together: an address of IPv4, also one that is written as one of
+ * IPv6; the first half of any other; and what is no address as it is.
+ */
+function network(address: string): string {
+  // A zone names an interface of this machine.
+  const host = `http://[${address.replace(/%.*/, "")}]/`;
+  if (!URL.canParse(host)) return address;
+  // In one form, of which only `::` is to be filled in.
+  const [head = "", tail] = new URL(host).hostname.slice(1, -1).split("::");
+  const [left, right] = [head, tail ?? ""].map((half) => half.split(":").filter(Boolean)) as [string[], string[]];
+  const words = [...left, ...Array<string>(8 - left.length - right.length).fill("0"), ...right];
+  if (words.slice(0, 6).join() !== "0,0,0,0,0,ffff") return words.slice(0, 4).join(":");
+  const bytes = words.slice(6).flatMap((word) => [parseInt(word, 16) >> 8, parseInt(word, 16) & 0xff]);
+  return bytes.join(".");
 }
 
 async function goAway(socket: AnySocket, { drain, reconnectAfter, jitter }: Checked): Promise<void> {
