@@ -35,7 +35,7 @@ export interface AcceptOptions<In = Message, Out = Sendable>
    * before it is told cannot be less: here and for `maxChannels` a smaller value counts as the least one.
    */
   maxMessageBytes?: number | undefined;
-  /** How much may have arrived without having been taken, in bytes, in all channels together. Default 192 MiB. */
+  /** How much may have arrived without having been taken, in bytes, in all channels together. Default 256 MiB. */
   maxQueuedBytes?: number | undefined;
   /**
    * Most bytes received and not yet taken, in plain mode. Default 64 MiB; 0: no bound. Then nothing more is read until half of
@@ -94,7 +94,7 @@ export async function take<In, Out>(
   if (!ws?.addEventListener || !ws.terminate) throw invalid("ws", ws, "a WebSocket of the package ws");
   const { codec, connections, wasm, url = "" } = options;
   const pingAfter = checkMilliseconds("pingAfter", options.pingAfter, 20_000);
-  const limits = limitsOf(options, 128, 192 << 20, checkMilliseconds("within", options.within, 10_000));
+  const limits = limitsOf(options, 128, 256 << 20, checkMilliseconds("within", options.within, 10_000));
   const bounds = Object.entries(BOUNDS).map(([name, fallback]) =>
     checkAmount(name, options[name as keyof typeof BOUNDS], fallback),
   );

@@ -29,7 +29,7 @@ export interface ChannelsOptions<In = Message, Out = Sendable> extends ConnectOp
   maxChannels?: number | undefined;
   /** The largest message that the peer may send, in bytes: 1,024 to 14,913,024, the default. */
   maxMessageBytes?: number | undefined;
-  /** How much may have arrived without having been taken, in bytes, in all channels together. Default 64 MiB. */
+  /** How much may have arrived without having been taken, in bytes, in all channels together. Default 96 MiB. */
   maxQueuedBytes?: number | undefined;
   /**
    * For how many milliseconds what is under way may queue on its way to the peer, where it delays urgent messages. Default
@@ -101,7 +101,7 @@ export function connectChannelsBy(
   return async <In, Out>(url: string | URL, given?: ChannelsOptions<In, Out>) => {
     const options = checkOptions(given, '{ mode: "auto" }');
     const isAuto = checkChoice("mode", options.mode ?? "tidegate", ["tidegate", "auto"]);
-    const limits = limitsOf(options, 32, 64 << 20, HELLO_WITHIN);
+    const limits = limitsOf(options, 32, 96 << 20, HELLO_WITHIN);
     const own = checkProtocols(options.protocols).filter((name) => name !== SUBPROTOCOL);
     const began = now();
     let backed: TidegateBacked | undefined;

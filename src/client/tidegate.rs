@@ -56,8 +56,13 @@ pub struct TidegateOptions {
     /// at least 57,344. What a client may assume before it is told cannot be less; a smaller value counts as the least one.
     pub max_message_bytes: u32,
     /// How much may have arrived in all channels together without having been taken by the application, in bytes; each has
-    /// 1 MiB of it at least, or an equal part if that is less. Default 64 MiB in a client, 192 MiB in a server, which is
+    /// 1 MiB of it at least, or an equal part if that is less. Default 96 MiB in a client, 256 MiB in a server, which is
     /// a bound and no reservation.
+    ///
+    /// A channel takes messages of up to [`max_message_bytes`](Self::max_message_bytes) as long as this has room for a
+    /// window with which one arrives, 16 MiB for the largest: by default for about two channels that this side opens and
+    /// two of the peer's, in a server for four each, the channels that carry messages of the connection included. Others
+    /// take less, 932,008 bytes at least by default.
     pub max_queued_bytes: u64,
     /// For how long what is under way may queue on the way to the peer, where it delays urgent messages. Default 12 ms;
     /// more fills links better whose rate or delay changes much.
@@ -70,14 +75,14 @@ impl TidegateOptions {
         Self {
             max_channels: 32,
             max_message_bytes: 14_913_024,
-            max_queued_bytes: 64 << 20,
+            max_queued_bytes: 96 << 20,
             delay: Duration::from_millis(12),
         }
     }
 
     /// A server's defaults.
     pub const fn server() -> Self {
-        Self { max_channels: 128, max_queued_bytes: 192 << 20, ..Self::client() }
+        Self { max_channels: 128, max_queued_bytes: 256 << 20, ..Self::client() }
     }
 
     /// Sets [`max_channels`](Self::max_channels).

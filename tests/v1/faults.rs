@@ -8,6 +8,7 @@ use tidegate::proto::{MessageId, Outcome, Payload, Priority};
 use tidegate::time::Timestamp;
 
 use crate::peer::{Peer, varints};
+use crate::records::records;
 
 fn client() -> Session {
     let settings = Settings::default();
@@ -140,6 +141,77 @@ fn accept_of_an_opener_goes_before_its_first_data() {
     peer.session.handle_accept(key, 2 << 20, 1 << 20);
     send(&mut peer, key, item(10));
     assert_eq!(peer.poll().kinds(), [0x41, 0x42, 0x45]);
+}
+
+#[test]
+fn accept_of_an_opener_is_not_said_where_it_makes_no_difference_or_is_late() {
+    let mut peer = Peer::server_of(client(), &[]);
+    let key = open(&mut peer, ChannelKind::Items);
+    // No more than the settings have said.
+    peer.session.handle_accept(key, 65_536, 57_344);
+    assert_eq!(peer.poll().kinds(), [0x41]);
+    send(&mut peer, key, item(10));
+    assert_eq!(peer.poll().kinds(), [0x45]);
+    peer.session.handle_accept(key, 2 << 20, 1 << 20);
+    assert!(peer.poll().kinds().is_empty());
+    // Between OPEN and the first DATA it is in time.
+    let key = open(&mut peer, ChannelKind::Call);
+    assert_eq!(peer.poll().kinds(), [0x41]);
+    peer.session.handle_accept(key, 2 << 20, 1 << 20);
+    send(&mut peer, key, item(10));
+    assert_eq!(peer.poll().kinds(), [0x42, 0x45]);
+}
+
+#[test]
+fn open_and_accept_of_an_opener_are_in_one_message() {
+    let mut peer = Peer::server_of(client(), &[]);
+    for _ in 0..16 {
+        // Three OPENs fill a message, so that nothing would be left of it for three ACCEPTs.
+        let (name, meta) = ("n".repeat(128), [&[0x40, 64, 0x44, 0xbf][..], &[7; 1_215]].concat());
+        let key = peer.session.open(ChannelKind::Items, name, meta, Priority::Normal).expect("it is open");
+        peer.session.handle_accept(key, 2 << 20, 1 << 20);
+    }
+    let said = peer.poll();
+    assert!(said.messages.len() > 1, "{said:?}");
+    for message in &said.messages {
+        let kinds: Vec<_> = records(message).iter().map(|record| record.kind).collect();
+        assert!(kinds.chunks(2).all(|pair| pair == [0x41, 0x42]), "{kinds:?}");
+    }
+}
+
+#[test]
+fn a_channel_that_ends_before_it_was_opened_accepts_nothing_and_gives_its_window_back() {
+    let mut peer = Peer::server_of(client(), &[]);
+    for _ in 0..16 {
+        open(&mut peer, ChannelKind::Items);
+    }
+    peer.poll();
+    let before = peer.session.gauges().windows;
+    // More than there may be: it waits.
+    let key = open(&mut peer, ChannelKind::Items);
+    peer.session.handle_accept(key, 2 << 20, 1 << 20);
+    assert_eq!(peer.session.gauges().windows, before + (2 << 20));
+    peer.session.handle_reset(key, Directions::Sending, ChannelCode::Cancelled, Vec::new());
+    peer.session.handle_dropped(key);
+    assert_eq!(peer.session.gauges().windows, before);
+    assert!(peer.give(0x11, &[20]).kinds().is_empty());
+}
+
+#[test]
+fn the_accepts_of_an_opener_leave_half_of_what_windows_may_grow_by_to_the_peers_channels() {
+    const MOST: u64 = 16 << 20;
+    let mut peer = Peer::server_of(client(), &[]);
+    for _ in 0..8 {
+        let key = open(&mut peer, ChannelKind::Items);
+        peer.session.handle_accept(key, MOST, MOST);
+    }
+    peer.poll();
+    // 96 MiB less 16 windows that are promised; those five for which nothing was left have theirs in any case.
+    let half = ((96 << 20) - 16 * 65_536) / 2;
+    assert_eq!(peer.session.gauges().windows, half + 5 * 65_536);
+    let said = peer.give(0x41, &[1, 0, 2, 1, b'a', 0]);
+    let accept = said.records().into_iter().find(|record| record.kind == 0x42).expect("it is accepted");
+    assert_eq!(accept.numbers(), [1, MOST, 14_913_024]);
 }
 
 #[test]

@@ -102,28 +102,46 @@ test("v1_channels_are_opened_from_both_sides_at_once", async () => {
   });
 });
 
-test("v1_large_messages_go_on_channels_and_what_is_larger_than_the_peer_takes_says_so", async () => {
+test("v1_large_messages_go_on_channels_both_ways_and_what_is_larger_than_the_peer_takes_says_so", async () => {
+  const largest = 14_913_024;
   const serve = async (peer) => {
     const own = await peer.channel("own");
     for await (const channel of peer.channels) {
       const message = await channel.recv();
-      assert.equal(await (await channel.send(message)).outcome, "tooBig");
-      await (await own.send(message)).outcome;
-      await channel.send("too big to be sent back");
+      assert.equal(await (await channel.send(message)).outcome, "delivered");
+      assert.equal(await (await own.send(message)).outcome, "delivered");
+      assert.equal(await (await channel.send(new Uint8Array(largest + 1))).outcome, "tooBig");
+      await channel.close();
     }
   };
   await serving(serve, {}, async ({ url }) => {
     const socket = await connect(url, { WebSocket });
     const channel = await socket.channel("large");
-    await channel.send(pattern(3_000_000));
+    const sent = pattern(largest);
+    await channel.send(sent);
     const { value: own } = await socket.channels[Symbol.asyncIterator]().next();
-    assert.deepEqual(new Uint8Array(await own.recv()), pattern(3_000_000));
-    assert.equal(await channel.recv(), "too big to be sent back");
-    assert.equal(await (await channel.send(new Uint8Array(15_000_000))).outcome, "tooBig");
-    assert.equal(await (await socket.send(new Uint8Array(15_000_000))).outcome, "tooBig");
+    for (const from of [channel, own]) {
+      // Compared as bytes of Node, which takes no seconds.
+      assert.equal(Buffer.compare(Buffer.from(await from.recv()), sent), 0, from.name);
+    }
+    assert.equal(await channel.recv(), undefined);
+    assert.equal(await (await own.send(new Uint8Array(largest + 1))).outcome, "tooBig");
+    for (const from of [channel, socket]) {
+      assert.equal(await (await from.send(new Uint8Array(15_000_000))).outcome, "tooBig");
+    }
     await socket.close();
   });
 });
+
+test("v1_a_channel_for_which_there_is_no_more_room_takes_what_fits_its_first_window", () =>
+  serving(echo, {}, async ({ url }) => {
+    // For 16 windows of 1 MiB that are promised, and next to nothing besides.
+    const socket = await connect(url, { WebSocket, maxChannels: 16, maxQueuedBytes: 16 << 20 });
+    const channel = await socket.channel("small here");
+    await channel.send(pattern(932_008));
+    assert.equal((await channel.recv()).byteLength, 932_008);
+    await socket.close();
+  }));
 
 test("b55_a_stalled_channel_holds_up_itself_and_nobody_else_in_both_directions", async () => {
   let filled;
