@@ -1,8 +1,8 @@
 //! Single moments that chance hardly meets: what the peer may do at any time, and what has to follow.
 
 use tidegate::proto::v1::{
-    ChannelCode, ChannelKey, ChannelKind, Directions, Event, NewItem, OpenError, RefusedCode, Session,
-    SessionConfig, Settings,
+    Cause, ChannelCode, ChannelKey, ChannelKind, Directions, Event, FatalCode, NewItem, OpenError,
+    RefusedCode, Session, SessionConfig, Settings,
 };
 use tidegate::proto::{MessageId, Outcome, Payload, Priority};
 use tidegate::time::Timestamp;
@@ -94,6 +94,46 @@ fn error_means_the_same_as_its_close_code() {
         assert_eq!(said.has(|event| matches!(event, Event::Detached { .. })), detaches, "{code}: {said:?}");
         assert_eq!(said.has(|event| matches!(event, Event::Over(_))), !detaches, "{code}: {said:?}");
         assert_eq!(said.messages, Vec::<Vec<u8>>::new(), "{code}");
+    }
+}
+
+#[test]
+fn a_session_that_was_to_end_and_is_not_there_any_more_has_ended_as_was_announced() {
+    let refused = |code| Cause::Refused { code, retry_after_ms: 0 };
+    let internal = Cause::Told(FatalCode::Internal);
+    for (announced, code, expected) in [
+        (Some(0), 16, Cause::Closed),
+        (Some(0), 17, Cause::Closed),
+        (Some(8), 18, internal),
+        // These are no end that was announced, and this one was not.
+        (Some(0), 19, refused(RefusedCode::ReplayGap)),
+        (Some(0), 20, refused(RefusedCode::IdentityMismatch)),
+        (None, 16, refused(RefusedCode::UnknownSession)),
+    ] {
+        for by_record in [true, false] {
+            let mut peer = Peer::server_of(client(), &[]);
+            if let Some(why) = announced {
+                peer.give(0x09, &varints(&[0, why, 1000, 0, 0]));
+            }
+            let at = peer.at();
+            peer.session.handle_lost(at, 1006);
+            peer.session.handle_attached(at, 0);
+            peer.poll();
+            let said = if by_record {
+                peer.give(0x05, &varints(&[code, 0]))
+            } else {
+                peer.session.handle_lost(at, 4200 + code as u16);
+                peer.poll()
+            };
+            let over = said.events.iter().find_map(|event| match event {
+                Event::Over(over) => Some(over.cause),
+                _ => None,
+            });
+            assert_eq!(over, Some(expected), "{announced:?} {code} {by_record}: {said:?}");
+            // A new session may begin on a connection on which the old one was refused, and on no other.
+            let stays = matches!(expected, Cause::Refused { .. });
+            assert!(!by_record || said.close.is_none() == stays, "{announced:?} {code}: {said:?}");
+        }
     }
 }
 

@@ -103,6 +103,8 @@ pub struct Session {
     goaway: Option<GoingAway>,
     /// The peer handles so many of this side's channels only.
     peer_handles: Option<u64>,
+    /// Why the session is to end, as the peer has said with that.
+    announced: Option<FatalCode>,
     /// This side handles so many of the peer's channels only.
     handles: Option<u64>,
     /// Bytes that may be given to the connection before it is looked at again.
@@ -173,6 +175,7 @@ impl Session {
             drain: None,
             goaway: None,
             peer_handles: None,
+            announced: None,
             handles: None,
             allowance: 0,
             has_looked: false,
