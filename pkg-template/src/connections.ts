@@ -34,7 +34,7 @@ export interface ConnectionCounts {
 export interface ShutdownOptions {
   /** For how long what has begun may go on. Default 10,000; 0: no deadline. */
   drain?: number | undefined;
-  /** After how much time clients are to come back. Default 0. */
+  /** After how much time clients are to come back, which they are told in tidegate mode. Default 0. */
   reconnectAfter?: number | undefined;
   /** Up to how much later, at random, so that not all come at once. Default 5,000. */
   jitter?: number | undefined;

@@ -406,6 +406,15 @@ test("a_server_that_has_chosen_the_subprotocol_is_not_taken_for_a_plain_one", as
   wss.close();
 });
 
+test("b31_who_is_let_in_only_to_be_told_why_not_learns_it_in_both_modes", () =>
+  serving((peer) => void peer.close(1000, "log in first"), {}, async ({ url }) => {
+    for (const dial of [connect, connectPlain]) {
+      const socket = await dial(url, { WebSocket }).catch(({ closed }) => ({ closed }));
+      const { code, reason } = await socket.closed;
+      assert.deepEqual([code, reason], [1000, "log in first"]);
+    }
+  }));
+
 test("it_works_in_a_thread_of_its_own", async () => {
   const worker = new Worker(new URL("server.worker.mjs", import.meta.url));
   const [url] = await once(worker, "message");
