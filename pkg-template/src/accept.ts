@@ -35,7 +35,7 @@ export interface AcceptOptions<In = Message, Out = Sendable>
    * before it is told cannot be less: here and for `maxChannels` a smaller value counts as the least one.
    */
   maxMessageBytes?: number | undefined;
-  /** How much may have arrived without having been taken, in bytes, in all channels together. Default 192 MiB. */
+  /** How much may have arrived without having been taken, in bytes, in all channels together. Default 256 MiB. */
   maxQueuedBytes?: number | undefined;
   /**
    * Most bytes received and not yet taken, in plain mode. Default 64 MiB; 0: no bound. Then nothing more is read until half of
@@ -51,6 +51,8 @@ export interface AcceptOptions<In = Message, Out = Sendable>
    * twice as long. Default 20,000; 0: never. In tidegate mode the session looks after that.
    */
   pingAfter?: number | undefined;
+  /** From where the client comes, for `maxPerAddress` of {@link ConnectionLimits}. Default: not known. */
+  address?: string | undefined;
   /** What `socket.url` says. Default `""`, as a server knows only the path. */
   url?: string | undefined;
   /** Where the connection is counted, and ended when the server goes away. Default: nowhere. */
@@ -92,7 +94,7 @@ export async function take<In, Out>(
   if (!ws?.addEventListener || !ws.terminate) throw invalid("ws", ws, "a WebSocket of the package ws");
   const { codec, connections, wasm, url = "" } = options;
   const pingAfter = checkMilliseconds("pingAfter", options.pingAfter, 20_000);
-  const limits = limitsOf(options, 128, 192 << 20, checkMilliseconds("within", options.within, 10_000));
+  const limits = limitsOf(options, 128, 256 << 20, checkMilliseconds("within", options.within, 10_000));
   const bounds = Object.entries(BOUNDS).map(([name, fallback]) =>
     checkAmount(name, options[name as keyof typeof BOUNDS], fallback),
   );
@@ -115,7 +117,7 @@ export async function take<In, Out>(
   // At once: from here on nothing of what comes is lost.
   const raw = new PeerSocket(ws, url);
   raw.binaryType = binaryType;
-  const place = held ?? connections?.admit();
+  const place = held ?? connections?.admit(options.address);
   try {
     if (connections && !place) {
       ws.close(TRY_AGAIN_LATER);

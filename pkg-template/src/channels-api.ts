@@ -29,7 +29,7 @@ export interface ChannelsOptions<In = Message, Out = Sendable> extends ConnectOp
   maxChannels?: number | undefined;
   /** The largest message that the peer may send, in bytes: 1,024 to 14,913,024, the default. */
   maxMessageBytes?: number | undefined;
-  /** How much may have arrived without having been taken, in bytes, in all channels together. Default 64 MiB. */
+  /** How much may have arrived without having been taken, in bytes, in all channels together. Default 96 MiB. */
   maxQueuedBytes?: number | undefined;
   /**
    * For how many milliseconds what is under way may queue on its way to the peer, where it delays urgent messages. Default
@@ -101,11 +101,11 @@ export function connectChannelsBy(
   return async <In, Out>(url: string | URL, given?: ChannelsOptions<In, Out>) => {
     const options = checkOptions(given, '{ mode: "auto" }');
     const isAuto = checkChoice("mode", options.mode ?? "tidegate", ["tidegate", "auto"]);
-    const limits = limitsOf(options, 32, 64 << 20, HELLO_WITHIN);
+    const limits = limitsOf(options, 32, 96 << 20, HELLO_WITHIN);
     const own = checkProtocols(options.protocols).filter((name) => name !== SUBPROTOCOL);
     const began = now();
+    let backed: TidegateBacked | undefined;
     const attempt = async (protocols: string[], within: number | undefined): Promise<ChannelSocket<In, Out>> => {
-      let backed!: TidegateBacked;
       let inbox!: CreditInbox;
       let raw!: WebSocketLike;
       const offers = new Offers(() => raw);
@@ -120,7 +120,7 @@ export function connectChannelsBy(
       };
       type Connect = (url: string | URL, options: ConnectOptions<In, Out>) => Promise<Socket<In, Out>>;
       const socket = await (connectOn(host) as Connect)(url, { ...options, protocols, within });
-      return withChannels(socket, backed, raw, offers);
+      return withChannels(socket, backed!, raw, offers);
     };
     // A token in the query, which may be another each time, makes no difference.
     const address = resolveAddress(url).split("?")[0]!;
@@ -130,7 +130,11 @@ export function connectChannelsBy(
       socket = await attempt([SUBPROTOCOL, ...own], options.within);
     } catch (error) {
       const left = (options.within ?? 75_000) - (now() - began);
-      if (!isAuto || (error as TidegateError).code !== "connect" || (options.within !== 0 && left < 1)) throw error;
+      const { code, closed } = error as TidegateError;
+      // A server that has chosen the subprotocol speaks it, whatever became of the session; but some choose whatever they are
+      // offered, and then say something else.
+      const mayBePlain = code === "connect" && (!backed?.isTidegate || closed?.cause === "peerFault");
+      if (!isAuto || !mayBePlain || (options.within !== 0 && left < 1)) throw error;
       socket = await attempt(own, options.within === 0 ? 0 : left);
       plain.delete(address);
       if (plain.size >= MOST_PLAIN) plain.delete(plain.keys().next().value!);

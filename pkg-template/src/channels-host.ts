@@ -159,6 +159,13 @@ export class TidegateBacked extends WasmBacked {
   isTidegate = false;
   /** The message that is being read. */
   #message = nothing;
+  /**
+   * Whether the socket is being given a message. One that was injected may tell of others from in there, which is inside the
+   * wasm: a message that is acknowledged before `send` has returned would pass for refused.
+   */
+  #isGiving = false;
+  /** What it has told of meanwhile, and whatever comes as long as that waits. */
+  readonly #told: SocketEvent[] = [];
   /** By the core's number of the channel. */
   readonly #arriving = new Map<number, Arriving>();
   readonly #channels = new Map<number, Known>();
@@ -233,6 +240,11 @@ export class TidegateBacked extends WasmBacked {
   override end(withinMs: number, closeMs: number): void {
     if (this.isTidegate && this.back) this.tell(SHUT_DOWN, withinMs, ...this.back);
     else super.end(withinMs, closeMs);
+  }
+
+  /** In plain mode, a close that is under way takes so long at most; 0: as long as it may. */
+  hurry(withinMs: number): void {
+    this.tell(SHUT_DOWN, withinMs, 0, 0);
   }
 
   /** The socket has less to write than it had. */
@@ -310,7 +322,19 @@ export class TidegateBacked extends WasmBacked {
   }
 
   protected override hear(event: any): void {
-    if (!this.isTidegate || event.type !== "message") return super.hear(event);
+    if (!this.isTidegate) super.hear(event);
+    else if (!this.#isGiving && !this.#told.length) this.#take(event);
+    else if (this.#told.push(event) === 1) {
+      queueMicrotask(() => {
+        // More may come while they are taken.
+        for (const told of this.#told) guard(() => this.#take(told));
+        this.#told.length = 0;
+      });
+    }
+  }
+
+  #take(event: any): void {
+    if (event.type !== "message") return super.hear(event);
     if (!this.core) return;
     const { data } = event;
     const isBinary = typeof data !== "string";
@@ -357,10 +381,13 @@ export class TidegateBacked extends WasmBacked {
       } else if (!this.copies) {
         message = written.slice();
       }
+      this.#isGiving = true;
       this.raw.send(message as never);
       return true;
     } catch {
       return false;
+    } finally {
+      this.#isGiving = false;
     }
   }
 

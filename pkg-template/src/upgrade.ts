@@ -14,6 +14,7 @@ import type { PeerSocketLike } from "./peer-socket.js";
 export interface UpgradeRequest {
   readonly url?: string | undefined;
   readonly headers: { readonly origin?: string | undefined };
+  readonly socket?: { readonly remoteAddress?: string | undefined } | undefined;
 }
 
 // `any`: Node's types are the application's.
@@ -41,6 +42,12 @@ export interface UpgradeOptions<R = UpgradeRequest, In = Message, Out = Sendable
   origins: readonly string[] | "any";
   /** What is done with those who name no origin: programs, not pages. Whoever wants no browsers needs no origins. */
   withoutOrigin: "accept" | "refuse";
+  /**
+   * From where a request comes, for `maxPerAddress` of {@link ConnectionLimits}. Default `address`, and else that of the
+   * request's socket. Behind a proxy that is the proxy's, and a header field says whose it is; believe it only if the proxy
+   * sets it. What it throws is 500.
+   */
+  addressBy?: ((request: R) => string | undefined) | undefined;
   /**
    * Who is asking, by the request: called last, for those whose origin is right and for whom there is a place. Only `true`
    * accepts; a number is the status of the answer, 400 to 599, and everything else is 403. What it throws is 500, and what
@@ -105,7 +112,7 @@ export const upgrade: Upgrade = async <R extends UpgradeRequest, In, Out>(
       throw refusal(socket, 403, `the origin ${origin ?? "is missing, which"} is not allowed`);
     }
     const { connections, authenticate } = options;
-    place = connections?.admit();
+    place = connections?.admit(addressOf(request, socket, options));
     if (connections && !place) throw refusal(socket, 503, "there is no place for another connection");
     if (authenticate) {
       const within = checkMilliseconds("within", options.within, 10_000);
@@ -158,6 +165,19 @@ function checkOrigins(given: readonly string[] | "any"): readonly string[] | und
     }
   }
   return given;
+}
+
+/** From where a request comes. */
+function addressOf<R extends UpgradeRequest>(
+  request: R,
+  socket: UpgradeSocket,
+  { address, addressBy }: UpgradeOptions<R, any, any>,
+): string | undefined {
+  try {
+    return addressBy ? addressBy(request) : (address ?? request.socket?.remoteAddress);
+  } catch (cause) {
+    throw refusal(socket, 500, "`addressBy` has thrown", cause);
+  }
 }
 
 /** The status with which `ask` refuses, and what it has thrown; 0 if it accepts. */

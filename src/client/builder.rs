@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::close::{self, CloseOptions};
 use super::error::ConnectError;
 #[cfg(feature = "v1")]
-use super::tidegate::{self, Mode, TidegateOptions};
+use super::tidegate::{self, Hint, Mode, TidegateOptions};
 use super::wait::Wait;
 use super::{Client, address};
 use crate::driver::hub::Now;
@@ -323,10 +323,17 @@ impl ClientBuilder {
             self.mode = Mode::Plain;
             return opened(start(&self)?).await;
         }
-        let failed = match opened(start(&self)?).await {
-            Err(error) if may_be_plain(&error) => error,
-            other => return other,
+        let client = start(&self)?;
+        let hub = client.hub().clone();
+        let failed = match opened(client).await {
+            Err(error) => error,
+            Ok(client) => return Ok(client),
         };
+        // A server that has chosen the subprotocol speaks it, whatever became of the session.
+        let hint = if hub.is_tidegate() { Hint::None } else { Hint::of(&failed) };
+        if hint == Hint::None {
+            return Err(failed);
+        }
         let took = platform::now().saturating_since(began);
         self.mode = Mode::Plain;
         if let Some(within) = self.connect_within.unwrap_or(Some(CONNECT_WITHIN)) {
@@ -334,7 +341,7 @@ impl ClientBuilder {
             self.connect_within = Some(Some(rest));
         }
         let client = opened(start(&self)?).await?;
-        if remembers {
+        if remembers && hint == Hint::Plain {
             tidegate::note_plain(self.place(), platform::now());
         }
         Ok(client)
@@ -479,20 +486,6 @@ fn forbidden(thrown: &wasm_bindgen::JsValue) -> ConnectError {
 /// How long connecting may take where nobody has said so. Firefox parks an attempt for up to a minute.
 const CONNECT_WITHIN: Duration =
     Duration::from_secs(if cfg!(all(target_family = "wasm", target_os = "unknown")) { 75 } else { 15 });
-
-/// Whether an attempt may have failed because `tidegate.v1` was offered. A browser does not tell; on the host the server
-/// has answered.
-#[cfg(feature = "v1")]
-fn may_be_plain(error: &ConnectError) -> bool {
-    use crate::transport::TransportError;
-
-    match error {
-        ConnectError::Failed { source, .. } => {
-            source.as_ref().is_none_or(|source| matches!(source, TransportError::Handshake(_)))
-        }
-        _ => false,
-    }
-}
 
 /// Waits until `client` is open. Dropped meanwhile, the client aborts its attempt: a close before
 /// the connection is open is an abort.

@@ -4,10 +4,13 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+use super::error::ConnectError;
 use crate::driver::tidegate::TidegateConfig;
 use crate::platform;
 use crate::proto::v1::Side;
+use crate::proto::ws::HandshakeError;
 use crate::time::Timestamp;
+use crate::transport::TransportError;
 
 /// What a connection speaks above WebSocket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -20,9 +23,16 @@ pub enum Mode {
     /// [channels](crate::Client::channel), and each message is acknowledged. Connecting fails with any other.
     Tidegate,
     /// `tidegate.v1` where the server speaks it, else plain. The offer stands before the subprotocols of the
-    /// application's own, so that a server with one of those picks that. A browser fails the connection if the server picks
-    /// none: then a second one is opened without the offer, and if that succeeds the URL, whatever its query, is known as
+    /// application's own, so that a server with one of those picks that. If it picks none the connection fails, as in a
+    /// browser: then a second one is opened without the offer, and if that succeeds the URL, whatever its query, is known as
     /// plain for ten minutes.
+    ///
+    /// A browser does not tell why a connection has failed, so that any failure before it was open is a reason there. On the
+    /// host only an answer about the subprotocol is: 101 without one or with another than was offered, and the statuses 400,
+    /// 406 and 426. A server that hangs up without an answer, as some do with a subprotocol that they do not know, is
+    /// tried without the offer each time: it may only have been restarted. After 401, 403, 503 and the like, and where no
+    /// connection came about, there is no second attempt; nor is there one for
+    /// [`connect_over`](crate::ClientBuilder::connect_over), which has only one stream.
     Auto,
 }
 
@@ -46,8 +56,13 @@ pub struct TidegateOptions {
     /// at least 57,344. What a client may assume before it is told cannot be less; a smaller value counts as the least one.
     pub max_message_bytes: u32,
     /// How much may have arrived in all channels together without having been taken by the application, in bytes; each has
-    /// 1 MiB of it at least, or an equal part if that is less. Default 64 MiB in a client, 192 MiB in a server, which is
+    /// 1 MiB of it at least, or an equal part if that is less. Default 96 MiB in a client, 256 MiB in a server, which is
     /// a bound and no reservation.
+    ///
+    /// A channel takes messages of up to [`max_message_bytes`](Self::max_message_bytes) as long as this has room for a
+    /// window with which one arrives, 16 MiB for the largest: by default for about two channels that this side opens and
+    /// two of the peer's, in a server for four each, the channels that carry messages of the connection included. Others
+    /// take less, 932,008 bytes at least by default.
     pub max_queued_bytes: u64,
     /// For how long what is under way may queue on the way to the peer, where it delays urgent messages. Default 12 ms;
     /// more fills links better whose rate or delay changes much.
@@ -60,14 +75,14 @@ impl TidegateOptions {
         Self {
             max_channels: 32,
             max_message_bytes: 14_913_024,
-            max_queued_bytes: 64 << 20,
+            max_queued_bytes: 96 << 20,
             delay: Duration::from_millis(12),
         }
     }
 
     /// A server's defaults.
     pub const fn server() -> Self {
-        Self { max_channels: 128, max_queued_bytes: 192 << 20, ..Self::client() }
+        Self { max_channels: 128, max_queued_bytes: 256 << 20, ..Self::client() }
     }
 
     /// Sets [`max_channels`](Self::max_channels).
@@ -94,6 +109,39 @@ impl TidegateOptions {
     pub(crate) fn config(self, side: Side, random: u64) -> TidegateConfig {
         let counts = [self.max_channels, self.max_message_bytes];
         TidegateConfig::new(side, random, counts, self.max_queued_bytes, self.delay)
+    }
+}
+
+/// What a failed attempt that has offered `tidegate.v1` says about one without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// It would come to the same.
+    None,
+    /// It may be worth it; the server may also have been away for a moment.
+    Perhaps,
+    /// If that opens, the server is plain.
+    Plain,
+}
+
+impl Hint {
+    /// What `error` says.
+    pub(super) fn of(error: &ConnectError) -> Self {
+        /// RFC 6455 leaves it to the server what it answers where it speaks none of the subprotocols: Bad Request, Not
+        /// Acceptable or Upgrade Required is what servers do answer.
+        const STATUSES: [u16; 3] = [400, 406, 426];
+
+        let ConnectError::Failed { source, .. } = error else { return Self::None };
+        // A browser, or the simulator, tells nothing (PROTOCOL section 3).
+        let Some(source) = source else { return Self::Plain };
+        let TransportError::Handshake(fault) = source else { return Self::None };
+        match fault {
+            HandshakeError::NoSubprotocol | HandshakeError::UnofferedSubprotocol => Self::Plain,
+            HandshakeError::DoubledHeader { name } if *name == "Sec-WebSocket-Protocol" => Self::Plain,
+            HandshakeError::Refused(refusal) if STATUSES.contains(&refusal.status) => Self::Plain,
+            // libwebsockets hangs up.
+            HandshakeError::Truncated => Self::Perhaps,
+            _ => Self::None,
+        }
     }
 }
 

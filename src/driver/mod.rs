@@ -330,6 +330,16 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         }
         let (reason, within) = (Reason::default(), Some(going.drain));
         self.close(CloseRequest { code: Some(GOING_AWAY), reason, within, flush: true });
+        self.hurry(within);
+    }
+
+    /// See [`Session::handle_hurry`].
+    #[cfg(any(all(feature = "native", not(target_family = "wasm")), all(feature = "js", feature = "v1")))]
+    pub(crate) fn hurry(&self, within: Option<Duration>) {
+        if let Some(within) = within {
+            let now = self.clock.now();
+            self.session.borrow_mut().handle_hurry(now, within);
+        }
     }
 
     /// See [`Session::handle_abort`].

@@ -80,8 +80,8 @@ impl TidegateConfig {
         session.settings = Settings {
             max_channels,
             initial_window: u32::try_from(initial_window).unwrap_or(u32::MAX),
-            // What the peer may answer on a channel that this side has opened: ACCEPT speaks of the other direction only.
-            // As much as the window admits, item and an eighth (PROTOCOL section 7.6).
+            // What the peer may send where no ACCEPT says more. As much as the window admits, item and an eighth (PROTOCOL
+            // section 7.6).
             max_item_bytes: u32::try_from((initial_window - 64) / 9 * 8).unwrap_or(u32::MAX).min(max_item),
             ..session.settings
         };
@@ -158,6 +158,8 @@ const RESERVED: u64 = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Tidegate {
     session: Session,
+    /// Window and largest item of a channel that has a name.
+    receives: [u64; 2],
     /// By the number of the key.
     entries: Vec<Option<Entry>>,
     serial: u32,
@@ -174,10 +176,12 @@ pub(super) struct Tidegate {
 impl Tidegate {
     fn new(now: Timestamp, config: TidegateConfig) -> Self {
         let random = config.random;
+        let receives = [config.session.channel_window, config.session.channel_max_item];
         let mut session = Session::new(now, config.session);
         session.handle_attached(now, random);
         Self {
             session,
+            receives,
             entries: Vec::new(),
             serial: 0,
             lanes: Lanes::default(),
@@ -262,6 +266,9 @@ impl Tidegate {
     /// Opens a channel.
     fn open(&mut self, id: ChannelId, name: String, priority: Priority) -> Result<ChannelKey, OpenError> {
         let key = self.session.open(ChannelKind::Items, name, Vec::new(), priority)?;
+        // The peer may answer with as much as it takes itself. On a lane it never does.
+        let [window, max_item] = self.receives;
+        self.session.handle_accept(key, window, max_item);
         self.enter(key, Whose::Channel(id), true);
         Ok(key)
     }

@@ -42,7 +42,7 @@ mod told {
     /// Give up at once.
     pub(super) const ABORT: u8 = 9;
     /// Go away, in tidegate mode: milliseconds for what has begun, 0 for any, those after which the peer may come back, and
-    /// those up to which it may do so later.
+    /// those up to which it may do so later. In plain mode a close that is under way takes so long at most.
     #[cfg(feature = "v1")]
     pub(super) const SHUT_DOWN: u8 = 10;
 }
@@ -181,7 +181,9 @@ impl Core {
             #[cfg(feature = "v1")]
             told::SHUT_DOWN => {
                 let back = [b, c].map(|milliseconds| Duration::from_millis(count(milliseconds)));
-                driver.shut_down(deadline(a), Some(back));
+                if !driver.shut_down(deadline(a), Some(back)) {
+                    driver.hurry(deadline(a));
+                }
             }
             _ => {}
         }

@@ -329,6 +329,12 @@ impl Session {
         self.step(Step::End { deadline, close_within });
     }
 
+    /// A close that is under way is over after `within` at the latest, whatever deadline it has.
+    #[cfg(any(feature = "client", feature = "v1"))]
+    pub fn handle_hurry(&mut self, now: Timestamp, within: Duration) {
+        self.step(Step::Hurry { deadline: now.saturating_add(within) });
+    }
+
     /// The caller gives up at once.
     pub fn handle_abort(&mut self) {
         self.step(Step::Abort);

@@ -12,6 +12,8 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+use tokio::time::Instant;
+
 use crate::client::Client;
 use crate::driver::hub::GoAway;
 use crate::driver::waiters::Waiters;
@@ -132,8 +134,24 @@ struct State {
     held: Slab<Weak<Hub>>,
     counts: ConnectionCounts,
     addresses: HashMap<Option<IpAddr>, usize>,
-    going: Option<GoAway>,
+    going: Option<Going>,
     waiters: Waiters,
+}
+
+/// How the server goes away.
+#[derive(Clone, Copy)]
+struct Going {
+    /// Until when what has begun may go on; `None` if that is beyond the clock.
+    due: Option<Instant>,
+    back: [Duration; 2],
+}
+
+impl Going {
+    /// What a connection is told now.
+    fn now(self) -> GoAway {
+        let drain = self.due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
+        GoAway { drain, back: self.back }
+    }
 }
 
 impl Connections {
@@ -194,7 +212,11 @@ impl Connections {
     ///   closes with 4200.
     /// - To any other what is queued is sent within `drain`, and the connection closes with 1001.
     ///
-    /// Called again, the shorter `drain` counts. A peer that does not answer the close is given up after 10 s more.
+    /// Called again it can only be more impatient: the earlier end of what has begun holds, also for a connection that comes
+    /// to be held later; when clients are to come back those are told that have not been told yet. In tidegate mode a
+    /// peer that does not answer the close is given up after 10 s more.
+    ///
+    /// A client is told when to come back and has to act upon it: one of this crate does not connect again by itself.
     ///
     /// # Cancel safety
     ///
@@ -210,10 +232,13 @@ impl Connections {
         reconnect_after: Duration,
         jitter: Duration,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let going = GoAway { drain, back: [reconnect_after, jitter] };
+        let back = [reconnect_after, jitter];
+        let going = GoAway { drain, back };
         let (hubs, wakers) = {
             let mut state = self.shared.lock();
-            state.going = Some(going);
+            let due = Instant::now().checked_add(drain);
+            let before = state.going.and_then(|before| before.due);
+            state.going = Some(Going { due: due.into_iter().chain(before).min(), back });
             let hubs: Vec<_> = state.held.iter().filter_map(Weak::upgrade).collect();
             (hubs, state.waiters.all())
         };
@@ -264,7 +289,7 @@ impl Place {
         };
         hub.on_closed(move |_| drop(pending));
         if let Some(going) = going {
-            hub.begin_close(Command::ShutDown(going));
+            hub.begin_close(Command::ShutDown(going.now()));
         }
     }
 }

@@ -110,6 +110,28 @@ fn fields_with(at: usize, field: &'static str) -> Vec<u8> {
 
 #[cfg(feature = "v1")]
 #[test]
+fn b31_who_is_let_in_only_to_be_told_why_not_learns_it_in_both_modes() {
+    use tidegate::Mode;
+
+    block_on(async {
+        let tells = async |client: Client, (): ()| {
+            let _ = client.close(1000, "log in first").await;
+        };
+        let address = serve(Router::new().route("/live", any(upgrade(open(), tells)))).await;
+        for mode in [Mode::Plain, Mode::Tidegate, Mode::Auto] {
+            // The close may come before the session has begun.
+            let closed = match builder(address).mode(mode).connect().await {
+                Ok(client) => client.closed().await,
+                Err(ConnectError::Failed { closed, .. }) => closed,
+                Err(error) => panic!("{mode:?}: {error:?}"),
+            };
+            assert_eq!((closed.code, closed.reason.as_str()), (1000, "log in first"), "{mode:?}");
+        }
+    });
+}
+
+#[cfg(feature = "v1")]
+#[test]
 fn plain_and_tidegate_clients_are_served_on_one_route() {
     use tidegate::{ChannelOptions, Mode};
 

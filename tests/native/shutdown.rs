@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use futures_util::future::join;
 use tidegate::proto::ws::HeadLimits;
-use tidegate::server::{AcceptOptions, AdmitError, Connections, accept, read_request};
+use tidegate::server::{AcceptOptions, AdmitError, Connections, Place, accept, read_request};
 use tidegate::{Client, ClientBuilder, CloseCause, Message, Outcome};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio::time::Instant;
 
 use crate::in_virtual_time;
@@ -41,6 +41,11 @@ fn shutdown(connections: &Connections) -> impl Future<Output = ()> + Send + 'sta
     connections.shutdown(DRAIN, BACK[0], BACK[1])
 }
 
+/// Whether `took` is [`DRAIN`], and what a close takes.
+fn is_drain(took: Duration) -> bool {
+    (DRAIN..DRAIN + Duration::from_secs(1)).contains(&took)
+}
+
 #[test]
 fn a_plain_client_gets_what_is_queued_and_then_1001() {
     in_virtual_time(async {
@@ -70,27 +75,66 @@ fn a_plain_client_gets_what_is_queued_and_then_1001() {
     });
 }
 
+/// The server's side of a plain connection whose peer reads nothing, and the peer's stream.
+async fn stalled(place: Place) -> (Client, DuplexStream) {
+    let (mut here, mut there) = tokio::io::duplex(4 << 10);
+    here.write_all(REQUEST).await.unwrap();
+    let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
+    let mut options = AcceptOptions::default();
+    options.ping_after = None;
+    let server = accept(there, &request, None, options).unwrap();
+    for _ in 0..20 {
+        server.send(vec![0; 100_000]).await.unwrap();
+    }
+    place.hold(&server);
+    (server, here)
+}
+
 #[test]
 fn a_peer_that_reads_nothing_is_given_up_when_the_time_is_over() {
     in_virtual_time(async {
         let connections = Connections::default();
-        let (mut here, mut there) = tokio::io::duplex(4 << 10);
-        let place = connections.admit(None).unwrap();
-        here.write_all(REQUEST).await.unwrap();
-        let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
-        let mut options = AcceptOptions::default();
-        options.ping_after = None;
-        let server = accept(there, &request, None, options).unwrap();
-        place.hold(&server);
-        for _ in 0..20 {
-            server.send(vec![0; 100_000]).await.unwrap();
-        }
+        let (server, _stream) = stalled(connections.admit(None).unwrap()).await;
         let start = Instant::now();
         shutdown(&connections).await;
-        let took = start.elapsed();
-        assert!((DRAIN..DRAIN + Duration::from_secs(1)).contains(&took), "{took:?}");
+        assert!(is_drain(start.elapsed()), "{:?}", start.elapsed());
         let closed = server.closed().await;
         assert!(closed.unsent.messages > 0, "{closed:?}");
+    });
+}
+
+#[test]
+fn of_two_shutdowns_the_earlier_end_holds() {
+    let hour = Duration::from_secs(3_600);
+    for drains in [[DRAIN, hour], [hour, DRAIN], [DRAIN, Duration::MAX], [Duration::MAX, DRAIN]] {
+        in_virtual_time(async {
+            let connections = Connections::default();
+            let (_server, _stream) = stalled(connections.admit(None).unwrap()).await;
+            let start = Instant::now();
+            let [_, over] = drains.map(|drain| connections.shutdown(drain, BACK[0], BACK[1]));
+            over.await;
+            assert!(is_drain(start.elapsed()), "{drains:?}: {:?}", start.elapsed());
+        });
+    }
+}
+
+#[test]
+fn a_connection_that_comes_between_two_shutdowns_has_until_the_earlier_end() {
+    in_virtual_time(async {
+        let connections = Connections::default();
+        let places = [(); 2].map(|()| connections.admit(None).unwrap());
+        let start = Instant::now();
+        drop(shutdown(&connections));
+        let mut kept = Vec::new();
+        for place in places {
+            tokio::time::advance(DRAIN / 4).await;
+            kept.push(stalled(place).await);
+            drop(connections.shutdown(2 * DRAIN, BACK[0], BACK[1]));
+            // The connection hears of both now, and not when the time has gone on.
+            tokio::task::yield_now().await;
+        }
+        connections.shutdown(2 * DRAIN, BACK[0], BACK[1]).await;
+        assert!(is_drain(start.elapsed()), "{:?}", start.elapsed());
     });
 }
 
@@ -185,8 +229,7 @@ mod tidegate_mode {
             let there = server.channels().accept().await.unwrap();
             let start = Instant::now();
             shutdown(&connections).await;
-            let took = start.elapsed();
-            assert!((DRAIN..DRAIN + Duration::from_secs(1)).contains(&took), "{took:?}");
+            assert!(is_drain(start.elapsed()), "{:?}", start.elapsed());
             assert_eq!(here.recv().await, None);
             assert_eq!(here.receiver().ended(), Some(ChannelEnd::ConnectionOver));
             assert_eq!(there.sender().stopped().await, ChannelEnd::ConnectionOver);
@@ -195,18 +238,20 @@ mod tidegate_mode {
     }
 
     #[test]
-    fn a_second_shutdown_may_be_more_impatient() {
-        in_virtual_time(async {
-            let connections = Connections::default();
-            let (client, server) = pair(&connections, tidegate).await;
-            let _here = client.channel("chat", ChannelOptions::new()).await.unwrap();
-            let _there = server.channels().accept().await.unwrap();
-            let start = Instant::now();
-            drop(connections.shutdown(Duration::from_secs(3_600), BACK[0], BACK[1]));
-            shutdown(&connections).await;
-            let took = start.elapsed();
-            assert!((DRAIN..DRAIN + Duration::from_secs(1)).contains(&took), "{took:?}");
-        });
+    fn of_two_shutdowns_the_earlier_end_holds() {
+        let hour = Duration::from_secs(3_600);
+        for drains in [[DRAIN, hour], [hour, DRAIN]] {
+            in_virtual_time(async {
+                let connections = Connections::default();
+                let (client, server) = pair(&connections, tidegate).await;
+                let _here = client.channel("chat", ChannelOptions::new()).await.unwrap();
+                let _there = server.channels().accept().await.unwrap();
+                let start = Instant::now();
+                let [_, over] = drains.map(|drain| connections.shutdown(drain, BACK[0], BACK[1]));
+                over.await;
+                assert!(is_drain(start.elapsed()), "{drains:?}: {:?}", start.elapsed());
+            });
+        }
     }
 
     #[test]

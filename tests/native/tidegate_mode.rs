@@ -9,8 +9,8 @@ use tidegate::proto::v1::{ChannelCode, RefusedCode};
 use tidegate::proto::ws::HeadLimits;
 use tidegate::server::{AcceptOptions, accept, read_request};
 use tidegate::{
-    ChannelEnd, ChannelError, ChannelOptions, Client, ClientBuilder, CloseCause, ConnectError, Message, Mode,
-    Outcome, SendError, SendLimits, SendOptions, TidegateOptions,
+    Channel, ChannelEnd, ChannelError, ChannelOptions, Client, ClientBuilder, CloseCause, ConnectError,
+    Message, Mode, Outcome, SendError, SendLimits, SendOptions, TidegateOptions,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -137,21 +137,50 @@ fn b55_a_channel_whose_reader_stops_takes_its_window_and_no_more() {
     });
 }
 
+/// The largest message that is taken by default, and what a channel takes that finds no more room among the windows.
+const LARGEST: usize = 14_913_024;
+const SMALLER: usize = 932_008;
+
+/// Whether a message of `bytes` arrives, and one that is larger ends as too big.
+async fn takes(from: &Channel, to: &Channel, bytes: usize) {
+    let ticket = from.send(vec![5; bytes]).await.unwrap();
+    assert!(soon(to.recv()).await == Some(vec![5; bytes].into()), "{}", from.name());
+    assert_eq!(soon(ticket).await, Outcome::Delivered);
+    assert_eq!(soon(from.send(vec![5; bytes + 1]).await.unwrap()).await, Outcome::TooBig);
+}
+
 #[test]
-fn who_has_opened_a_channel_is_answered_with_as_much_as_a_window_takes() {
+fn messages_of_a_channel_are_as_large_in_both_directions_whoever_has_opened_it() {
     block_on(async {
         let (client, server) = pair().await;
         let (mut to_server, mut to_client) = (server.channels(), client.channels());
-        let asks = client.channel("asks", ChannelOptions::new()).await.unwrap();
+        let asks = client.channel("asks", large()).await.unwrap();
         let answers = to_server.accept().await.unwrap();
-        let tells = server.channel("tells", ChannelOptions::new()).await.unwrap();
+        let tells = server.channel("tells", large()).await.unwrap();
         let hears = to_client.accept().await.unwrap();
-        for (from, to) in [(&answers, &asks), (&hears, &tells)] {
-            let ticket = from.send(vec![5; 932_008]).await.unwrap();
-            assert!(to.recv().await == Some(vec![5; 932_008].into()));
-            assert_eq!(ticket.await, Outcome::Delivered);
-            assert_eq!(from.send(vec![5; 932_009]).await.unwrap().await, Outcome::TooBig);
+        for (from, to) in [(&asks, &answers), (&answers, &asks), (&tells, &hears), (&hears, &tells)] {
+            takes(from, to, LARGEST).await;
         }
+        // What the client says without a channel is large as well: half of the room is kept for what the peer opens.
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            let ticket = from.send(vec![5; LARGEST]).await.unwrap();
+            assert!(soon(to.recv()).await == Some(vec![5; LARGEST].into()));
+            assert_eq!(soon(ticket).await, Outcome::Delivered);
+        }
+    });
+}
+
+#[test]
+fn a_channel_for_which_there_is_no_more_room_takes_what_fits_its_first_window() {
+    block_on(async {
+        // For 16 windows of 1 MiB that are promised, and next to nothing besides.
+        let limits = TidegateOptions::client().max_channels(16).max_queued_bytes(16 << 20);
+        let (client, server) =
+            pair_with(|builder| builder.tidegate(limits), serving(TidegateOptions::server())).await;
+        let here = client.channel("here", large()).await.unwrap();
+        let there = server.channels().accept().await.unwrap();
+        takes(&there, &here, SMALLER).await;
+        takes(&here, &there, LARGEST).await;
     });
 }
 
@@ -202,6 +231,7 @@ async fn serve(mut stream: TcpStream, does: &'static [&'static str]) {
     let Ok(request) = read_request(&mut stream, HeadLimits::default()).await else { return };
     let chosen = does.iter().copied().find(|name| request.subprotocols.iter().any(|offered| offered == name));
     if chosen.is_none() && does.contains(&"refuses") && !request.subprotocols.is_empty() {
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
         return;
     }
     let Ok(client) = accept(stream, &request, chosen, AcceptOptions::default()) else { return };

@@ -107,6 +107,10 @@ pub(crate) struct End {
     pub(crate) is_finishing: bool,
 }
 
+/// What ACCEPT announces.
+const WINDOW: u64 = 600_000;
+const MAX_ITEM: u64 = 400_000;
+
 pub(crate) fn config(plan: &Plan, which: usize) -> SessionConfig {
     let mut config = if which == 0 { SessionConfig::client() } else { SessionConfig::server() };
     config.settings = Settings {
@@ -116,8 +120,8 @@ pub(crate) fn config(plan: &Plan, which: usize) -> SessionConfig {
         replay_limit_bytes: plan.replay_limit.max(if which == 0 { 131_072 } else { 1_048_576 }),
         ..Settings::default()
     };
-    config.channel_window = 600_000;
-    config.channel_max_item = 400_000;
+    config.channel_window = WINDOW;
+    config.channel_max_item = MAX_ITEM;
     config.rx_budget = plan.rx_budget;
     config.transport_takes_all = which == 0;
     if which == 1 {

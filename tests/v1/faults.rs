@@ -1,13 +1,14 @@
 //! Single moments that chance hardly meets: what the peer may do at any time, and what has to follow.
 
 use tidegate::proto::v1::{
-    ChannelCode, ChannelKey, ChannelKind, Directions, Event, NewItem, OpenError, RefusedCode, Session,
-    SessionConfig, Settings,
+    Cause, ChannelCode, ChannelKey, ChannelKind, Directions, Event, FatalCode, NewItem, OpenError,
+    RefusedCode, Session, SessionConfig, Settings,
 };
 use tidegate::proto::{MessageId, Outcome, Payload, Priority};
 use tidegate::time::Timestamp;
 
 use crate::peer::{Peer, varints};
+use crate::records::records;
 
 fn client() -> Session {
     let settings = Settings::default();
@@ -97,6 +98,46 @@ fn error_means_the_same_as_its_close_code() {
 }
 
 #[test]
+fn a_session_that_was_to_end_and_is_not_there_any_more_has_ended_as_was_announced() {
+    let refused = |code| Cause::Refused { code, retry_after_ms: 0 };
+    let internal = Cause::Told(FatalCode::Internal);
+    for (announced, code, expected) in [
+        (Some(0), 16, Cause::Closed),
+        (Some(0), 17, Cause::Closed),
+        (Some(8), 18, internal),
+        // These are no end that was announced, and this one was not.
+        (Some(0), 19, refused(RefusedCode::ReplayGap)),
+        (Some(0), 20, refused(RefusedCode::IdentityMismatch)),
+        (None, 16, refused(RefusedCode::UnknownSession)),
+    ] {
+        for by_record in [true, false] {
+            let mut peer = Peer::server_of(client(), &[]);
+            if let Some(why) = announced {
+                peer.give(0x09, &varints(&[0, why, 1000, 0, 0]));
+            }
+            let at = peer.at();
+            peer.session.handle_lost(at, 1006);
+            peer.session.handle_attached(at, 0);
+            peer.poll();
+            let said = if by_record {
+                peer.give(0x05, &varints(&[code, 0]))
+            } else {
+                peer.session.handle_lost(at, 4200 + code as u16);
+                peer.poll()
+            };
+            let over = said.events.iter().find_map(|event| match event {
+                Event::Over(over) => Some(over.cause),
+                _ => None,
+            });
+            assert_eq!(over, Some(expected), "{announced:?} {code} {by_record}: {said:?}");
+            // A new session may begin on a connection on which the old one was refused, and on no other.
+            let stays = matches!(expected, Cause::Refused { .. });
+            assert!(!by_record || said.close.is_none() == stays, "{announced:?} {code}: {said:?}");
+        }
+    }
+}
+
+#[test]
 fn a_refused_connection_may_greet_anew_and_not_guess_again() {
     let mut peer = Peer::of(server());
     let mut body = vec![1, 32];
@@ -140,6 +181,77 @@ fn accept_of_an_opener_goes_before_its_first_data() {
     peer.session.handle_accept(key, 2 << 20, 1 << 20);
     send(&mut peer, key, item(10));
     assert_eq!(peer.poll().kinds(), [0x41, 0x42, 0x45]);
+}
+
+#[test]
+fn accept_of_an_opener_is_not_said_where_it_makes_no_difference_or_is_late() {
+    let mut peer = Peer::server_of(client(), &[]);
+    let key = open(&mut peer, ChannelKind::Items);
+    // No more than the settings have said.
+    peer.session.handle_accept(key, 65_536, 57_344);
+    assert_eq!(peer.poll().kinds(), [0x41]);
+    send(&mut peer, key, item(10));
+    assert_eq!(peer.poll().kinds(), [0x45]);
+    peer.session.handle_accept(key, 2 << 20, 1 << 20);
+    assert!(peer.poll().kinds().is_empty());
+    // Between OPEN and the first DATA it is in time.
+    let key = open(&mut peer, ChannelKind::Call);
+    assert_eq!(peer.poll().kinds(), [0x41]);
+    peer.session.handle_accept(key, 2 << 20, 1 << 20);
+    send(&mut peer, key, item(10));
+    assert_eq!(peer.poll().kinds(), [0x42, 0x45]);
+}
+
+#[test]
+fn open_and_accept_of_an_opener_are_in_one_message() {
+    let mut peer = Peer::server_of(client(), &[]);
+    for _ in 0..16 {
+        // Three OPENs fill a message, so that nothing would be left of it for three ACCEPTs.
+        let (name, meta) = ("n".repeat(128), [&[0x40, 64, 0x44, 0xbf][..], &[7; 1_215]].concat());
+        let key = peer.session.open(ChannelKind::Items, name, meta, Priority::Normal).expect("it is open");
+        peer.session.handle_accept(key, 2 << 20, 1 << 20);
+    }
+    let said = peer.poll();
+    assert!(said.messages.len() > 1, "{said:?}");
+    for message in &said.messages {
+        let kinds: Vec<_> = records(message).iter().map(|record| record.kind).collect();
+        assert!(kinds.chunks(2).all(|pair| pair == [0x41, 0x42]), "{kinds:?}");
+    }
+}
+
+#[test]
+fn a_channel_that_ends_before_it_was_opened_accepts_nothing_and_gives_its_window_back() {
+    let mut peer = Peer::server_of(client(), &[]);
+    for _ in 0..16 {
+        open(&mut peer, ChannelKind::Items);
+    }
+    peer.poll();
+    let before = peer.session.gauges().windows;
+    // More than there may be: it waits.
+    let key = open(&mut peer, ChannelKind::Items);
+    peer.session.handle_accept(key, 2 << 20, 1 << 20);
+    assert_eq!(peer.session.gauges().windows, before + (2 << 20));
+    peer.session.handle_reset(key, Directions::Sending, ChannelCode::Cancelled, Vec::new());
+    peer.session.handle_dropped(key);
+    assert_eq!(peer.session.gauges().windows, before);
+    assert!(peer.give(0x11, &[20]).kinds().is_empty());
+}
+
+#[test]
+fn the_accepts_of_an_opener_leave_half_of_what_windows_may_grow_by_to_the_peers_channels() {
+    const MOST: u64 = 16 << 20;
+    let mut peer = Peer::server_of(client(), &[]);
+    for _ in 0..8 {
+        let key = open(&mut peer, ChannelKind::Items);
+        peer.session.handle_accept(key, MOST, MOST);
+    }
+    peer.poll();
+    // 96 MiB less 16 windows that are promised; those five for which nothing was left have theirs in any case.
+    let half = ((96 << 20) - 16 * 65_536) / 2;
+    assert_eq!(peer.session.gauges().windows, half + 5 * 65_536);
+    let said = peer.give(0x41, &[1, 0, 2, 1, b'a', 0]);
+    let accept = said.records().into_iter().find(|record| record.kind == 0x42).expect("it is accepted");
+    assert_eq!(accept.numbers(), [1, MOST, 14_913_024]);
 }
 
 #[test]

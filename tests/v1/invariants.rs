@@ -225,6 +225,7 @@ fn the_runs_are_of_all_kinds() {
         assert!(resumes > &(runs / 2) && causes["Closed"] > runs / 2);
         let kinds = [
             "RESUMED lost",
+            "accepted by the opener",
             "begun anew",
             "closed early",
             "fenced",

@@ -71,6 +71,8 @@ pub(crate) struct Plan {
     /// What all windows may promise.
     pub(crate) rx_budget: u64,
     pub(crate) max_item: u32,
+    /// Whether the side that opens a channel says that it takes more there than its settings have.
+    pub(crate) accepts: bool,
     pub(crate) grease: bool,
     pub(crate) deadlines: bool,
     pub(crate) latest: bool,
@@ -79,8 +81,8 @@ pub(crate) struct Plan {
     pub(crate) is_plain: bool,
 }
 
-/// More than windows come to.
-pub(crate) const AMPLE: u64 = 64 << 20;
+/// More than windows come to, and twice that where half of it is kept for the peer's.
+pub(crate) const AMPLE: u64 = 256 << 20;
 
 const MILLI: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
@@ -146,6 +148,8 @@ impl Plan {
             latest: random.once_in(2),
             resets: random.once_in(2),
             is_plain: false,
+            // The last that is drawn, so that what the seeds are like otherwise stays.
+            accepts: random.once_in(2),
         }
     }
 

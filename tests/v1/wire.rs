@@ -92,6 +92,8 @@ pub(crate) struct Wire {
     resumes: BTreeMap<u64, u64>,
     initial_window: u64,
     max_channels: u64,
+    /// A side has said what it receives on a channel that it opens.
+    pub(crate) has_opener_accepted: bool,
     pub(crate) findings: Vec<Finding>,
     pub(crate) news: Vec<News>,
 }
@@ -109,6 +111,7 @@ impl Wire {
             resumes: BTreeMap::new(),
             initial_window: plan.initial_window.into(),
             max_channels: plan.max_channels.into(),
+            has_opener_accepted: false,
             findings: Vec::new(),
             news: Vec::new(),
         }
@@ -151,7 +154,10 @@ impl Wire {
 
     /// A message is handed over.
     pub(crate) fn sent(&mut self, which: usize, message: &[u8]) {
+        let mut opened = None;
         for record in records(message) {
+            self.accepts_in_time(which, opened, &record);
+            opened = (record.kind == OPEN).then(|| record.numbers::<1>()[0]);
             let is_greeting = matches!(record.kind, HELLO..=REFUSED);
             let had_greeted = core::mem::replace(&mut self.halves[which].has_greeted, true);
             if had_greeted == is_greeting {
@@ -166,6 +172,23 @@ impl Wire {
             } else if record.kind == ACCEPT {
                 self.told(which, &record);
             }
+        }
+    }
+
+    /// 7.1: what the opener of a channel receives it says directly behind OPEN, which is before its first DATA.
+    fn accepts_in_time(&mut self, which: usize, opened: Option<u64>, record: &Seen<'_>) {
+        if record.kind != ACCEPT {
+            return;
+        }
+        let [channel] = record.numbers();
+        let is_own = channel % 2 == which as u64;
+        let is_replayed = self.halves[which].next <= self.halves[which].log.len() as u64;
+        if !is_own || is_replayed {
+            return;
+        }
+        self.has_opener_accepted = true;
+        if opened != Some(channel) {
+            self.wrong("I2", format!("{which} opened {channel}, and accepts it later: {record:?}"));
         }
     }
 

@@ -180,6 +180,9 @@ impl World {
             pairs.push(self.ends);
         }
         findings.append(&mut self.wire.findings);
+        if self.wire.has_opener_accepted {
+            self.happened.push("accepted by the opener");
+        }
         for end in pairs.iter_mut().flatten() {
             findings.append(&mut end.findings);
         }

@@ -39,6 +39,11 @@ pub(super) enum Step {
         deadline: Option<Timestamp>,
         close_within: Option<Duration>,
     },
+    /// A close that is under way is to be over by then.
+    #[cfg(any(feature = "client", feature = "v1"))]
+    Hurry {
+        deadline: Timestamp,
+    },
     Flushed,
     Abort,
     /// A message that the peer has a part of cannot be finished: only where messages go in parts.
@@ -162,6 +167,19 @@ impl Phase {
                 (P::CloseSent { deadline, code, cause: C::Local }, A::SendClose { code, reason })
             }
 
+            #[cfg(any(feature = "client", feature = "v1"))]
+            (P::Flushing { deadline, code, reason }, S::Hurry { deadline: by }) => {
+                (P::Flushing { deadline: Some(earlier(deadline, by)), code, reason }, A::Nothing)
+            }
+            #[cfg(any(feature = "client", feature = "v1"))]
+            (P::CloseSent { deadline, code, cause }, S::Hurry { deadline: by }) => {
+                (P::CloseSent { deadline: Some(earlier(deadline, by)), code, cause }, A::Nothing)
+            }
+            #[cfg(feature = "client")]
+            (P::PeerClosing { deadline, code, reason }, S::Hurry { deadline: by }) => {
+                (P::PeerClosing { deadline: Some(earlier(deadline, by)), code, reason }, A::Nothing)
+            }
+
             (P::Open | P::Ending { .. } | P::Flushing { .. }, S::Overflow { code, deadline }) => (
                 P::CloseSent { deadline, code: Some(code), cause: C::ReceiveOverflow },
                 A::SendClose { code: Some(code), reason: "receive queue overflow".into() },
@@ -215,4 +233,10 @@ impl Phase {
             (phase, _) => (phase, A::Nothing),
         }
     }
+}
+
+/// The deadline of a close that is to be over by then as well.
+#[cfg(any(feature = "client", feature = "v1"))]
+fn earlier(deadline: Option<Timestamp>, by: Timestamp) -> Timestamp {
+    deadline.map_or(by, |deadline| deadline.min(by))
 }

@@ -118,9 +118,9 @@ impl Log {
         self.keeps
     }
 
-    /// Whether one more record of `bytes` may be handed over.
-    pub(super) fn has_room(&self, bytes: u64, limit: u64) -> bool {
-        (self.entries.len() as u64) < MAX_UNACKNOWLEDGED && self.bytes + bytes <= limit
+    /// Whether so many more records, of `bytes` together, may be handed over.
+    pub(super) fn has_room(&self, records: u64, bytes: u64, limit: u64) -> bool {
+        self.entries.len() as u64 + records <= MAX_UNACKNOWLEDGED && self.bytes + bytes <= limit
     }
 
     /// A new record, which is given to the connection now. Its number is [`next`](Self::next) of before.
@@ -200,24 +200,24 @@ mod tests {
     #[test]
     fn a_log_that_is_full_takes_nothing_before_something_is_acknowledged() {
         let mut log = Log::new();
-        assert!(log.has_room(100, 100) && !log.has_room(101, 100));
+        assert!(log.has_room(1, 100, 100) && !log.has_room(1, 101, 100));
         log.push(entry(60));
-        assert!(log.has_room(40, 100) && !log.has_room(41, 100));
+        assert!(log.has_room(1, 40, 100) && !log.has_room(1, 41, 100));
         assert_eq!((log.acknowledge(0).is_some(), log.bytes()), (false, 60));
         assert_eq!((log.acknowledge(1).is_some(), log.bytes()), (true, 0));
-        assert!(log.has_room(100, 100));
+        assert!(log.has_room(1, 100, 100));
     }
 
     #[test]
     fn sixteen_bits_tell_apart_all_that_is_not_acknowledged() {
         let mut log = Log::new();
         for _ in 0..MAX_UNACKNOWLEDGED {
-            assert!(log.has_room(1, u64::MAX));
+            assert!(log.has_room(1, 1, u64::MAX));
             log.push(entry(1));
         }
-        assert!(!log.has_room(1, u64::MAX));
+        assert!(!log.has_room(1, 1, u64::MAX));
         assert_eq!((log.oldest(), log.next(), log.sent()), (1, 32_768, 32_767));
         assert!(log.acknowledge(1).is_some());
-        assert!(log.has_room(1, u64::MAX));
+        assert!(log.has_room(1, 1, u64::MAX) && !log.has_room(2, 2, u64::MAX));
     }
 }

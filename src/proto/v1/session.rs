@@ -103,6 +103,8 @@ pub struct Session {
     goaway: Option<GoingAway>,
     /// The peer handles so many of this side's channels only.
     peer_handles: Option<u64>,
+    /// Why the session is to end, as the peer has said with that.
+    announced: Option<FatalCode>,
     /// This side handles so many of the peer's channels only.
     handles: Option<u64>,
     /// Bytes that may be given to the connection before it is looked at again.
@@ -173,6 +175,7 @@ impl Session {
             drain: None,
             goaway: None,
             peer_handles: None,
+            announced: None,
             handles: None,
             allowance: 0,
             has_looked: false,
@@ -228,6 +231,14 @@ impl Session {
         let unopened = u64::from(settings.max_channels).saturating_sub(self.receiving);
         let promised = unopened.saturating_mul(u64::from(settings.initial_window));
         self.config.rx_budget.saturating_sub(self.windows.saturating_add(promised))
+    }
+
+    /// How much of that the channels that this side opens leave to those of the peer, or else a few of them would take
+    /// all, and the peer's messages that name no channel could not be large any more.
+    fn kept_for_peer(&self) -> u64 {
+        let settings = &self.config.settings;
+        let promised = u64::from(settings.max_channels).saturating_mul(u64::from(settings.initial_window));
+        self.config.rx_budget.saturating_sub(promised) / 2
     }
 
     fn channel(&mut self, stage: Stage, is_own: bool, kind: ChannelKind, class: Priority) -> Channel {
@@ -373,20 +384,31 @@ impl Session {
 
     /// What this side receives on this channel: a window of `window` bytes and items up to `max_item`. Nothing below
     /// what is in force. Once for each channel; by itself only for channels that the peer has opened.
+    ///
+    /// For one that this side opens, before anything was sent on it; it goes with OPEN if that has not gone yet, and is not
+    /// said at all where it makes no difference. Half of what the windows may grow by is kept for channels of the peer's.
     pub fn handle_accept(&mut self, key: ChannelKey, window: u64, max_item: u64) {
-        let spare = self.spare();
+        let (spare, kept) = (self.spare(), self.kept_for_peer());
         let Some(channel) = self.mux.get_mut(key) else { return };
         if channel.has_accepted || channel.rx != Rx::Open || matches!(channel.tx, Tx::Ending | Tx::Ended) {
             return;
         }
-        channel.has_accepted = true;
+        let is_own = channel.is_own;
         let before = channel.recv_window.window();
-        let window = window.min(before + spare);
+        let window = window.min(before + if is_own { spare.saturating_sub(kept) } else { spare });
         // An item that the window does not admit would never arrive.
         let max_item = max_item.min(largest_item(window)).max(channel.recv_window.max_item());
+        let is_more = window > before || max_item > channel.recv_window.max_item();
+        // PROTOCOL section 7.1: the opener's comes before its first DATA.
+        if is_own && (!is_more || channel.send_window.used() > 0) {
+            return;
+        }
+        channel.has_accepted = true;
         channel.recv_window.open(window, max_item);
         self.windows += channel.recv_window.window() - before;
-        self.controls.push_back(Control::Accept(key));
+        if channel.id().is_some() {
+            self.controls.push_back(Control::Accept(key));
+        }
     }
 
     /// A sign that the connection may be gone: it came online, the page became visible.

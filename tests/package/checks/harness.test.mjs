@@ -1,7 +1,7 @@
 /** The harness of the checks itself, without a server: `node --test`. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { run } from "./harness.js";
 
 /** What the checks run in, and what was made of their sockets. */
@@ -50,4 +50,32 @@ test("only the checks that are wanted run, and each is told when it begins", asy
   const none = async () => {};
   const { checks } = await run({ b1_a: none, b2_b: none, c_b2: none }, here);
   assert.deepEqual([told, checks.map(({ name }) => name)], [["b2_b", "c_b2"], ["b2_b", "c_b2"]]);
+});
+
+test("a check without a sign of life is given up, and one that is slow is not", async () => {
+  let now = 0;
+  mock.timers.enable({ apis: ["setTimeout"] });
+  mock.method(performance, "now", () => now);
+  try {
+    const { here } = environment();
+    let result;
+    const hangs = () => new Promise(() => {});
+    const isSlow = async (t) => {
+      for (let step = 0; step < 10; step++) {
+        await new Promise((done) => setTimeout(done, 20_000));
+        t.alive();
+      }
+    };
+    void run({ hangs, isSlow }, here).then((end) => (result = end));
+    while (!result) {
+      now += 1_000;
+      mock.timers.tick(1_000);
+      await new Promise(setImmediate);
+    }
+    assert.deepEqual(result.checks.map(({ status, ms }) => [status, Math.round(ms / 10_000)]), [["failed", 3], ["passed", 20]]);
+    assert.match(result.checks[0].message, /no sign of life/);
+  } finally {
+    mock.reset();
+    mock.timers.reset();
+  }
 });

@@ -23,17 +23,23 @@ const turn = () =>
   });
 
 /** A class of sockets that notes every message that arrives, without holding it. */
-function watched(WebSocket) {
+function watched(t, WebSocket) {
   const alive = new Set();
   const registry = new FinalizationRegistry((number) => alive.delete(number));
   return class Watched extends WebSocket {
     static seen = 0;
+    /**
+     * Called as each message comes, before it is in the queue: how fast that goes, and how often anything else has its turn
+     * between, is the browser's choice. Where it is busy it may give hundreds in one go.
+     */
+    static onArrival = () => {};
 
     constructor(...args) {
       super(...args);
       this.addEventListener("message", ({ data }) => {
         alive.add(++Watched.seen);
         registry.register(data, Watched.seen);
+        Watched.onArrival();
       });
     }
 
@@ -53,6 +59,7 @@ function watched(WebSocket) {
         if (isAsked) await (globalThis.TestUtils ? TestUtils.gc() : gc());
         // What was found to be garbage is told in a later task.
         await turn();
+        t.alive();
         held = [...alive].filter((number) => number <= seen).length * BYTES;
         if (held <= atMost) break;
       }
@@ -69,7 +76,7 @@ async function readSlowly(t, receivePolicy, binaryType) {
   const messages = Math.floor((1024 * MEBIBYTE) / BYTES / (whole ? 1 : 10));
   const memory = await t.environment.memory();
   const before = memory.buffer.byteLength;
-  const WebSocket = watched(t.WebSocket);
+  const WebSocket = watched(t, t.WebSocket);
   const socket = await t.connect(`/flood?messages=${messages}&bytes=${BYTES}`, {
     WebSocket,
     binaryType,
@@ -85,10 +92,13 @@ async function readSlowly(t, receivePolicy, binaryType) {
   void socket.closed.then((end) => (closed = end));
 
   let taken = 0;
+  WebSocket.onArrival = () => {
+    if (WebSocket.seen >= ARRIVALS * (taken + 1) && socket.tryRecv() !== undefined) taken++;
+    t.alive();
+  };
   let lookAt = messages / 5;
   while (!closed) {
     const { seen } = WebSocket;
-    if (seen >= ARRIVALS * (taken + 1) && socket.tryRecv() !== undefined) taken++;
     if (seen >= lookAt) {
       lookAt += messages / 5;
       await bounded(BOUND, `after ${seen}`);
@@ -109,8 +119,7 @@ async function readSlowly(t, receivePolicy, binaryType) {
   } else {
     t.equal([closed.code, closed.cause, WebSocket.seen], [1000, "peer", messages]);
     t.equal([taken + left + dropped.messages, dropped.bytes], [messages, dropped.messages * BYTES]);
-    // WebKit has been seen to give all of them in one go, before the reader had its first turn.
-    t.ok((taken > 0 || t.isWebkit) && dropped.messages > messages / 2, `the reader was slow: it took ${taken}`);
+    t.ok(taken > 0 && dropped.messages > messages / 2, `the reader was slow: it took ${taken}`);
   }
   await bounded(0, "though all were dropped or taken");
   // Only the places of what waits are in there, which may begin a page of it.

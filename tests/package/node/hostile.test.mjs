@@ -230,6 +230,57 @@ test("there_is_no_place_for_more_than_there_may_be", async () => {
   await stop();
 });
 
+test("one_address_takes_no_more_than_its_share", async () => {
+  const { Connections } = await import("tidegate/server");
+  const connections = new Connections({ maxConnections: 8, maxPerAddress: 1 });
+  let from;
+  const addressBy = () => from;
+  const { url, refusals, stop } = await start(echo, { options: { connections, addressBy } });
+  const sockets = [];
+  for (const [given, expected] of [
+    ["192.0.2.1", 101], ["192.0.2.2", 101], ["2001:db8:0:1::1", 101], ["2001:db8:0:2::1", 101], [undefined, 101], ["fe80::1%eth0", 101],
+    // The same host in the ways of IPv6 to write it, others of the same customer's network, and again nobody knows who.
+    ["192.0.2.1", 503], ["::ffff:192.0.2.1", 503], ["::FFFF:c000:0201", 503], ["0:0:0:0:0:ffff:192.0.2.2", 503],
+    ["2001:db8:0:1:ffff::2", 503], ["2001:0DB8:0000:0002::", 503], [undefined, 503], ["fe80:0:0:0:1::%lo", 503],
+  ]) {
+    from = given;
+    if (expected === 503) assert.equal(await ask(url), 503, given);
+    else sockets.push((await raw(url, [])).socket);
+  }
+  assert.deepEqual(connections.counts, { open: 6, pending: 0, accepted: 6, refused: 8 });
+  assert.ok(refusals.every(({ code }) => code === "refused"));
+  // Who has gone has left his place, also when he never was let in.
+  sockets[0].close();
+  while (connections.counts.open > 5) await new Promise(setImmediate);
+  from = "::ffff:192.0.2.1";
+  assert.equal(await ask(url, { "Sec-WebSocket-Version": "7" }), 400);
+  while (connections.counts.pending) await new Promise(setImmediate);
+  sockets.push((await raw(url, [])).socket);
+  assert.equal(await ask(url), 503);
+  for (const socket of sockets) socket.close();
+  while (connections.counts.open) await new Promise(setImmediate);
+  for (const maxPerAddress of ["2", -1, NaN]) assert.throws(() => new Connections({ maxPerAddress }), { code: "option" });
+  await stop();
+});
+
+test("where_nobody_says_whose_an_address_is_it_is_that_of_the_socket", async () => {
+  const { Connections } = await import("tidegate/server");
+  const connections = new Connections({ maxPerAddress: 1 });
+  const fails = { addressBy: () => { throw new Error("no such field"); } };
+  for (const [options, statuses] of [[{}, [101, 503]], [{ address: "192.0.2.7" }, [101, 503]], [fails, [500]]]) {
+    const { url, refusals, stop } = await start(echo, { options: { connections, ...options } });
+    const sockets = [];
+    for (const status of statuses) {
+      if (status === 101) sockets.push((await raw(url, [])).socket);
+      else assert.equal(await ask(url), status);
+    }
+    assert.equal(refusals.length, 1);
+    for (const socket of sockets) socket.close();
+    while (connections.counts.open + connections.counts.pending) await new Promise(setImmediate);
+    await stop();
+  }
+});
+
 test("options_of_an_upgrade_that_cannot_work_are_refused_whoever_asks", async () => {
   const wss = new WebSocketServer({ noServer: true });
   const small = new WebSocketServer({ noServer: true, maxPayload: 1000 });

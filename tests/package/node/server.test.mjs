@@ -102,28 +102,46 @@ test("v1_channels_are_opened_from_both_sides_at_once", async () => {
   });
 });
 
-test("v1_large_messages_go_on_channels_and_what_is_larger_than_the_peer_takes_says_so", async () => {
+test("v1_large_messages_go_on_channels_both_ways_and_what_is_larger_than_the_peer_takes_says_so", async () => {
+  const largest = 14_913_024;
   const serve = async (peer) => {
     const own = await peer.channel("own");
     for await (const channel of peer.channels) {
       const message = await channel.recv();
-      assert.equal(await (await channel.send(message)).outcome, "tooBig");
-      await (await own.send(message)).outcome;
-      await channel.send("too big to be sent back");
+      assert.equal(await (await channel.send(message)).outcome, "delivered");
+      assert.equal(await (await own.send(message)).outcome, "delivered");
+      assert.equal(await (await channel.send(new Uint8Array(largest + 1))).outcome, "tooBig");
+      await channel.close();
     }
   };
   await serving(serve, {}, async ({ url }) => {
     const socket = await connect(url, { WebSocket });
     const channel = await socket.channel("large");
-    await channel.send(pattern(3_000_000));
+    const sent = pattern(largest);
+    await channel.send(sent);
     const { value: own } = await socket.channels[Symbol.asyncIterator]().next();
-    assert.deepEqual(new Uint8Array(await own.recv()), pattern(3_000_000));
-    assert.equal(await channel.recv(), "too big to be sent back");
-    assert.equal(await (await channel.send(new Uint8Array(15_000_000))).outcome, "tooBig");
-    assert.equal(await (await socket.send(new Uint8Array(15_000_000))).outcome, "tooBig");
+    for (const from of [channel, own]) {
+      // Compared as bytes of Node, which takes no seconds.
+      assert.equal(Buffer.compare(Buffer.from(await from.recv()), sent), 0, from.name);
+    }
+    assert.equal(await channel.recv(), undefined);
+    assert.equal(await (await own.send(new Uint8Array(largest + 1))).outcome, "tooBig");
+    for (const from of [channel, socket]) {
+      assert.equal(await (await from.send(new Uint8Array(15_000_000))).outcome, "tooBig");
+    }
     await socket.close();
   });
 });
+
+test("v1_a_channel_for_which_there_is_no_more_room_takes_what_fits_its_first_window", () =>
+  serving(echo, {}, async ({ url }) => {
+    // For 16 windows of 1 MiB that are promised, and next to nothing besides.
+    const socket = await connect(url, { WebSocket, maxChannels: 16, maxQueuedBytes: 16 << 20 });
+    const channel = await socket.channel("small here");
+    await channel.send(pattern(932_008));
+    assert.equal((await channel.recv()).byteLength, 932_008);
+    await socket.close();
+  }));
 
 test("b55_a_stalled_channel_holds_up_itself_and_nobody_else_in_both_directions", async () => {
   let filled;
@@ -275,6 +293,47 @@ test("what_does_not_come_to_its_end_is_cut_off_when_the_time_is_over", () =>
     await assert.rejects(shutdown([], { drain: -1 }), { code: "option" });
   }));
 
+/** A plain client that reads nothing, so that a close of the server's takes all the time that it has. */
+async function deaf(url) {
+  const { socket } = await raw(url, []);
+  socket._socket.pause();
+  return socket;
+}
+
+test("of_two_shutdowns_the_earlier_end_holds", async () => {
+  // Either a test that waits for the later one would not end.
+  const hour = 3_600_000;
+  for (const drains of [[20, hour], [hour, 20], [20, 0], [0, 20]]) {
+    let peer;
+    const { url, connections, stop } = await start((accepted) => void (peer = accepted));
+    const plain = await deaf(url);
+    await until(() => peer);
+    const socket = await connect(url, { WebSocket });
+    await (await socket.channel("work")).accepted;
+    await Promise.all(drains.map((drain) => connections.shutdown({ drain })));
+    assert.equal((await socket.closed).code, 4200, drains);
+    plain.terminate();
+    await stop();
+  }
+});
+
+test("a_connection_that_comes_between_two_shutdowns_has_until_the_earlier_end", async () => {
+  const asked = [];
+  const authenticate = () => new Promise((resolve) => asked.push(resolve));
+  const { url, connections, stop } = await start(undefined, { options: { authenticate, within: 0 } });
+  const dialling = [deaf(url), deaf(url)];
+  await until(() => asked.length === 2);
+  const over = [connections.shutdown({ drain: 20 }), connections.shutdown({ drain: 3_600_000 })];
+  asked[0](true);
+  await until(() => connections.counts.open);
+  over.push(connections.shutdown({ drain: 3_600_000 }));
+  asked[1](true);
+  await Promise.all(over);
+  assert.deepEqual(connections.counts, { open: 0, pending: 0, accepted: 2, refused: 0 });
+  for (const socket of await Promise.all(dialling)) socket.terminate();
+  await stop();
+});
+
 test("b29_messages_arrive_in_whichever_form_ws_gives_them", async () => {
   const wss = new WebSocketServer({ host: "127.0.0.1", port: 0 });
   await once(wss, "listening");
@@ -327,6 +386,34 @@ test("what_cannot_work_is_refused_and_leaves_the_socket_alone", async () => {
   assert.equal(late.code, "connect");
   wss.close();
 });
+
+test("a_server_that_has_chosen_the_subprotocol_is_not_taken_for_a_plain_one", async () => {
+  const { handleProtocols } = await import("tidegate/server");
+  const wss = new WebSocketServer({ host: "127.0.0.1", port: 0, handleProtocols: handleProtocols() });
+  await once(wss, "listening");
+  const offered = [];
+  // Too busy for a session.
+  wss.on("connection", (ws, { headers }) => {
+    offered.push(headers["sec-websocket-protocol"]);
+    ws.close(1013);
+  });
+  const url = `ws://127.0.0.1:${wss.address().port}/`;
+  for (let n = 0; n < 2; n++) {
+    const error = await connect(url, { WebSocket, mode: "auto" }).catch((error) => error);
+    assert.deepEqual([error.code, error.closed.code], ["connect", 1013]);
+  }
+  assert.deepEqual(offered, ["tidegate.v1", "tidegate.v1"]);
+  wss.close();
+});
+
+test("b31_who_is_let_in_only_to_be_told_why_not_learns_it_in_both_modes", () =>
+  serving((peer) => void peer.close(1000, "log in first"), {}, async ({ url }) => {
+    for (const dial of [connect, connectPlain]) {
+      const socket = await dial(url, { WebSocket }).catch(({ closed }) => ({ closed }));
+      const { code, reason } = await socket.closed;
+      assert.deepEqual([code, reason], [1000, "log in first"]);
+    }
+  }));
 
 test("it_works_in_a_thread_of_its_own", async () => {
   const worker = new Worker(new URL("server.worker.mjs", import.meta.url));

@@ -158,6 +158,7 @@ function served(): void {
     const peer = await upgrade(sockets, request, socket, head, {
       origins: ["https://example.com"],
       withoutOrigin: "refuse",
+      addressBy: ({ headers, socket }) => headers["x-real-ip"]?.toString() ?? socket.remoteAddress,
       authenticate: ({ headers }) => (headers.cookie ? true : 401),
       onRefused: (error, { url }) => void [error.code satisfies ErrorCode, url],
     });

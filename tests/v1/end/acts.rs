@@ -5,7 +5,7 @@ use tidegate::proto::v1::{ChannelCode, ChannelKey, ChannelKind, Directions, NewI
 use tidegate::proto::{MessageId, Payload, Priority};
 use tidegate::time::Timestamp;
 
-use super::{End, Sent};
+use super::{End, MAX_ITEM, Sent, WINDOW};
 use crate::content::{NUMBER, content};
 use crate::plan::AMPLE;
 
@@ -70,6 +70,9 @@ impl End {
         if let Ok(key) = self.session.open(kind, name.clone(), Vec::new(), priority) {
             self.opened += 1;
             self.know(key, name, kind, true);
+            if self.plan.accepts {
+                self.session.handle_accept(key, WINDOW, MAX_ITEM);
+            }
         }
     }
 
@@ -116,9 +119,9 @@ impl End {
             );
             return;
         };
-        // Only who accepts a channel says that it takes more.
-        let is_more = known.kind != ChannelKind::Call && known.is_own && self.plan.rx_budget == AMPLE;
-        let takes = if is_more { 400_000 } else { 57_344 };
+        // Who accepts a channel that is no call says that it takes more, and who opens one may.
+        let says_more = if known.is_own { known.kind != ChannelKind::Call } else { self.plan.accepts };
+        let takes = if says_more && self.plan.rx_budget == AMPLE { MAX_ITEM } else { 57_344 };
         self.sent.push(Sent {
             bytes,
             is_text,

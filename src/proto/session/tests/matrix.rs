@@ -33,6 +33,8 @@ fn steps() -> Vec<(&'static str, Step)> {
         ("close, idle", close(false)),
         ("close, busy", close(true)),
         ("end", Step::End { deadline: Some(at(8)), close_within: Some(2 * SECOND) }),
+        ("hurry, less", Step::Hurry { deadline: at(3) }),
+        ("hurry, more", Step::Hurry { deadline: at(6) }),
         ("flushed", Step::Flushed),
         ("abort", Step::Abort),
         ("broken", Step::Broken),
@@ -53,6 +55,8 @@ connecting | opened | open | say opened
 connecting | close, idle | closed | abort Aborted
 connecting | close, busy | closed | abort Aborted
 connecting | end | closed | abort Aborted
+connecting | hurry, less | = | -
+connecting | hurry, more | = | -
 connecting | flushed | = | -
 connecting | abort | closed | abort Aborted
 connecting | broken | closed | abort Peer
@@ -67,6 +71,8 @@ open | opened | = | -
 open | close, idle | sent @7 4002 Local | send close 4002 'second'
 open | close, busy | flushing @7 4002 'second' | -
 open | end | ending @8 then 2 | -
+open | hurry, less | = | -
+open | hurry, more | = | -
 open | flushed | = | -
 open | abort | closed | abort Aborted
 open | broken | closed | abort Peer
@@ -81,6 +87,8 @@ ending | opened | = | -
 ending | close, idle | sent @7 4002 Local | send close 4002 'second'
 ending | close, busy | flushing @7 4002 'second' | -
 ending | end | = | -
+ending | hurry, less | = | -
+ending | hurry, more | = | -
 ending | flushed | = | -
 ending | abort | closed | abort Aborted
 ending | broken | closed | abort Peer
@@ -95,6 +103,8 @@ flushing | opened | = | -
 flushing | close, idle | = | -
 flushing | close, busy | = | -
 flushing | end | = | -
+flushing | hurry, less | flushing @3 4001 'first' | -
+flushing | hurry, more | = | -
 flushing | flushed | sent @5 4001 Local | send close 4001 'first'
 flushing | abort | closed | abort Aborted
 flushing | broken | closed | abort Peer
@@ -109,6 +119,8 @@ sent | opened | = | -
 sent | close, idle | = | -
 sent | close, busy | = | -
 sent | end | = | -
+sent | hurry, less | sent @3 4001 Local | -
+sent | hurry, more | = | -
 sent | flushed | = | -
 sent | abort | closed | abort Aborted
 sent | broken | = | -
@@ -123,6 +135,8 @@ sent-overflow | opened | = | -
 sent-overflow | close, idle | = | -
 sent-overflow | close, busy | = | -
 sent-overflow | end | = | -
+sent-overflow | hurry, less | sent @3 4001 ReceiveOverflow | -
+sent-overflow | hurry, more | = | -
 sent-overflow | flushed | = | -
 sent-overflow | abort | closed | abort Aborted
 sent-overflow | broken | = | -
@@ -137,6 +151,8 @@ peer-closing | opened | = | -
 peer-closing | close, idle | = | -
 peer-closing | close, busy | = | -
 peer-closing | end | = | -
+peer-closing | hurry, less | peer-closing @3 4003 'theirs' | -
+peer-closing | hurry, more | = | -
 peer-closing | flushed | = | -
 peer-closing | abort | closed | abort Aborted
 peer-closing | broken | = | -
@@ -151,6 +167,8 @@ closed | opened | = | -
 closed | close, idle | = | -
 closed | close, busy | = | -
 closed | end | = | -
+closed | hurry, less | = | -
+closed | hurry, more | = | -
 closed | flushed | = | -
 closed | abort | = | -
 closed | broken | = | -

@@ -18,7 +18,7 @@ pub struct SessionConfig {
     pub channel_window: u64,
     /// See above.
     pub channel_max_item: u64,
-    /// Largest sum of all windows, in bytes. Default 64 MiB. At least `max_channels * initial_window`.
+    /// Largest sum of all windows, in bytes. Default 96 MiB, of a server 256. At least `max_channels * initial_window`.
     pub rx_budget: u64,
     /// How much may be under way.
     pub budget: BudgetConfig,
@@ -61,7 +61,7 @@ impl SessionConfig {
             settings,
             channel_window: 16 << 20,
             channel_max_item: 14_913_024,
-            rx_budget: 64 << 20,
+            rx_budget: 96 << 20,
             budget: BudgetConfig::default(),
             queue: QueueConfig::default(),
             hello_timeout: Duration::from_secs(10),
@@ -75,7 +75,7 @@ impl SessionConfig {
     pub fn server() -> Self {
         let mut config = Self::client();
         config.settings.max_channels = 128;
-        config.rx_budget = 192 << 20;
+        config.rx_budget = 256 << 20;
         config.side = Side::Server { resume: None, hint: String::new() };
         config
     }

@@ -75,7 +75,7 @@ impl Session {
         self.over(match (fate, code) {
             (SessionFate::Elsewhere, _) => Cause::Superseded,
             (_, 1000 | 4200) => Cause::Closed,
-            (_, 4216..=4221) => Cause::Refused { code: RefusedCode::from_wire(told), retry_after_ms },
+            (_, 4216..=4221) => self.cause_of(RefusedCode::from_wire(told), retry_after_ms),
             (SessionFate::Ended, 4201..=4299) => Cause::Told(FatalCode::from_wire(told)),
             _ => Cause::Lost { code },
         });

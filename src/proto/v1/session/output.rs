@@ -171,7 +171,8 @@ pub struct Over {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// It was closed here or there in good order.
+    /// It was closed here or there in good order; also if the peer has announced that by GOAWAY, and does not know the
+    /// session any more.
     Closed,
     /// Its connection was lost, and it cannot be resumed.
     Lost {
@@ -194,7 +195,7 @@ pub enum Cause {
         /// In words.
         why: &'static str,
     },
-    /// This side has broken the protocol, or its peer has failed, as the peer says.
+    /// This side has broken the protocol, or its peer has failed, as the peer says, or has announced.
     Told(FatalCode),
     /// The session goes on in another connection, which is not this client's.
     Superseded,

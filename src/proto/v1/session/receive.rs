@@ -202,8 +202,25 @@ impl Session {
         // A busy server has not looked for the session: it is untouched, and the close code says so once more.
         if code == RefusedCode::Busy && self.epoch > 0 {
             self.retry_after_ms = retry_after_ms;
-        } else {
-            self.over(Cause::Refused { code, retry_after_ms });
+            return;
+        }
+        let cause = self.cause_of(code, retry_after_ms);
+        if !matches!(cause, Cause::Refused { .. }) {
+            // No new session begins here: when the client comes back was announced as well.
+            self.pending.push_back(Output::Close(code.close_code()));
+        }
+        self.over(cause);
+    }
+
+    /// Why a session is over that the server does not have any more. PROTOCOL section 6.6: the close that it has announced
+    /// may have been lost with the connection.
+    pub(super) fn cause_of(&self, code: RefusedCode, retry_after_ms: u64) -> Cause {
+        let is_gone =
+            matches!(code, RefusedCode::UnknownSession | RefusedCode::Expired | RefusedCode::Evicted);
+        match self.announced {
+            Some(FatalCode::None) if is_gone => Cause::Closed,
+            Some(why) if is_gone => Cause::Told(why),
+            _ => Cause::Refused { code, retry_after_ms },
         }
     }
 
@@ -246,7 +263,7 @@ impl Session {
     fn apply_goaway(&mut self, going: GoingAway) {
         let before = self.peer_handles.unwrap_or(u64::MAX).min(self.mux.own_opened());
         let handled = self.peer_handles.unwrap_or(u64::MAX).min(going.channels);
-        self.peer_handles = Some(handled);
+        (self.peer_handles, self.announced) = (Some(handled), Some(going.code));
         let opens: Vec<ChannelKey> = core::mem::take(&mut self.opens).into();
         for key in opens {
             self.end_unopened(key, Outcome::Unsent);

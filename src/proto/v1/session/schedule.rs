@@ -132,7 +132,7 @@ impl Session {
             self.is_blocked = true;
             return Turn::Stop;
         }
-        if !self.log_takes(chunk.size()) {
+        if !self.log_takes(1, chunk.size()) {
             self.budget.handle_idle();
             return Turn::Stop;
         }

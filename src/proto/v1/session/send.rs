@@ -378,15 +378,20 @@ impl Session {
     }
 
     /// Whether a record of this size may go now.
-    pub(super) fn admits(&mut self, bytes: u64, class: Class) -> bool {
-        let goes = self.log_takes(bytes) && self.budget.admits(bytes, class);
+    fn admits(&mut self, bytes: u64, class: Class) -> bool {
+        self.admits_all(1, bytes, class)
+    }
+
+    /// Whether so many records of this size together may go now.
+    fn admits_all(&mut self, records: u64, bytes: u64, class: Class) -> bool {
+        let goes = self.log_takes(records, bytes) && self.budget.admits(bytes, class);
         self.is_blocked |= !goes;
         goes
     }
 
-    /// Whether the log has room for a record of this size.
-    pub(super) fn log_takes(&mut self, bytes: u64) -> bool {
-        let takes = self.log.has_room(bytes, u64::from(self.config.settings.replay_limit_bytes));
+    /// Whether the log has room for so many records of this size together.
+    pub(super) fn log_takes(&mut self, records: u64, bytes: u64) -> bool {
+        let takes = self.log.has_room(records, bytes, u64::from(self.config.settings.replay_limit_bytes));
         self.is_blocked |= !takes;
         takes
     }
@@ -491,9 +496,10 @@ impl Session {
                 self.opens.pop_front();
                 continue;
             };
-            let mut head = Vec::new();
+            let (mut head, mut accept) = (Vec::new(), Vec::new());
+            let id = self.mux.next_own();
             let open = Open {
-                channel: self.mux.next_own(),
+                channel: id,
                 kind: channel.kind.to_wire(),
                 #[allow(clippy::cast_possible_truncation, reason = "there are four")]
                 prio: channel.class.index() as u8 + 1,
@@ -501,15 +507,26 @@ impl Session {
                 meta: Meta::new(meta),
             };
             Record::Open(open).put(Some(self.log.next()), &mut head);
-            let bytes = head.len() as u64;
+            if channel.has_accepted {
+                // In the same message: whoever hears of the channel knows what may be sent on it.
+                let window = &channel.recv_window;
+                let (limit, max_item_bytes) = (window.limit(), window.max_item());
+                let record = Record::Accept { channel: id, limit, max_item_bytes };
+                record.put(Some(self.log.next() + 1), &mut accept);
+            }
+            let bytes = (head.len() + accept.len()) as u64;
             if !out.is_empty() && out.len() + bytes > target {
                 return false;
             }
-            if !self.admits(bytes, Class::Control) {
+            let records = 1 + u64::from(!accept.is_empty());
+            if !self.admits_all(records, bytes, Class::Control) {
                 return false;
             }
             self.opens.pop_front();
             self.hand_over(out, Class::Control, head, None, None);
+            if !accept.is_empty() {
+                self.hand_over(out, Class::Control, accept, None, None);
+            }
             let id = self.mux.name(key);
             let Some(channel) = self.mux.get_mut(key) else { continue };
             channel.stage = Stage::Known(id);
