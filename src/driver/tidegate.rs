@@ -167,8 +167,6 @@ pub(super) struct Tidegate {
     closing: Option<(CloseRequest, Option<Timestamp>)>,
     /// How the session has ended.
     over: Option<Over>,
-    /// The greeting is done.
-    was_attached: bool,
 }
 
 impl Tidegate {
@@ -184,7 +182,6 @@ impl Tidegate {
             sent: Slab::default(),
             closing: None,
             over: None,
-            was_attached: false,
         }
     }
 

@@ -340,6 +340,33 @@ fn a_close_waits_for_what_is_queued_and_only_so_long() {
 }
 
 #[test]
+fn what_a_server_says_before_the_greeting_arrives_though_it_closes_at_once() {
+    block_on(async {
+        let (here, mut there) = tokio::io::duplex(64 << 10);
+        let server = tokio::spawn(async move {
+            let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
+            let client = accept(there, &request, Some(SUBPROTOCOL), AcceptOptions::default()).unwrap();
+            for n in 0..1_000_u32 {
+                client.send(n.to_string()).await.unwrap();
+            }
+            client.close(1000, "that is all").await.unwrap()
+        });
+        let client =
+            Client::builder("ws://example.com/").mode(Mode::Tidegate).connect_over(here).await.unwrap();
+        for n in 0..1_000_u32 {
+            assert_eq!(client.recv().await, Some(n.to_string().into()));
+        }
+        assert_eq!(client.recv().await, None);
+        assert_eq!(client.closed().await.reason, "that is all");
+        let closed = server.await.unwrap();
+        assert_eq!(
+            (closed.unsent.messages, closed.unknown.messages, closed.cause),
+            (0, 0, CloseCause::Local)
+        );
+    });
+}
+
+#[test]
 fn b32_what_does_not_go_within_the_deadline_is_reported() {
     block_on(async {
         let (client, server) = pair().await;
