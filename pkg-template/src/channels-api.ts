@@ -32,8 +32,9 @@ export interface ChannelsOptions<In = Message, Out = Sendable> extends ConnectOp
   /** How much may have arrived without having been taken, in bytes, in all channels together. Default 96 MiB. */
   maxQueuedBytes?: number | undefined;
   /**
-   * For how many milliseconds what is under way may queue on its way to the peer, where it delays urgent messages. Default
-   * 12; more fills links better whose rate or delay changes much.
+   * For how many milliseconds what is under way may queue on its way to the peer, where it delays urgent messages: 5 to 500,
+   * default 12. Less has an urgent message there sooner, more fills links better whose rate or delay changes much. Where
+   * acknowledgements come in lumps it is up to 50 by itself.
    */
   delay?: number | undefined;
 }
@@ -89,7 +90,7 @@ export function limitsOf(
     checkNumber("maxChannels", options.maxChannels, maxChannels, "0 to 65,535", 65_535),
     checkNumber("maxMessageBytes", options.maxMessageBytes, 14_913_024, "1,024 to 14,913,024", 14_913_024, 1_024),
     checkNumber("maxQueuedBytes", options.maxQueuedBytes, maxQueuedBytes),
-    checkNumber("delay", options.delay, 12),
+    checkNumber("delay", options.delay, 12, "5 to 500", 500, 5),
     helloMs,
   ];
 }

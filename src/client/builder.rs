@@ -375,6 +375,8 @@ impl ClientBuilder {
 
     pub(crate) fn check(&self) -> Result<(), ConnectError> {
         address::check_subprotocols(&self.protocols).map_err(ConnectError::Subprotocol)?;
+        #[cfg(feature = "v1")]
+        self.tidegate.check().map_err(ConnectError::Delay)?;
         match self.receive.policy {
             RecvPolicy::Close { code } => close::check_code(code).map_err(ConnectError::OverflowCode),
             RecvPolicy::DropOldest | RecvPolicy::DropNewest => Ok(()),

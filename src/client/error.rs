@@ -27,6 +27,9 @@ pub enum ConnectError {
     Proxy(ProxyError),
     /// The code of [`RecvPolicy::Close`](crate::RecvPolicy::Close) may not be sent. Nothing was tried.
     OverflowCode(CloseError),
+    /// [`TidegateOptions::delay`](crate::TidegateOptions::delay) is out of its range. Nothing was tried.
+    #[cfg(feature = "v1")]
+    Delay(DelayError),
     /// The host refused to try, such as `ws:` from a secure page; its words. Nothing was tried.
     Forbidden {
         /// What the host says.
@@ -99,6 +102,8 @@ impl fmt::Display for ConnectError {
             Self::Header { name, reason } => write!(f, "the header {name:?} cannot be sent: {reason}"),
             Self::Proxy(error) => error.fmt(f),
             Self::OverflowCode(error) => write!(f, "overflow code: {error}"),
+            #[cfg(feature = "v1")]
+            Self::Delay(error) => error.fmt(f),
             Self::Forbidden { message } => write!(f, "the host does not allow this connection: {message}"),
             Self::Failed { source: Some(source), .. } => source.fmt(f),
             Self::Failed { closed, .. } => {
@@ -331,3 +336,22 @@ impl fmt::Display for CloseError {
 }
 
 impl core::error::Error for CloseError {}
+
+/// A delay that [`TidegateOptions`](crate::TidegateOptions) cannot have.
+#[cfg(feature = "v1")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DelayError {
+    /// The one that was given.
+    pub delay: core::time::Duration,
+}
+
+#[cfg(feature = "v1")]
+impl fmt::Display for DelayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the delay of tidegate mode is {:?}: give 5 to 500 ms", self.delay)
+    }
+}
+
+#[cfg(feature = "v1")]
+impl core::error::Error for DelayError {}

@@ -43,6 +43,8 @@ pub use self::builder::{BinaryType, ClientBuilder, Transport};
 #[cfg(feature = "v1")]
 pub use self::channel::{Channel, ChannelError, ChannelOptions, ChannelReceiver, ChannelSender, Channels};
 pub use self::close::{CloseOptions, Closing};
+#[cfg(feature = "v1")]
+pub use self::error::DelayError;
 pub use self::error::{
     BlobError, CloseError, ConnectError, ReceiveError, ReserveError, SendError, SinkError, TryRecvError,
 };

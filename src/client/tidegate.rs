@@ -1,10 +1,11 @@
 //! The mode of a connection, the limits of tidegate mode, and which servers are known to speak no `tidegate.v1`.
 
+use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use super::error::ConnectError;
+use super::error::{ConnectError, DelayError};
 use crate::driver::tidegate::TidegateConfig;
 use crate::platform;
 use crate::proto::v1::Side;
@@ -64,8 +65,12 @@ pub struct TidegateOptions {
     /// two of the peer's, in a server for four each, the channels that carry messages of the connection included. Others
     /// take less, 932,008 bytes at least by default.
     pub max_queued_bytes: u64,
-    /// For how long what is under way may queue on the way to the peer, where it delays urgent messages. Default 12 ms;
-    /// more fills links better whose rate or delay changes much.
+    /// For how long what is under way may queue on the way to the peer, where it delays urgent messages: 5 to 500 ms,
+    /// default 12. Less has an urgent message there sooner, more fills links better whose rate or delay changes much. Where
+    /// acknowledgements come in lumps it is up to 50 ms by itself.
+    ///
+    /// Anything else is refused, unlike a limit: connecting fails with [`ConnectError::Delay`](crate::ConnectError::Delay),
+    /// `server::accept` likewise.
     pub delay: Duration,
 }
 
@@ -103,6 +108,12 @@ impl TidegateOptions {
     /// Sets [`delay`](Self::delay).
     pub fn delay(self, delay: Duration) -> Self {
         Self { delay, ..self }
+    }
+
+    /// Whether all of it can be done.
+    pub(crate) fn check(&self) -> Result<(), DelayError> {
+        let Self { delay, .. } = *self;
+        if DELAYS.contains(&delay) { Ok(()) } else { Err(DelayError { delay }) }
     }
 
     /// What a session is made of.
@@ -144,6 +155,9 @@ impl Hint {
         }
     }
 }
+
+/// What [`TidegateOptions::delay`] may be (PROTOCOL section 15.7).
+const DELAYS: RangeInclusive<Duration> = Duration::from_millis(5)..=Duration::from_millis(500);
 
 /// How long a server is known as plain.
 const PLAIN_MEMORY: Duration = Duration::from_secs(600);

@@ -169,8 +169,6 @@ pub(super) struct Tidegate {
     closing: Option<(CloseRequest, Option<Timestamp>)>,
     /// How the session has ended.
     over: Option<Over>,
-    /// The greeting is done.
-    was_attached: bool,
 }
 
 impl Tidegate {
@@ -188,7 +186,6 @@ impl Tidegate {
             sent: Slab::default(),
             closing: None,
             over: None,
-            was_attached: false,
         }
     }
 

@@ -126,7 +126,8 @@ impl<U: Send + 'static> Endpoint<U> {
         self
     }
 
-    /// How connections are accepted. With [`AcceptOptions::tidegate`] at `None` all are in plain mode.
+    /// How connections are accepted. With [`AcceptOptions::tidegate`] at `None` all are in plain mode; with a delay in it
+    /// that is out of its range nobody is accepted, and everybody answered with 500.
     pub fn options(mut self, options: AcceptOptions) -> Self {
         self.options = options;
         self

@@ -67,9 +67,9 @@ pub use self::connections::{AdmitError, ConnectionCounts, ConnectionLimits, Conn
 pub use self::request::{ReadRequestError, read_request};
 #[cfg(feature = "socket")]
 pub use self::socket::{UNSENT_BYTES, keep_unsent_short};
-#[cfg(feature = "v1")]
-use crate::client::TidegateOptions;
 use crate::client::{Client, CloseOptions};
+#[cfg(feature = "v1")]
+use crate::client::{DelayError, TidegateOptions};
 use crate::driver::hub::{Hub, Now};
 use crate::driver::task::DriverTask;
 #[cfg(all(feature = "v1", any(feature = "axum", feature = "deflate")))]
@@ -153,6 +153,9 @@ impl Default for AcceptOptions {
 pub enum AcceptError {
     /// The response cannot be sent: the subprotocol was not offered.
     Response(InvalidResponse),
+    /// [`TidegateOptions::delay`] of [`AcceptOptions::tidegate`] is out of its range.
+    #[cfg(feature = "v1")]
+    Delay(DelayError),
     /// There is no tokio runtime to run the connection in.
     NoRuntime,
 }
@@ -161,6 +164,8 @@ impl fmt::Display for AcceptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Response(error) => error.fmt(f),
+            #[cfg(feature = "v1")]
+            Self::Delay(error) => error.fmt(f),
             Self::NoRuntime => f.write_str("accept was called outside a tokio runtime"),
         }
     }
@@ -170,6 +175,8 @@ impl core::error::Error for AcceptError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Response(error) => error.source(),
+            #[cfg(feature = "v1")]
+            Self::Delay(error) => error.source(),
             Self::NoRuntime => None,
         }
     }
@@ -193,7 +200,7 @@ pub fn accept<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     subprotocol: Option<&str>,
     options: AcceptOptions,
 ) -> Result<Client, AcceptError> {
-    let answer = Answer::new(request, subprotocol, &options).map_err(AcceptError::Response)?;
+    let answer = Answer::new(request, subprotocol, &options)?;
     let response = answer.response.to_bytes();
     answer.run(stream, request, response, options)
 }
@@ -211,18 +218,20 @@ impl Answer {
         request: &Request,
         subprotocol: Option<&str>,
         options: &AcceptOptions,
-    ) -> Result<Self, InvalidResponse> {
+    ) -> Result<Self, AcceptError> {
+        #[cfg(feature = "v1")]
+        options.tidegate.map_or(Ok(()), |tidegate| tidegate.check()).map_err(AcceptError::Delay)?;
         #[cfg(not(feature = "deflate"))]
         let response = {
             let _ = options;
-            request.accept(subprotocol)?
+            request.accept(subprotocol).map_err(AcceptError::Response)?
         };
         #[cfg(feature = "deflate")]
         let (response, deflate) = match &options.deflate {
             Some(deflate) if !is_tidegate(subprotocol, options) => {
-                request.accept_with_deflate(subprotocol, deflate)?
+                request.accept_with_deflate(subprotocol, deflate).map_err(AcceptError::Response)?
             }
-            _ => (request.accept(subprotocol)?, None),
+            _ => (request.accept(subprotocol).map_err(AcceptError::Response)?, None),
         };
         Ok(Self {
             response,

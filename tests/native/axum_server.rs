@@ -10,6 +10,10 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+#[cfg(feature = "v1")]
+use tidegate::TidegateOptions;
+#[cfg(feature = "v1")]
+use tidegate::server::AcceptOptions;
 use tidegate::server::axum::{Endpoint, Origins, WithoutOrigin, upgrade};
 use tidegate::server::{ConnectionLimits, Connections};
 use tidegate::{Client, ClientBuilder, ConnectError, Message};
@@ -395,6 +399,18 @@ fn authentication_that_takes_too_long_is_given_up() {
         let address = serve_endpoint(endpoint).await;
         let (status, body) = refused(builder(address).connect().await);
         assert_eq!((status, body.as_str()), (503, "authentication took too long\n"));
+    });
+}
+
+#[cfg(feature = "v1")]
+#[test]
+fn a_delay_out_of_its_range_is_answered_with_500_and_not_with_silence() {
+    block_on(async {
+        let mut options = AcceptOptions::default();
+        options.tidegate = Some(TidegateOptions::server().delay(Duration::from_millis(501)));
+        let address = serve_endpoint(open().options(options)).await;
+        let (status, body) = refused(builder(address).connect().await);
+        assert_eq!((status, body.contains("5 to 500 ms")), (500, true), "{body}");
     });
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tidegate::proto::v1::{ChannelCode, RefusedCode};
 use tidegate::proto::ws::HeadLimits;
-use tidegate::server::{AcceptOptions, accept, read_request};
+use tidegate::server::{AcceptError, AcceptOptions, accept, read_request};
 use tidegate::{
     Channel, ChannelEnd, ChannelError, ChannelOptions, Client, ClientBuilder, CloseCause, ConnectError,
     Message, Mode, Outcome, SendError, SendLimits, SendOptions, TidegateOptions,
@@ -304,6 +304,45 @@ fn modes_are_what_was_asked_for_or_say_why_not() {
 }
 
 #[test]
+fn a_delay_out_of_its_range_is_a_typed_error_on_both_sides_and_its_bounds_are_not() {
+    block_on(async {
+        let micros = Duration::from_micros;
+        for delay in [micros(4_999), micros(500_001), Duration::ZERO, Duration::MAX] {
+            let (here, mut there) = tokio::io::duplex(64 << 10);
+            let builder = Client::builder("ws://example.com/").mode(Mode::Tidegate);
+            let error = builder.tidegate(TidegateOptions::client().delay(delay)).connect_over(here).await;
+            let Err(ConnectError::Delay(error)) = error else { panic!("{delay:?}: {error:?}") };
+            assert_eq!(error.delay, delay);
+            assert_eq!(there.read(&mut [0; 1]).await.unwrap(), 0, "nothing was tried");
+
+            let (mut here, mut there) = tokio::io::duplex(64 << 10);
+            here.write_all(REQUEST).await.unwrap();
+            let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
+            let mut options = AcceptOptions::default();
+            options.tidegate = Some(TidegateOptions::server().delay(delay));
+            let Err(refused) = accept(there, &request, None, options) else {
+                panic!("{delay:?} is accepted")
+            };
+            assert_eq!(refused, AcceptError::Delay(error));
+            assert_eq!(here.read(&mut [0; 1]).await.unwrap(), 0, "nothing was written");
+        }
+        for delay in [micros(5_000), micros(500_000)] {
+            let mut options = AcceptOptions::default();
+            options.tidegate = Some(TidegateOptions::server().delay(delay));
+            let build = |builder: ClientBuilder| builder.tidegate(TidegateOptions::client().delay(delay));
+            let (client, server) = pair_with(build, options).await;
+            client.send("x").await.unwrap();
+            assert_eq!(server.recv().await, Some("x".into()));
+        }
+    });
+}
+
+/// One that offers no subprotocol.
+const REQUEST: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+
+#[test]
 fn a_close_waits_for_what_is_queued_and_only_so_long() {
     block_on(async {
         let (client, server) = pair().await;
@@ -327,6 +366,33 @@ fn a_close_waits_for_what_is_queued_and_only_so_long() {
             assert_eq!(ticket.await, Outcome::Delivered);
         }
         assert_eq!(reader.await.unwrap(), 20);
+    });
+}
+
+#[test]
+fn what_a_server_says_before_the_greeting_arrives_though_it_closes_at_once() {
+    block_on(async {
+        let (here, mut there) = tokio::io::duplex(64 << 10);
+        let server = tokio::spawn(async move {
+            let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
+            let client = accept(there, &request, Some(SUBPROTOCOL), AcceptOptions::default()).unwrap();
+            for n in 0..1_000_u32 {
+                client.send(n.to_string()).await.unwrap();
+            }
+            client.close(1000, "that is all").await.unwrap()
+        });
+        let client =
+            Client::builder("ws://example.com/").mode(Mode::Tidegate).connect_over(here).await.unwrap();
+        for n in 0..1_000_u32 {
+            assert_eq!(client.recv().await, Some(n.to_string().into()));
+        }
+        assert_eq!(client.recv().await, None);
+        assert_eq!(client.closed().await.reason, "that is all");
+        let closed = server.await.unwrap();
+        assert_eq!(
+            (closed.unsent.messages, closed.unknown.messages, closed.cause),
+            (0, 0, CloseCause::Local)
+        );
     });
 }
 

@@ -72,7 +72,12 @@ fn browsers(only: Option<Browser>) -> Vec<Browser> {
 ///
 /// If the page did not load, or none of them is wanted.
 fn contenders(session: &Session, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
-    let told = session.run("return globalThis.bench?.contenders", &[])?;
+    named(session, "contenders", is_wanted)
+}
+
+/// The same of another list of the page's.
+fn named(session: &Session, list: &str, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    let told = session.run("return globalThis.bench?.[arguments[0]]", &[list.into()])?;
     let names: Vec<String> =
         serde_json::from_value(told).context("the page of the bench did not load, or names no contenders")?;
     if !names.iter().any(|name| is_wanted(name)) {

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -178,7 +178,7 @@ async fn connect(
     up: watch::Receiver<Shape>,
     down: Shape,
 ) -> io::Result<()> {
-    let mut onward = TcpStream::connect(server).await?;
+    let mut onward = dial(server).await?;
     // The link alone decides when something goes on.
     stream.set_nodelay(true)?;
     onward.set_nodelay(true)?;
@@ -187,6 +187,16 @@ async fn connect(
     let (_keep, down) = watch::channel(down);
     tokio::try_join!(carry(reader, on, up), carry(back, writer, down))?;
     Ok(())
+}
+
+/// The connection to the server, which is as narrow as the listener's: what the server sends must not vanish in it.
+async fn dial(server: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    #[cfg(unix)]
+    socket.set_tcp_mss(SEGMENT_BYTES)?;
+    socket.set_nonblocking(true)?;
+    TcpSocket::from_std_stream(socket.into()).connect(server).await
 }
 
 /// Bytes that are under way.

@@ -183,7 +183,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             if tidegate.closing.is_none() {
                 tidegate.closing = Some((request.clone(), due));
             }
-            if request.flush && tidegate.was_attached {
+            // Also before the greeting: a server may have everything to say by then.
+            if request.flush {
                 tidegate.session.handle_close(now, millis(request.within));
             } else {
                 tidegate.session.handle_end(now);
@@ -348,10 +349,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     /// Tells the handles.
     fn tell(&self, event: Event, message: &[u8]) {
         match event {
-            Event::Attached { .. } => {
-                self.with(|tidegate| tidegate.was_attached = true);
-                self.outlet.attached(&self.transport);
-            }
+            Event::Attached { .. } => self.outlet.attached(&self.transport),
             Event::Resume(_) => {
                 // No session outlives its connection here yet.
                 self.with(|tidegate| tidegate.session.refuse(RefusedCode::UnknownSession, 0));

@@ -363,6 +363,21 @@ test("b29_messages_arrive_in_whichever_form_ws_gives_them", async () => {
   wss.close();
 });
 
+/** What may not be said of how long what is under way may queue, in milliseconds. */
+const DELAYS_REFUSED = [4.9, 500.1, 0, Infinity, NaN, "12"];
+
+test("a_delay_out_of_its_range_is_refused_before_anything_is_tried_and_its_bounds_are_not", () =>
+  serving(echo, { options: { delay: 500 } }, async ({ url, connections }) => {
+    for (const delay of DELAYS_REFUSED) await assert.rejects(connect(url, { WebSocket, delay }), { code: "option" });
+    assert.deepEqual(connections.counts, { open: 0, pending: 0, accepted: 0, refused: 0 });
+    for (const delay of [5, 500]) {
+      const socket = await connect(url, { WebSocket, delay });
+      await socket.send("x");
+      assert.equal(await socket.recv(), "x");
+      await socket.close();
+    }
+  }));
+
 test("what_cannot_work_is_refused_and_leaves_the_socket_alone", async () => {
   const wss = new WebSocketServer({ host: "127.0.0.1", port: 0 });
   await once(wss, "listening");
@@ -372,6 +387,7 @@ test("what_cannot_work_is_refused_and_leaves_the_socket_alone", async () => {
   const wrong = [
     undefined, {}, [ws, []], [ws, { maxChannels: 70_000 }], [ws, { maxMessageBytes: 1 }], [ws, { binaryType: "text" }],
     [ws, { within: "1" }], [ws, { codec: {} }], [ws, { connections: {} }], [ws, { pingAfter: -1 }],
+    ...DELAYS_REFUSED.map((delay) => [ws, { delay }]),
   ];
   for (const given of wrong) {
     const error = await accept(...[given].flat()).catch((error) => error);

@@ -61,6 +61,12 @@ pub(crate) struct Options {
     /// Milliseconds that everything takes on the way to the server
     #[arg(long, default_value_t = 20, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=10_000))]
     delay: u64,
+    /// The other way: the server sends, over a link that is slow on the way to the page
+    #[arg(long)]
+    down: bool,
+    /// Halfway the link's rate becomes this, in bytes a second
+    #[arg(long, value_name = "BYTES", conflicts_with = "down")]
+    then: Option<NonZeroU32>,
     /// Measure nothing: print and draw what an earlier run wrote as JSON
     #[arg(long, value_name = "PATH", conflicts_with_all = ["browser", "rounds", "quick", "only", "json"])]
     from: Option<PathBuf>,
@@ -80,6 +86,12 @@ struct Load {
     /// Of the link, on the way to the server.
     bytes_per_second: NonZeroU32,
     delay_ms: u64,
+    /// The server sends.
+    #[serde(default)]
+    down: bool,
+    /// What the rate becomes halfway.
+    #[serde(default)]
+    then: Option<NonZeroU32>,
 }
 
 /// What the page tells of one upload; milliseconds and bytes.
@@ -161,7 +173,8 @@ fn measure_all(options: &Options) -> Result<Figures> {
     let server = server::start(Config { roots, isolates: true, ..Config::default() })?;
     let up =
         Shape { bytes_per_second: Some(load.bytes_per_second), delay: Duration::from_millis(load.delay_ms) };
-    let link = Link::start(server.address(), up, Shape::default())?;
+    let (up, down) = if load.down { (Shape::default(), up) } else { (up, Shape::default()) };
+    let link = Link::start(server.address(), up, down)?;
     let is_wanted = |name: &str| options.only.as_ref().is_none_or(|prefix| name.starts_with(prefix));
     let mut figures = Figures { load, browsers: Vec::new() };
     for browser in browsers {
@@ -177,10 +190,13 @@ fn measure_all(options: &Options) -> Result<Figures> {
 fn load(options: &Options) -> Result<Load> {
     let (rounds, mebibytes) = if options.quick { (1, 4) } else { (options.rounds, options.mebibytes) };
     let bytes = u64::from(mebibytes) << 20;
-    if bytes / u64::from(options.rate.get()) > LONGEST {
+    let slowest = options.then.map_or(options.rate, |then| then.min(options.rate));
+    let takes = bytes / 2 / u64::from(options.rate.get()) + bytes / 2 / u64::from(slowest.get());
+    if takes > LONGEST {
         bail!("{mebibytes} MiB take more than {LONGEST} s at {} bytes a second", options.rate);
     }
-    Ok(Load { rounds, bytes, bytes_per_second: options.rate, delay_ms: options.delay })
+    let Options { rate, delay, down, then, .. } = *options;
+    Ok(Load { rounds, bytes, bytes_per_second: rate, delay_ms: delay, down, then })
 }
 
 /// All uploads in one browser. Nothing else should run on the machine meanwhile.
@@ -193,7 +209,8 @@ fn measure(
 ) -> Result<Vec<Sample>> {
     let session = Session::start(&browsers::find(browser)?)?;
     session.open(&format!("http://{}/bench/hol.html", server.address()))?;
-    let contenders = super::contenders(&session, is_wanted)?;
+    let (list, call) = if load.down { ("receivers", "download") } else { ("contenders", "upload") };
+    let contenders = super::named(&session, list, is_wanted)?;
     let mut samples = Vec::new();
     for round in 0..load.rounds {
         for piece_bytes in PIECES {
@@ -213,7 +230,9 @@ fn measure(
                     "server": format!("ws://{}", server.address()),
                     "run": run,
                 });
-                let told = session.run("return bench.upload(arguments[0])", &[asked]).context(run)?;
+                let call = format!("return bench.{call}(arguments[0])");
+                let told =
+                    while_the_link_changes(load, link, || session.run(&call, &[asked])).context(run)?;
                 let upload: Upload = serde_json::from_value(told).context("reading what the page tells")?;
                 println!("   {}", report::line(contender, piece_bytes, &upload));
                 samples.push(Sample { contender: contender.clone(), piece_bytes, round, upload });
@@ -222,3 +241,27 @@ fn measure(
     }
     Ok(samples)
 }
+
+/// Runs an upload during which the link changes, if it is to: when half of it has gone through a full link.
+fn while_the_link_changes<T>(load: Load, link: &Link, upload: impl FnOnce() -> T) -> T {
+    let delay = Duration::from_millis(load.delay_ms);
+    let shape = |rate| Shape { bytes_per_second: Some(rate), delay };
+    let Some(then) = load.then else { return upload() };
+    link.reshape(shape(load.bytes_per_second));
+    let half = Duration::from_millis(load.bytes / 2 * 1_000 / u64::from(load.bytes_per_second.get()));
+    let (over, is_over) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // Nothing is ever sent: it is the end of the upload, or the time.
+            if is_over.recv_timeout(half + BEFORE_UPLOAD) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                link.reshape(shape(then));
+            }
+        });
+        let told = upload();
+        drop(over);
+        told
+    })
+}
+
+/// How long the page sends over the idle link first, and compares clocks.
+const BEFORE_UPLOAD: Duration = Duration::from_millis(400);

@@ -5,14 +5,16 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tidegate::Message;
 use tidegate::proto::ws::Request;
+use tidegate::{Message, SendOptions};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::interval;
 
 use super::peer::Peer;
 use super::talk::meanwhile;
@@ -126,6 +128,64 @@ pub(super) async fn push(
             });
         }
         core::future::pending::<()>().await;
+    })
+    .await;
+    Ok(())
+}
+
+/// How often [`stream`] sends an urgent message, and before everything else, and how many before it.
+const URGENT_EVERY: Duration = Duration::from_millis(100);
+const IDLE_EVERY: Duration = Duration::from_millis(50);
+const IDLE_MESSAGES: u32 = 5;
+
+/// Sends `messages` of `bytes` bytes with an urgent message every 100 ms meanwhile, after five of them over the idle
+/// line; each says when it was sent. Without `has_priorities` all of it goes as it comes. The close is the peer's.
+pub(super) async fn stream(
+    stream: TcpStream,
+    request: &Request,
+    subprotocol: Option<&str>,
+    (messages, bytes, has_priorities): (u32, usize, bool),
+    arrivals: &Arrivals,
+) -> io::Result<()> {
+    let peer = Peer::accept(stream, request, subprotocol).await?;
+    let (bulk, urgent) =
+        if has_priorities { (SendOptions::bulk(), SendOptions::urgent()) } else { Default::default() };
+    let number = AtomicU32::new(0);
+    let send_urgent = async || {
+        let mut message = Vec::with_capacity(URGENT_BYTES);
+        message.extend(number.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        message.extend([0; 4]);
+        message.extend(arrivals.now().to_le_bytes());
+        message.resize(URGENT_BYTES, 0);
+        peer.send_with(message, urgent.clone()).await
+    };
+    meanwhile(&peer, async {
+        let mut idle = interval(IDLE_EVERY);
+        for _ in 0..IDLE_MESSAGES {
+            idle.tick().await;
+            if !send_urgent().await {
+                return;
+            }
+        }
+        idle.tick().await;
+        let upload = async {
+            for _ in 0..messages {
+                if !peer.send_with(vec![0; bytes], bulk.clone()).await {
+                    return;
+                }
+            }
+            core::future::pending::<()>().await;
+        };
+        let pings = async {
+            let mut every = interval(URGENT_EVERY);
+            while send_urgent().await {
+                every.tick().await;
+            }
+        };
+        tokio::select! {
+            () = upload => {}
+            () = pings => {}
+        }
     })
     .await;
     Ok(())

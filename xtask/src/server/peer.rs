@@ -12,7 +12,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tidegate::proto::ws::Request;
 use tidegate::server::{AcceptOptions, accept};
-use tidegate::{Client, CloseOptions, Message, Outcome, ReadyState, RecvLimits};
+use tidegate::{Client, CloseOptions, Message, Outcome, ReadyState, RecvLimits, SendOptions};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -112,6 +112,11 @@ impl Peer {
     /// Queues a message, when there is room. `false` once the connection is closing.
     pub(super) async fn send(&self, message: impl Into<Message>) -> bool {
         self.client.send(message).await.is_ok()
+    }
+
+    /// As [`send`](Self::send), as `options` say.
+    pub(super) async fn send_with(&self, message: impl Into<Message>, options: SendOptions) -> bool {
+        self.client.send_with(message, options).await.is_ok()
     }
 
     /// Sends a message and waits until the writer has it. `false` once the connection is closing.

@@ -58,6 +58,7 @@ pub(super) enum Route {
     Sink,
     Reset { after: usize },
     Stall { seconds: u64 },
+    Stream { messages: u32, bytes: usize, has_priorities: bool },
     Status(u16),
     Subprotocol(Echo),
     Subprotocols,
@@ -140,6 +141,11 @@ impl Route {
             "/status" => {
                 let status = query.number("code")?.filter(|status| (200..=599).contains(status));
                 Self::Status(status.ok_or(Unknown::Query("code"))?)
+            }
+            "/stream" => {
+                let (messages, bytes) = query.flood()?;
+                let has_priorities = query.text("priorities").is_some_and(|value| value == "1");
+                Self::Stream { messages, bytes, has_priorities }
             }
             "/subprotocol" => Self::Subprotocol(query.echo()?),
             "/subprotocols" => Self::Subprotocols,

@@ -84,3 +84,30 @@ export const CONTENDERS = {
   "tidegate, acknowledged": acknowledged,
   "tidegate.v1": (url) => tidegate(url, { priority: "bulk" }, { priority: "urgent" }, {}, connectChannels),
 };
+
+/** @param {any} socket of tidegate @param {(data: ArrayBuffer) => void} take */
+function received(socket, take) {
+  void (async () => {
+    for await (const message of socket) take(message);
+  })();
+  return { close: () => socket.close() };
+}
+
+/**
+ * Who receives: a name, and how it connects. `priorities` says whether the server sends as the library behind it would, with
+ * priorities. @type {Record<string, { priorities: boolean, open(url: string, take: (data: ArrayBuffer) => void): Promise<{ close(): unknown }> }>}
+ */
+export const RECEIVERS = {
+  "raw WebSocket": {
+    priorities: false,
+    async open(url, take) {
+      const socket = new WebSocket(url);
+      socket.binaryType = "arraybuffer";
+      socket.onmessage = ({ data }) => take(data);
+      const { close } = await plain(socket);
+      return { close };
+    },
+  },
+  "tidegate, priorities": { priorities: true, open: async (url, take) => received(await connect(url), take) },
+  "tidegate.v1": { priorities: true, open: async (url, take) => received(await connectChannels(url), take) },
+};

@@ -212,7 +212,7 @@ mod tests {
 
     fn load() -> Load {
         let bytes_per_second = NonZeroU32::new(2_000_000).unwrap();
-        Load { rounds: 1, bytes: 10 << 20, bytes_per_second, delay_ms: 20 }
+        Load { rounds: 1, bytes: 10 << 20, bytes_per_second, delay_ms: 20, down: false, then: None }
     }
 
     #[test]

@@ -80,12 +80,15 @@ pub(super) fn line(contender: &str, piece_bytes: u32, upload: &Upload) -> String
 /// Prints the table of one browser.
 pub(super) fn print(load: Load, Measured { browser, samples }: &Measured) {
     println!(
-        "\n{browser}: an urgent message of 32 B every 100 ms while {} MiB are sent at {:.1} MB/s and {} ms of delay; {} rounds \
-         together. Latency in ms from `send` until the server has it.",
+        "\n{browser}: an urgent message of 32 B every 100 ms while {} MiB are sent {}at {:.1} MB/s{} and {} ms of delay; {} rounds \
+         together. Latency in ms from `send` until the {} has it.",
         load.bytes >> 20,
+        if load.down { "by the server " } else { "" },
         f64::from(load.bytes_per_second.get()) / 1e6,
+        load.then.map_or_else(String::new, |then| format!(", then {:.1},", f64::from(then.get()) / 1e6)),
         load.delay_ms,
         load.rounds,
+        if load.down { "page" } else { "server" },
     );
     let cells: Vec<_> = rows(load, samples)
         .iter()
@@ -156,7 +159,7 @@ mod tests {
 
     fn load() -> Load {
         let bytes_per_second = NonZeroU32::new(2_000_000).unwrap();
-        Load { rounds: 2, bytes: 20_000_000, bytes_per_second, delay_ms: 20 }
+        Load { rounds: 2, bytes: 20_000_000, bytes_per_second, delay_ms: 20, down: false, then: None }
     }
 
     fn sample(contender: &str, piece_bytes: u32, round: u32, took: f64, latencies: &[f64]) -> Sample {
