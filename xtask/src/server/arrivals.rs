@@ -138,16 +138,34 @@ const URGENT_EVERY: Duration = Duration::from_millis(100);
 const IDLE_EVERY: Duration = Duration::from_millis(50);
 const IDLE_MESSAGES: u32 = 5;
 
-/// Sends `messages` of `bytes` bytes with an urgent message every 100 ms meanwhile, after five of them over the idle
-/// line; each says when it was sent. Without `has_priorities` all of it goes as it comes. The close is the peer's.
+/// What [`stream`] sends, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Streamed {
+    pub(super) messages: u32,
+    /// Of each.
+    pub(super) bytes: usize,
+    /// Else all of it goes as it comes.
+    pub(super) has_priorities: bool,
+    /// How long what is under way may queue, in tidegate mode; by default as tidegate has it.
+    pub(super) delay: Option<Duration>,
+}
+
+/// Sends what is wanted with an urgent message as it begins and every 100 ms meanwhile, after five of them over the idle
+/// line; each says when it was sent, and what the sender thinks of the line. The close is the peer's.
 pub(super) async fn stream(
     stream: TcpStream,
     request: &Request,
     subprotocol: Option<&str>,
-    (messages, bytes, has_priorities): (u32, usize, bool),
+    wanted: Streamed,
     arrivals: &Arrivals,
 ) -> io::Result<()> {
-    let peer = Peer::accept(stream, request, subprotocol).await?;
+    let Streamed { messages, bytes, has_priorities, delay } = wanted;
+    let peer = Peer::accept_with(stream, request, subprotocol, |options| {
+        if let (Some(tidegate), Some(delay)) = (&mut options.tidegate, delay) {
+            tidegate.delay = delay;
+        }
+    })
+    .await?;
     let (bulk, urgent) =
         if has_priorities { (SendOptions::bulk(), SendOptions::urgent()) } else { Default::default() };
     let number = AtomicU32::new(0);
@@ -156,7 +174,9 @@ pub(super) async fn stream(
         message.extend(number.fetch_add(1, Ordering::Relaxed).to_le_bytes());
         message.extend([0; 4]);
         message.extend(arrivals.now().to_le_bytes());
-        message.resize(URGENT_BYTES, 0);
+        let (budget_bytes, bytes_per_second) = peer.budget();
+        #[allow(clippy::cast_precision_loss, reason = "a budget and a rate are far from 2^52")]
+        message.extend([budget_bytes, bytes_per_second].map(|value| (value as f64).to_le_bytes()).concat());
         peer.send_with(message, urgent.clone()).await
     };
     meanwhile(&peer, async {
@@ -178,13 +198,16 @@ pub(super) async fn stream(
         };
         let pings = async {
             let mut every = interval(URGENT_EVERY);
+            every.tick().await;
             while send_urgent().await {
                 every.tick().await;
             }
         };
         tokio::select! {
-            () = upload => {}
+            // By the first of them the peer knows when it has begun.
+            biased;
             () = pings => {}
+            () = upload => {}
         }
     })
     .await;

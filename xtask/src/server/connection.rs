@@ -129,10 +129,7 @@ async fn web_socket(stream: TcpStream, request: Request, site: &Site) -> io::Res
         Route::Sink => talk::sink(stream, &request, either).await,
         Route::Reset { after } => misbehave::reset(stream, &request, after).await,
         Route::Stall { seconds } => misbehave::stall(stream, &request, seconds).await,
-        Route::Stream { messages, bytes, has_priorities } => {
-            arrivals::stream(stream, &request, either, (messages, bytes, has_priorities), &site.arrivals)
-                .await
-        }
+        Route::Stream(wanted) => arrivals::stream(stream, &request, either, wanted, &site.arrivals).await,
         Route::Status(status) => misbehave::status(stream, status).await,
         Route::Subprotocol(echo) => talk::echo(stream, &request, first, echo).await,
         Route::Subprotocols => talk::subprotocols(stream, &request, first).await,

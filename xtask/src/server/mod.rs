@@ -11,7 +11,7 @@
 //! | `/arrivals?run=NAME` | Takes everything and notes when it arrives. A binary message of 32 B is urgent, its first four bytes its number, little endian; all else is bulk. With `acknowledge=1` each message is answered by how many bytes have arrived in all. |
 //! | `/watch?run=NAME` | Tells of `/arrivals`: `now` is answered by the milliseconds of the server's clock, `wait BYTES URGENT` by `{"bulk": {"messages", "bytes", "at"}, "urgent": [[number, at], …]}` once so much has arrived. |
 //! | `/push?run=NAME&messages=M&bytes=N` | As `/flood`, one message at a time, and notes for `/watch`, as bulk, what the writer of the connection has taken, which holds next to nothing. It never closes: what a reader has not asked for some browsers then forget. |
-//! | `/stream?messages=M&bytes=N` | Five urgent messages, then `M` of `N` bytes with an urgent one every 100 ms. An urgent message has 32 B: its number and the milliseconds of the server's clock, little endian, at 0 and 8. With `priorities=1` they are sent as what they are, else all the same. It never closes. |
+//! | `/stream?messages=M&bytes=N` | Five urgent messages, then `M` of `N` bytes with an urgent one every 100 ms. An urgent message has 32 B, little endian: at 0 its number, at 8 the milliseconds of the server's clock, at 16 how many bytes may be under way, at 24 how many are thought to pass in a second. With `priorities=1` they are sent as what they are, else all the same; with `delay=MS`, 5 to 500, so long may what is under way queue in tidegate mode. It never closes. |
 //! | `/feed` | The Unicode Character Database, a text message a row; then close 1000, the reason being the SHA-256 of all rows joined by line feeds. |
 //! | `/flood?messages=M&bytes=N` | `M` binary messages of `N` bytes, byte `i` of message `m` being `m + i` modulo 256; then close 1000, the reason being the SHA-256 of all bytes. |
 //! | `/request` | The text `{"target": "…", "headers": {"name": "value", …}}` about the request as it has arrived, names in lower case. |
@@ -30,7 +30,7 @@
 //! | `/wrong-accept` | Accepts with a wrong `Sec-WebSocket-Accept`. |
 //! | `/extension` | Accepts with an extension nobody has offered. |
 //!
-//! Who offers `tidegate.v1` for `/echo`, `/sink`, `/upload`, `/arrivals` or `/push` gets that: the messages of the connection
+//! Who offers `tidegate.v1` for `/echo`, `/sink`, `/upload`, `/arrivals`, `/push` or `/stream` gets that: the messages of the connection
 //! are what the route deals with, and beside them there are channels ([`channels`]).
 //!
 //! A WebSocket for another path gets 404, wrong parameters 400.

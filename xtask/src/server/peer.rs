@@ -119,6 +119,12 @@ impl Peer {
         self.client.send_with(message, options).await.is_ok()
     }
 
+    /// How much may be under way, in bytes, and how many are thought to pass in a second.
+    pub(super) fn budget(&self) -> (u64, u64) {
+        let stats = self.client.stats();
+        (stats.budget_bytes, stats.bytes_per_second)
+    }
+
     /// Sends a message and waits until the writer has it. `false` once the connection is closing.
     pub(super) async fn hand_over(&self, message: impl Into<Message>) -> bool {
         match self.client.send(message).await {

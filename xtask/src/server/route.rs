@@ -4,9 +4,11 @@
 
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::arrivals::Streamed;
 use crate::link::Shape;
 
 /// Most messages of `/flood`.
@@ -25,6 +27,9 @@ const MAX_PING_MS: u64 = 60_000;
 
 /// Longest delay of `/link`, in milliseconds.
 const MAX_DELAY_MS: u64 = 10_000;
+
+/// How long what is under way may queue on `/stream`, in milliseconds: what tidegate takes.
+const TIDEGATE_DELAYS_MS: RangeInclusive<u64> = 5..=500;
 
 /// How a connection that sends everything back does so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +63,7 @@ pub(super) enum Route {
     Sink,
     Reset { after: usize },
     Stall { seconds: u64 },
-    Stream { messages: u32, bytes: usize, has_priorities: bool },
+    Stream(Streamed),
     Status(u16),
     Subprotocol(Echo),
     Subprotocols,
@@ -145,7 +150,12 @@ impl Route {
             "/stream" => {
                 let (messages, bytes) = query.flood()?;
                 let has_priorities = query.text("priorities").is_some_and(|value| value == "1");
-                Self::Stream { messages, bytes, has_priorities }
+                let delay: Option<u64> = query.number("delay")?;
+                if delay.is_some_and(|delay| !TIDEGATE_DELAYS_MS.contains(&delay)) {
+                    return Err(Unknown::Query("delay"));
+                }
+                let delay = delay.map(Duration::from_millis);
+                Self::Stream(Streamed { messages, bytes, has_priorities, delay })
             }
             "/subprotocol" => Self::Subprotocol(query.echo()?),
             "/subprotocols" => Self::Subprotocols,
@@ -213,7 +223,7 @@ mod tests {
     use std::num::NonZeroU32;
     use std::time::Duration;
 
-    use super::{Echo, Route, Unknown, shape};
+    use super::{Echo, Route, Streamed, Unknown, shape};
 
     #[test]
     fn parameters_are_decoded() {
@@ -234,6 +244,11 @@ mod tests {
         assert_eq!(Route::of("/link?rate=2000000&delay=20"), Ok(Route::Link(shape)));
         assert_eq!(Route::of("/upload"), Ok(Route::Upload { every: None }));
         assert_eq!(Route::of("/flood?messages=3&bytes=0"), Ok(Route::Flood { messages: 3, bytes: 0 }));
+        let streamed = Streamed { messages: 3, bytes: 9, has_priorities: false, delay: None };
+        assert_eq!(Route::of("/stream?messages=3&bytes=9"), Ok(Route::Stream(streamed.clone())));
+        let streamed = Streamed { has_priorities: true, delay: Some(Duration::from_millis(50)), ..streamed };
+        let target = "/stream?messages=3&bytes=9&priorities=1&delay=50";
+        assert_eq!(Route::of(target), Ok(Route::Stream(streamed)));
     }
 
     #[test]
@@ -261,6 +276,9 @@ mod tests {
             ("/stall?seconds=601", "seconds"),
             ("/upload?every=0", "every"),
             ("/flood?bytes=1", "messages"),
+            ("/stream?messages=1", "bytes"),
+            ("/stream?messages=1&bytes=1&delay=4", "delay"),
+            ("/stream?messages=1&bytes=1&delay=501", "delay"),
             ("/flood?messages=10000001&bytes=1", "messages"),
             ("/flood?messages=1&bytes=67108865", "bytes"),
             ("/flood?messages=65&bytes=67108864", "bytes"),

@@ -7,7 +7,11 @@ import { connect } from "tidegate";
 import { connect as connectChannels } from "tidegate/channels";
 import { connectCrate } from "../crates.js";
 
-/** @typedef {{ bulk(piece: Uint8Array): unknown, urgent(message: Uint8Array): unknown, close(): unknown }} Contender */
+/**
+ * @typedef {{ bulk(piece: Uint8Array): unknown, urgent(message: Uint8Array): unknown, close(): unknown,
+ *   budget?(): [number, number] }} Contender `budget` gives how many bytes may be under way, and how many the sender believes
+ * to pass in a second
+ */
 
 /** The budget of the gate: what it lets lie in `bufferedAmount`. */
 const GATE_BYTES = 65_536;
@@ -47,6 +51,10 @@ async function tidegate(url, bulk, urgent, options, by = connect) {
     bulk: (piece) => socket.send(piece, bulk),
     urgent: (message) => socket.send(message, urgent),
     close: () => socket.close(),
+    budget() {
+      const { budgetBytes, bytesPerSecond } = socket.stats();
+      return [budgetBytes, bytesPerSecond];
+    },
   };
 }
 
@@ -67,7 +75,11 @@ async function acknowledged(url) {
 /** What of the link's rate a sender uses that knows it. */
 const OF_THE_RATE = 0.95;
 
-/** Each gets an address, and the bytes that its link takes in a second. @type {Record<string, (url: string, rate: number) => Promise<Contender>>} */
+/**
+ * Each gets an address, the bytes that its link takes in a second, and for how many milliseconds what is under way may queue,
+ * where it can be told; by default as the library has it.
+ * @type {Record<string, (url: string, rate: number, delay?: number) => Promise<Contender>>}
+ */
 export const CONTENDERS = {
   "raw WebSocket": (url) => plain(new WebSocket(url)),
   "gloo-net": (url) => crate("gloo-net", url),
@@ -82,7 +94,8 @@ export const CONTENDERS = {
   "tidegate, 0.95 of the rate": (url, rate) =>
     tidegate(url, { priority: "bulk" }, { priority: "urgent" }, { maxBytesPerSecond: OF_THE_RATE * rate }),
   "tidegate, acknowledged": acknowledged,
-  "tidegate.v1": (url) => tidegate(url, { priority: "bulk" }, { priority: "urgent" }, {}, connectChannels),
+  "tidegate.v1": (url, _rate, delay) =>
+    tidegate(url, { priority: "bulk" }, { priority: "urgent" }, { delay }, connectChannels),
 };
 
 /** @param {any} socket of tidegate @param {(data: ArrayBuffer) => void} take */

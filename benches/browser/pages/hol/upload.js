@@ -29,18 +29,20 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
  * @param {number} options.bytes of the upload
  * @param {number} options.pieceBytes of one message of it
  * @param {number} options.bytesPerSecond what the link takes
+ * @param {number} [options.delay] for how many milliseconds what is under way may queue, where the contender can be told
  * @param {string} options.link where the slow link listens, as `ws://127.0.0.1:1234`
  * @param {string} options.server the same of the server behind it
  * @param {string} options.run a name for this upload that no other has had
  * @returns milliseconds, and bytes: `idle` has the latency of each message over the idle link; `urgent` of each during the
- * upload, with the time of its `send` since the upload began; `took` is until the server had all of the upload; `drift` how
- * far the clocks went apart; `nearest` the round trip by which they were compared
+ * upload, with the time of its `send` since the upload began; `budgets` what the sender could tell at each of those, as
+ * `budget` of a contender has it, if it has; `took` is until the server had all of the upload; `drift` how far the clocks
+ * went apart; `nearest` the round trip by which they were compared
  */
-export async function upload({ contender: name, bytes, pieceBytes, bytesPerSecond, link, server, run }) {
+export async function upload({ contender: name, bytes, pieceBytes, bytesPerSecond, delay, link, server, run }) {
   const query = `?run=${encodeURIComponent(run)}`;
   const watch = await Watch.open(new BrowsersOwn(`${server}/watch${query}`));
   const before = await watch.compareClocks();
-  const contender = await CONTENDERS[name](`${link}/arrivals${query}`, bytesPerSecond);
+  const contender = await CONTENDERS[name](`${link}/arrivals${query}`, bytesPerSecond, delay ?? undefined);
   const socket = below;
 
   /** When each urgent message was sent, by its number. */
@@ -60,8 +62,10 @@ export async function upload({ contender: name, bytes, pieceBytes, bytesPerSecon
   let largestBufferedAmount = 0;
   const look = () => (largestBufferedAmount = Math.max(largestBufferedAmount, socket.bufferedAmount));
   const piece = new Uint8Array(pieceBytes);
+  const budgets = [];
   const began = performance.now();
   const timer = setInterval(() => {
+    if (contender.budget) budgets.push(contender.budget());
     sendUrgent();
     look();
   }, URGENT_EVERY);
@@ -90,6 +94,7 @@ export async function upload({ contender: name, bytes, pieceBytes, bytesPerSecon
   return {
     idle: inOrder.slice(0, IDLE_MESSAGES).map(latency),
     urgent: inOrder.slice(IDLE_MESSAGES).map((one) => [sent[one[0]] - began, latency(one)]),
+    budgets,
     took: bulk.at - offset - began,
     largestBufferedAmount,
     drift: after.offset - before.offset,
