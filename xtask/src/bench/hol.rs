@@ -3,13 +3,14 @@
 //! The page in `benches/browser/pages` does one upload at a time over a [`Link`](crate::link::Link), with an urgent message
 //! every 100 ms, and the server behind the link tells over another socket when each of them arrived. Here the order is made,
 //! by turns over all contenders, so that all see the same machine; and what the pages measured becomes a table, a file and a
-//! picture.
+//! picture. With `--grid` and `--budget-delays` it is tidegate mode alone, over many links ([`sweep`]).
 //!
 //! Not here: who the contenders are (`pages/hol/contenders.js`), and a judgement.
 
 mod plot;
 mod report;
 mod site;
+mod sweep;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,8 @@ pub(crate) struct Options {
     /// How often everything is measured
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// One round with an upload of 4 MiB, to see that it works: most of it vanishes in buffers
+    /// One round with an upload of 4 MiB, most of which vanishes in buffers, or with some seconds of each cell of the grid: to
+    /// see that it works
     #[arg(long, conflicts_with_all = ["rounds", "mebibytes"])]
     quick: bool,
     /// Only the contenders whose names begin so; the raw WebSocket is always there
@@ -68,6 +70,18 @@ pub(crate) struct Options {
     /// Halfway the link's rate becomes this, in bytes a second
     #[arg(long, value_name = "BYTES", conflicts_with = "down")]
     then: Option<NonZeroU32>,
+    /// Only tidegate.v1, over links of 0.2, 2 and 20 MB/s with 5, 50 and 200 ms, beside what PROTOCOL.md promises
+    #[arg(long, conflicts_with_all = ["rate", "delay", "mebibytes", "then", "only", "from", "svg"])]
+    grid: bool,
+    /// Only tidegate.v1, with so many milliseconds that may queue: 5 to 500 each, as in 6,12,25,50
+    #[arg(
+        long,
+        value_name = "MS,…",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(u64).range(5..=500),
+        conflicts_with_all = ["mebibytes", "then", "only", "from", "svg"]
+    )]
+    budget_delays: Vec<u64>,
     /// Measure nothing: print and draw what an earlier run wrote as JSON
     #[arg(long, value_name = "PATH", conflicts_with_all = ["browser", "rounds", "quick", "only", "server", "json"])]
     from: Option<PathBuf>,
@@ -103,6 +117,10 @@ struct Upload {
     idle: Vec<f64>,
     /// When each urgent message was sent, since the upload began, and its latency.
     urgent: Vec<(f64, f64)>,
+    /// What the sender could tell at each of them: how many bytes may be under way, and how many it believes to pass in a
+    /// second. None of who can tell nothing.
+    #[serde(default)]
+    budgets: Vec<(f64, f64)>,
     /// Until the server had all of the upload.
     took: f64,
     largest_buffered_amount: u64,
@@ -154,6 +172,9 @@ struct Figures {
 ///
 /// If something cannot be built, a browser is missing, or a page fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.grid || !options.budget_delays.is_empty() {
+        return write_json(options.json.as_deref(), &sweep::measure_all(options)?);
+    }
     let figures = match &options.from {
         Some(path) => read(path)?,
         None => measure_all(options)?,
@@ -250,6 +271,7 @@ fn measure(
                     bytes: load.bytes,
                     piece_bytes,
                     bytes_per_second: load.bytes_per_second.get(),
+                    budget_delay_ms: None,
                     run: format!("{browser} {contender} {piece_bytes} {round}"),
                 };
                 let upload = while_the_link_changes(load, &way.link, || page.ask(way, &asked))?;

@@ -203,6 +203,7 @@ mod tests {
             upload: Upload {
                 idle: vec![21.0],
                 urgent: (0..50).map(|n| (f64::from(n) * 100.0, f64::from(5_100 - n * 100))).collect(),
+                budgets: Vec::new(),
                 took: 5_000.0,
                 largest_buffered_amount: 0,
                 drift: 0.0,

@@ -181,6 +181,7 @@ mod tests {
         let upload = Upload {
             idle: vec![20.0, 21.0],
             urgent: latencies.iter().map(|latency| (100.0, *latency)).collect(),
+            budgets: Vec::new(),
             took,
             largest_buffered_amount: u64::from(piece_bytes + round),
             drift: 0.0,

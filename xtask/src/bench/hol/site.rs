@@ -126,6 +126,8 @@ pub(super) struct Asked<'a> {
     pub(super) bytes: u64,
     pub(super) piece_bytes: u32,
     pub(super) bytes_per_second: u32,
+    /// How long what is under way may queue, in milliseconds; by default as the contender has it.
+    pub(super) budget_delay_ms: Option<u64>,
     /// A name that no other upload has.
     pub(super) run: String,
 }
@@ -143,7 +145,7 @@ impl Page {
 
     /// Has it do one upload, or download, over `way`.
     pub(super) fn ask(&self, way: &Way, asked: &Asked<'_>) -> Result<Upload> {
-        let Asked { contender, bytes, piece_bytes, bytes_per_second, run } = asked;
+        let Asked { contender, bytes, piece_bytes, bytes_per_second, budget_delay_ms, run } = asked;
         let call = if way.down {
             "return bench.download(arguments[0])"
         } else {
@@ -154,6 +156,7 @@ impl Page {
             "bytes": bytes,
             "pieceBytes": piece_bytes,
             "bytesPerSecond": bytes_per_second,
+            "delay": budget_delay_ms,
             "link": format!("ws://{}", way.link.address()),
             "server": format!("ws://{}", way.address),
             "run": run,
