@@ -5,6 +5,7 @@ mod codec;
 mod figures;
 mod hidden;
 mod hol;
+mod node;
 mod pages;
 
 use anyhow::{Context as _, Result, bail};

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::figures::Quartiles;
-use super::pages;
+use super::pages::{self, Prepared};
 use crate::listen;
 use crate::place::Browser;
 use crate::server::{self, Config};
@@ -121,7 +121,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         // Before the build, since they are what may be missing.
         steps.run(&format!("find {browser}"), || browsers::find(*browser))?;
     }
-    let roots = pages::prepare(&mut steps)?;
+    let Prepared { roots, .. } = pages::prepare(&mut steps)?;
     let program = steps.run("server: compile", pages::build_server)?;
     let files = server::start(Config { roots, isolates: true, ..Config::default() })?;
     let (_job, peer) = listen::start(SERVER_LIMIT, |address| {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::figures::Quartiles;
-use super::pages;
+use super::pages::{self, Prepared};
 use crate::link::{Link, Shape};
 use crate::place::Browser;
 use crate::server::{self, Config, Running};
@@ -102,7 +102,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for browser in &browsers {
         steps.run(&format!("find {browser}"), || browsers::find(*browser))?;
     }
-    let roots = pages::prepare(&mut steps)?;
+    let Prepared { roots, .. } = pages::prepare(&mut steps)?;
     let server = server::start(Config { roots, isolates: true, ..Config::default() })?;
     let up = Shape { bytes_per_second: Some(options.rate), delay: Duration::from_millis(options.delay) };
     let link = Link::start(server.address(), up, Shape::default())?;

@@ -1,13 +1,16 @@
 //! `cargo xtask bench hol`: how long an urgent message takes while an upload fills a slow link.
 //!
-//! The page in `benches/browser/pages` does one upload at a time over a [`Link`], with an urgent message every 100 ms, and
-//! the server behind the link tells over another socket when each of them arrived. Here the order is made, by turns over
-//! all contenders, so that all see the same machine; and what the pages measured becomes a table, a file and a picture.
+//! The page in `benches/browser/pages` does one upload at a time over a [`Link`](crate::link::Link), with an urgent message
+//! every 100 ms, and the server behind the link tells over another socket when each of them arrived. Here the order is made,
+//! by turns over all contenders, so that all see the same machine; and what the pages measured becomes a table, a file and a
+//! picture. With `--grid` and `--budget-delays` it is tidegate mode alone, over many links ([`sweep`]).
 //!
 //! Not here: who the contenders are (`pages/hol/contenders.js`), and a judgement.
 
 mod plot;
 mod report;
+mod site;
+mod sweep;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -15,15 +18,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use super::pages;
+use self::site::{Asked, Server, Servers, Site, Way};
 use crate::link::{Link, Shape};
 use crate::place::Browser;
-use crate::server::{self, Config, Running};
 use crate::steps::{Steps, write_json};
-use crate::tools::browsers;
-use crate::webdriver::Session;
 
 /// The sizes of an upload's messages.
 const PIECES: [u32; 3] = [64 << 10, 16 << 10, LARGE];
@@ -46,19 +45,23 @@ pub(crate) struct Options {
     /// How often everything is measured
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// One round with an upload of 4 MiB, to see that it works: most of it vanishes in buffers
+    /// One round with an upload of 4 MiB, most of which vanishes in buffers, or with some seconds of each cell of the grid: to
+    /// see that it works
     #[arg(long, conflicts_with_all = ["rounds", "mebibytes"])]
     quick: bool,
     /// Only the contenders whose names begin so; the raw WebSocket is always there
     #[arg(long, value_name = "PREFIX")]
     only: Option<String>,
+    /// Which server tidegate.v1 is measured against; all others are against the one in Rust
+    #[arg(long, value_enum, default_value_t = Servers::Both)]
+    server: Servers,
     /// The size of the upload
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     mebibytes: u32,
-    /// Bytes a second on the way to the server
+    /// Bytes a second on the way that is measured: to the server, with `--down` to the page
     #[arg(long, default_value = "2000000", value_name = "BYTES")]
     rate: NonZeroU32,
-    /// Milliseconds that everything takes on the way to the server
+    /// Milliseconds that everything takes on that way; the other is free
     #[arg(long, default_value_t = 20, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=10_000))]
     delay: u64,
     /// The other way: the server sends, over a link that is slow on the way to the page
@@ -67,8 +70,20 @@ pub(crate) struct Options {
     /// Halfway the link's rate becomes this, in bytes a second
     #[arg(long, value_name = "BYTES", conflicts_with = "down")]
     then: Option<NonZeroU32>,
+    /// Only tidegate.v1, over links of 0.2, 2 and 20 MB/s with 5, 50 and 200 ms, beside what PROTOCOL.md promises
+    #[arg(long, conflicts_with_all = ["rate", "delay", "mebibytes", "then", "only", "from", "svg"])]
+    grid: bool,
+    /// Only tidegate.v1, with so many milliseconds that may queue: 5 to 500 each, as in 6,12,25,50
+    #[arg(
+        long,
+        value_name = "MS,…",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(u64).range(5..=500),
+        conflicts_with_all = ["mebibytes", "then", "only", "from", "svg"]
+    )]
+    budget_delays: Vec<u64>,
     /// Measure nothing: print and draw what an earlier run wrote as JSON
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["browser", "rounds", "quick", "only", "json"])]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["browser", "rounds", "quick", "only", "server", "json"])]
     from: Option<PathBuf>,
     /// Also write all figures as JSON to this file
     #[arg(long, value_name = "PATH")]
@@ -83,7 +98,7 @@ pub(crate) struct Options {
 struct Load {
     rounds: u32,
     bytes: u64,
-    /// Of the link, on the way to the server.
+    /// Of the link, on the way that is measured.
     bytes_per_second: NonZeroU32,
     delay_ms: u64,
     /// The server sends.
@@ -102,6 +117,10 @@ struct Upload {
     idle: Vec<f64>,
     /// When each urgent message was sent, since the upload began, and its latency.
     urgent: Vec<(f64, f64)>,
+    /// What the sender could tell at each of them: how many bytes may be under way, and how many it believes to pass in a
+    /// second. None of who can tell nothing.
+    #[serde(default)]
+    budgets: Vec<(f64, f64)>,
     /// Until the server had all of the upload.
     took: f64,
     largest_buffered_amount: u64,
@@ -115,10 +134,22 @@ struct Upload {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Sample {
     contender: String,
+    #[serde(default)]
+    server: Server,
     piece_bytes: u32,
     round: u32,
     #[serde(flatten)]
     upload: Upload,
+}
+
+impl Sample {
+    /// What it is called beside others.
+    fn name(&self) -> String {
+        match self.server {
+            Server::Rust => self.contender.clone(),
+            Server::Node => format!("{}, Node", self.contender),
+        }
+    }
 }
 
 /// Everything that one browser did.
@@ -141,6 +172,9 @@ struct Figures {
 ///
 /// If something cannot be built, a browser is missing, or a page fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.grid || !options.budget_delays.is_empty() {
+        return write_json(options.json.as_deref(), &sweep::measure_all(options)?);
+    }
     let figures = match &options.from {
         Some(path) => read(path)?,
         None => measure_all(options)?,
@@ -165,21 +199,15 @@ fn measure_all(options: &Options) -> Result<Figures> {
     let load = load(options)?;
     let mut steps = Steps::default();
     let browsers = super::browsers(options.browser);
-    for browser in &browsers {
-        // Before the build, since they are what may be missing.
-        steps.run(&format!("find {browser}"), || browsers::find(*browser))?;
+    let site = Site::start(&mut steps, &browsers, options.server)?;
+    let mut ways = vec![site.link(Server::Rust, load.shape(), load.down)?];
+    if options.server.all().contains(&Server::Node) {
+        ways.push(site.link(Server::Node, load.shape(), load.down)?);
     }
-    let roots = pages::prepare(&mut steps)?;
-    let server = server::start(Config { roots, isolates: true, ..Config::default() })?;
-    let up =
-        Shape { bytes_per_second: Some(load.bytes_per_second), delay: Duration::from_millis(load.delay_ms) };
-    let (up, down) = if load.down { (Shape::default(), up) } else { (up, Shape::default()) };
-    let link = Link::start(server.address(), up, down)?;
-    let is_wanted = |name: &str| options.only.as_ref().is_none_or(|prefix| name.starts_with(prefix));
     let mut figures = Figures { load, browsers: Vec::new() };
     for browser in browsers {
-        let samples = steps
-            .run(&format!("measure in {browser}"), || measure(browser, load, is_wanted, &server, &link))?;
+        let samples =
+            steps.run(&format!("measure in {browser}"), || measure(browser, options, load, &site, &ways))?;
         let measured = Measured { browser: browser.to_string(), samples };
         report::print(load, &measured);
         figures.browsers.push(measured);
@@ -199,43 +227,58 @@ fn load(options: &Options) -> Result<Load> {
     Ok(Load { rounds, bytes, bytes_per_second: rate, delay_ms: delay, down, then })
 }
 
+impl Load {
+    fn shape(&self) -> Shape {
+        let delay = Duration::from_millis(self.delay_ms);
+        Shape { bytes_per_second: Some(self.bytes_per_second), delay }
+    }
+}
+
+/// Each contender with the ways on which it is measured: in tidegate mode those to the servers that are wanted, else the one
+/// to xtask's own.
+fn places<'a>(contenders: &'a [String], servers: Servers, ways: &'a [Way]) -> Vec<(&'a str, &'a Way)> {
+    let place = |contender: &'a String| {
+        let servers = if contender.starts_with(IN_CHUNKS) { servers } else { Servers::Rust };
+        let ways = ways.iter().filter(move |way| servers.all().contains(&way.server));
+        ways.map(move |way| (contender.as_str(), way))
+    };
+    contenders.iter().flat_map(place).collect()
+}
+
 /// All uploads in one browser. Nothing else should run on the machine meanwhile.
 fn measure(
     browser: Browser,
+    options: &Options,
     load: Load,
-    is_wanted: impl Fn(&str) -> bool,
-    server: &Running,
-    link: &Link,
+    site: &Site,
+    ways: &[Way],
 ) -> Result<Vec<Sample>> {
-    let session = Session::start(&browsers::find(browser)?)?;
-    session.open(&format!("http://{}/bench/hol.html", server.address()))?;
-    let (list, call) = if load.down { ("receivers", "download") } else { ("contenders", "upload") };
-    let contenders = super::named(&session, list, is_wanted)?;
+    let page = site.open(browser)?;
+    let is_wanted = |name: &str| options.only.as_ref().is_none_or(|prefix| name.starts_with(prefix));
+    let contenders = page.contenders(load.down, is_wanted)?;
+    let places = places(&contenders, options.server, ways);
     let mut samples = Vec::new();
     for round in 0..load.rounds {
         for piece_bytes in PIECES {
-            for contender in super::in_turn(contenders.len(), round).filter_map(|place| contenders.get(place))
+            for (contender, way) in super::in_turn(places.len(), round).filter_map(|place| places.get(place))
             {
-                let is_first = contenders.first() == Some(contender);
+                let is_first = contenders.first().is_some_and(|first| first == contender);
                 if piece_bytes == LARGE && !is_first && !contender.starts_with(IN_CHUNKS) {
                     continue;
                 }
-                let run = format!("{browser} {contender} {piece_bytes} {round}");
-                let asked = json!({
-                    "contender": contender,
-                    "bytes": load.bytes,
-                    "pieceBytes": piece_bytes,
-                    "bytesPerSecond": load.bytes_per_second,
-                    "link": format!("ws://{}", link.address()),
-                    "server": format!("ws://{}", server.address()),
-                    "run": run,
-                });
-                let call = format!("return bench.{call}(arguments[0])");
-                let told =
-                    while_the_link_changes(load, link, || session.run(&call, &[asked])).context(run)?;
-                let upload: Upload = serde_json::from_value(told).context("reading what the page tells")?;
-                println!("   {}", report::line(contender, piece_bytes, &upload));
-                samples.push(Sample { contender: contender.clone(), piece_bytes, round, upload });
+                let asked = Asked {
+                    contender,
+                    bytes: load.bytes,
+                    piece_bytes,
+                    bytes_per_second: load.bytes_per_second.get(),
+                    budget_delay_ms: None,
+                    run: format!("{browser} {contender} {piece_bytes} {round}"),
+                };
+                let upload = while_the_link_changes(load, &way.link, || page.ask(way, &asked))?;
+                let (contender, server) = ((*contender).to_owned(), way.server);
+                let sample = Sample { contender, server, piece_bytes, round, upload };
+                println!("   {}", report::line(&sample));
+                samples.push(sample);
             }
         }
     }
@@ -244,17 +287,15 @@ fn measure(
 
 /// Runs an upload during which the link changes, if it is to: when half of it has gone through a full link.
 fn while_the_link_changes<T>(load: Load, link: &Link, upload: impl FnOnce() -> T) -> T {
-    let delay = Duration::from_millis(load.delay_ms);
-    let shape = |rate| Shape { bytes_per_second: Some(rate), delay };
     let Some(then) = load.then else { return upload() };
-    link.reshape(shape(load.bytes_per_second));
+    link.reshape(load.shape());
     let half = Duration::from_millis(load.bytes / 2 * 1_000 / u64::from(load.bytes_per_second.get()));
     let (over, is_over) = std::sync::mpsc::channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
             // Nothing is ever sent: it is the end of the upload, or the time.
             if is_over.recv_timeout(half + BEFORE_UPLOAD) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                link.reshape(shape(then));
+                link.reshape(Shape { bytes_per_second: Some(then), ..load.shape() });
             }
         });
         let told = upload();

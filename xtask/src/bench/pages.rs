@@ -13,20 +13,31 @@ use crate::dist::{self, Package};
 use crate::steps::Steps;
 use crate::{hash, process, tools};
 
-/// Builds and installs everything; returns what a server of the pages has to show.
+/// What is built and installed.
+#[derive(Clone, Debug)]
+pub(super) struct Prepared {
+    /// What a server of the pages has to show.
+    pub(super) roots: Vec<(String, PathBuf)>,
+    /// A project that has the npm package, and nothing else.
+    pub(super) project: PathBuf,
+}
+
+/// Builds and installs everything.
 ///
 /// # Errors
 ///
 /// If something does not build, or a tool is missing.
-pub(super) fn prepare(steps: &mut Steps) -> Result<Vec<(String, PathBuf)>> {
+pub(super) fn prepare(steps: &mut Steps) -> Result<Prepared> {
     let package = dist::build(steps)?;
-    let tidegate = steps.run("tidegate: install from its tarball", || install_tarball(&package))?;
+    let project = target().join("tidegate");
+    steps.run("tidegate: install from its tarball", || install_tarball(&package, &project))?;
     let npm = steps.run("contenders: install from npm", install_npm)?;
     let crates = steps.run("contenders: compile and bind", bind_crates)?;
     let pages = tools::root().join("benches/browser/pages");
-    Ok([("/bench", pages), ("/pkg", tidegate), ("/npm", npm), ("/contenders", crates)]
-        .map(|(path, directory)| (path.to_owned(), directory))
-        .to_vec())
+    let tidegate = project.join("node_modules/tidegate");
+    let roots = [("/bench", pages), ("/pkg", tidegate), ("/npm", npm), ("/contenders", crates)]
+        .map(|(path, directory)| (path.to_owned(), directory));
+    Ok(Prepared { roots: roots.to_vec(), project })
 }
 
 /// The server that is fast enough not to be what is measured; returns its program.
@@ -79,18 +90,21 @@ fn install_npm() -> Result<PathBuf> {
     Ok(directory.join("node_modules"))
 }
 
-/// What npm makes of the tarball; returns the installed package.
-fn install_tarball(package: &Package) -> Result<PathBuf> {
-    let directory = target().join("tidegate");
+/// Makes `directory` a project with what npm makes of the tarball, anew.
+///
+/// # Errors
+///
+/// If npm rejects the tarball.
+pub(super) fn install_tarball(package: &Package, directory: &Path) -> Result<()> {
     if directory.is_dir() {
-        std::fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))?;
+        std::fs::remove_dir_all(directory).with_context(|| format!("removing {}", directory.display()))?;
     }
-    make(&directory)?;
+    make(directory)?;
     std::fs::write(directory.join("package.json"), "{ \"private\": true }\n")?;
     let mut install = Command::new(tools::npm()?);
-    install.current_dir(&directory).args(["install", "--offline", "--ignore-scripts", "--no-package-lock"]);
+    install.current_dir(directory).args(["install", "--offline", "--ignore-scripts", "--no-package-lock"]);
     process::stdout_of(install.arg("--loglevel=error").arg(&package.tarball))?;
-    Ok(directory.join("node_modules/tidegate"))
+    Ok(())
 }
 
 fn make(directory: &Path) -> Result<()> {

@@ -47,7 +47,7 @@ impl Project {
         process::stdout_of(install.arg("--loglevel=error").arg(&package.tarball))?;
         let npm = tools::npm::tools()?;
         for name in TOOLS {
-            link(&npm.modules().join(name), &modules.join(name))?;
+            tools::npm::link(&npm.modules().join(name), &modules.join(name))?;
         }
         copy(&tools::root().join("tests/package"), &directory)?;
         copy(&tools::root().join("examples/typescript"), &directory.join("examples"))?;
@@ -64,22 +64,6 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
             std::fs::create_dir_all(to.parent().unwrap_or(&to))?;
             std::fs::copy(&file, &to).with_context(|| format!("copying {}", file.display()))?;
         }
-    }
-    Ok(())
-}
-
-#[cfg(unix)]
-fn link(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to.parent().unwrap_or(to))?;
-    std::os::unix::fs::symlink(from, to).with_context(|| format!("linking {}", to.display()))
-}
-
-#[cfg(not(unix))]
-fn link(from: &Path, to: &Path) -> Result<()> {
-    for file in hash::files_below(from)? {
-        let target = to.join(file.strip_prefix(from).unwrap_or(&file));
-        std::fs::create_dir_all(target.parent().unwrap_or(to))?;
-        std::fs::copy(&file, &target).with_context(|| format!("copying {}", file.display()))?;
     }
     Ok(())
 }

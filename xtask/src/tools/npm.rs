@@ -89,6 +89,28 @@ pub(crate) fn install(source: &Path, directory: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Shows an installed package in the `node_modules` of another project as well, where nothing is to be downloaded.
+///
+/// # Errors
+///
+/// If it cannot be linked, or copied where links are for few.
+#[cfg(unix)]
+pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to.parent().unwrap_or(to))?;
+    std::os::unix::fs::symlink(from, to).with_context(|| format!("linking {}", to.display()))
+}
+
+/// See above.
+#[cfg(not(unix))]
+pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
+    for file in crate::hash::files_below(from)? {
+        let target = to.join(file.strip_prefix(from).unwrap_or(&file));
+        std::fs::create_dir_all(target.parent().unwrap_or(to))?;
+        std::fs::copy(&file, &target).with_context(|| format!("copying {}", file.display()))?;
+    }
+    Ok(())
+}
+
 impl Tools {
     /// Node with the program `name` of the package `package` as its script.
     ///

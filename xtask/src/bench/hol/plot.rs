@@ -42,7 +42,7 @@ const DARK: &str = "<style>@media (prefers-color-scheme: dark) {\
     [stroke=\"#1F2328\"] { stroke: #9198a1 } [stroke=\"#D1D9E0\"] { stroke: #2a3038 } }</style>";
 
 /// The contenders' colours in their order, of middle brightness: they are told apart on either paper.
-const COLOURS: [RGBColor; 10] = [
+const COLOURS: [RGBColor; 11] = [
     RGBColor(0x8b, 0x94, 0x9e),
     RGBColor(0xd2, 0x8b, 0x11),
     RGBColor(0x9a, 0x70, 0xe8),
@@ -53,6 +53,7 @@ const COLOURS: [RGBColor; 10] = [
     RGBColor(0x3c, 0x7d, 0xf0),
     RGBColor(0x7a, 0x8f, 0x00),
     RGBColor(0xb3, 0x6b, 0x4a),
+    RGBColor(0x1f, 0x9e, 0x89),
 ];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -83,11 +84,11 @@ pub(super) fn draw(Figures { load, browsers }: &Figures) -> Result<String> {
 }
 
 /// All names, in the order in which they first occur.
-fn contenders(all: &[Measured]) -> Vec<&str> {
+fn contenders(all: &[Measured]) -> Vec<String> {
     let mut names = Vec::new();
-    for sample in all.iter().flat_map(|measured| &measured.samples) {
-        if !names.contains(&sample.contender.as_str()) {
-            names.push(sample.contender.as_str());
+    for name in all.iter().flat_map(|measured| measured.samples.iter().map(Sample::name)) {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
     names
@@ -112,7 +113,7 @@ fn write_title(area: &Area<'_>, load: Load) -> Result<()> {
     Ok(())
 }
 
-fn draw_panel(area: &Area<'_>, measured: &Measured, contenders: &[&str]) -> Result<()> {
+fn draw_panel(area: &Area<'_>, measured: &Measured, contenders: &[String]) -> Result<()> {
     let samples: Vec<&Sample> =
         measured.samples.iter().filter(|sample| PIECES.first() == Some(&sample.piece_bytes)).collect();
     let longest = samples.iter().map(|sample| sample.upload.took / 1_000.0).fold(1.0, f64::max);
@@ -140,7 +141,7 @@ fn draw_panel(area: &Area<'_>, measured: &Measured, contenders: &[&str]) -> Resu
     for ((contender, colour), place) in contenders.iter().zip(COLOURS.iter().cycle()).zip(0..) {
         // Most of them lie on one another: what is drawn first looks out on both sides.
         let style = colour.stroke_width(WIDEST.saturating_sub(2 * place).max(NARROWEST));
-        for sample in samples.iter().filter(|sample| sample.contender == *contender) {
+        for sample in samples.iter().filter(|sample| sample.name() == *contender) {
             let points = sample.upload.urgent.iter().map(|(at, latency)| (at / 1_000.0, *latency));
             chart.draw_series(LineSeries::new(points, style))?;
         }
@@ -176,12 +177,12 @@ fn show(latency: f64) -> String {
     if latency < 1_000.0 { format!("{latency:.0} ms") } else { format!("{:.0} s", latency / 1_000.0) }
 }
 
-fn write_legend(area: &Area<'_>, contenders: &[&str]) -> Result<()> {
+fn write_legend(area: &Area<'_>, contenders: &[String]) -> Result<()> {
     for ((contender, colour), row) in contenders.iter().zip(COLOURS.iter().cycle()).zip(0..) {
         let y = 60 + row * 46;
         area.draw(&PathElement::new([(8, y), (52, y)], colour.stroke_width(8)))?;
         let beside = text(LABEL).pos(Pos::new(HPos::Left, VPos::Center));
-        area.draw(&Text::new((*contender).to_owned(), (66, y), beside))?;
+        area.draw(&Text::new(contender.clone(), (66, y), beside))?;
     }
     Ok(())
 }
@@ -190,17 +191,19 @@ fn write_legend(area: &Area<'_>, contenders: &[&str]) -> Result<()> {
 mod tests {
     use std::num::NonZeroU32;
 
-    use super::super::{Figures, Load, Measured, PIECES, Sample, Upload};
+    use super::super::{Figures, Load, Measured, PIECES, Sample, Server, Upload};
     use super::{capitalised, draw, show};
 
     fn measured(browser: &str) -> Measured {
         let samples = ["raw", "gate"].map(|contender| Sample {
             contender: contender.to_owned(),
+            server: Server::Node,
             piece_bytes: PIECES[0],
             round: 0,
             upload: Upload {
                 idle: vec![21.0],
                 urgent: (0..50).map(|n| (f64::from(n) * 100.0, f64::from(5_100 - n * 100))).collect(),
+                budgets: Vec::new(),
                 took: 5_000.0,
                 largest_buffered_amount: 0,
                 drift: 0.0,
@@ -219,7 +222,9 @@ mod tests {
     fn every_browser_has_a_panel_and_every_contender_a_name_and_the_colours_of_both_papers_are_there() {
         let figures = Figures { load: load(), browsers: vec![measured("chromium"), measured("firefox")] };
         let picture = draw(&figures).unwrap();
-        for text in ["\nChromium\n", "\nFirefox\n", "\nraw\n", "\ngate\n", "\nidle: 21 ms\n", "10 MiB"] {
+        for text in
+            ["\nChromium\n", "\nFirefox\n", "\nraw, Node\n", "\ngate, Node\n", "\nidle: 21 ms\n", "10 MiB"]
+        {
             assert!(picture.contains(text), "{text}");
         }
         for colour in ["stroke=\"#8B949E\"", "stroke=\"#D28B11\""] {

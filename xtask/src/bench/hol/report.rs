@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Figures, Load, Measured, Sample, Upload};
+use super::{Figures, Load, Measured, Sample, Server, Upload};
 use crate::bench::figures::{Quartiles, Tail};
 use crate::steps::print_table;
 
@@ -14,8 +14,9 @@ const MAX_DRIFT: f64 = 1.0;
 /// One contender with messages of one size, all rounds together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Row {
-    pub(super) contender: String,
-    pub(super) piece_bytes: u32,
+    contender: String,
+    server: Server,
+    piece_bytes: u32,
     /// Latency in milliseconds over the idle link, and while the upload lasts.
     idle: Tail,
     urgent: Tail,
@@ -28,31 +29,35 @@ pub(super) struct Row {
     largest_buffered_amount: u64,
 }
 
+/// What a row is about: a contender, its server, and a size of messages.
+type Key<'a> = (&'a str, Server, u32);
+
 /// All rows, in the order in which contenders and sizes first occur.
 pub(super) fn rows(load: Load, samples: &[Sample]) -> Vec<Row> {
-    let mut keys: Vec<(&str, u32)> = Vec::new();
+    let mut keys: Vec<Key<'_>> = Vec::new();
     for sample in samples {
-        let key = (sample.contender.as_str(), sample.piece_bytes);
+        let key = (sample.contender.as_str(), sample.server, sample.piece_bytes);
         if !keys.contains(&key) {
             keys.push(key);
         }
     }
-    let Some((first, _)) = keys.first().copied() else { return Vec::new() };
+    let Some(first) = keys.first().copied() else { return Vec::new() };
     keys.iter().filter_map(|key| row(load, samples, first, *key)).collect()
 }
 
-fn row(load: Load, samples: &[Sample], first: &str, (contender, piece_bytes): (&str, u32)) -> Option<Row> {
-    let of = |name: &str| {
+fn row(load: Load, samples: &[Sample], first: Key<'_>, key: Key<'_>) -> Option<Row> {
+    let (contender, server, piece_bytes) = key;
+    let of = |(name, server, _): Key<'_>| {
         let name = name.to_owned();
-        samples
-            .iter()
-            .filter(move |sample| sample.contender == name && sample.piece_bytes == piece_bytes)
-            .map(|sample| (sample.round, &sample.upload))
+        let is_of = move |sample: &&Sample| {
+            sample.contender == name && sample.server == server && sample.piece_bytes == piece_bytes
+        };
+        samples.iter().filter(is_of).map(|sample| (sample.round, &sample.upload))
     };
-    let uploads: Vec<&Upload> = of(contender).map(|(_, upload)| upload).collect();
+    let uploads: Vec<&Upload> = of(key).map(|(_, upload)| upload).collect();
     let urgent: Vec<f64> =
         uploads.iter().flat_map(|upload| upload.urgent.iter().map(|(_, latency)| *latency)).collect();
-    let ratios = of(contender).filter_map(|(round, upload)| {
+    let ratios = of(key).filter_map(|(round, upload)| {
         let (_, raw) = of(first).find(|(other, _)| *other == round)?;
         Some(raw.took / upload.took)
     });
@@ -60,6 +65,7 @@ fn row(load: Load, samples: &[Sample], first: &str, (contender, piece_bytes): (&
     let bytes = load.bytes as f64 * uploads.len() as f64;
     Some(Row {
         contender: contender.to_owned(),
+        server,
         piece_bytes,
         idle: Tail::of(uploads.iter().flat_map(|upload| upload.idle.iter().copied()))?,
         messages: urgent.len(),
@@ -71,10 +77,11 @@ fn row(load: Load, samples: &[Sample], first: &str, (contender, piece_bytes): (&
 }
 
 /// One upload, in a line, while the next one runs.
-pub(super) fn line(contender: &str, piece_bytes: u32, upload: &Upload) -> String {
+pub(super) fn line(sample: &Sample) -> String {
+    let Sample { piece_bytes, upload, .. } = sample;
     let p50 = Tail::of(upload.urgent.iter().map(|(_, latency)| *latency)).map_or(f64::NAN, |tail| tail.p50);
-    let seconds = upload.took / 1_000.0;
-    format!("{contender}, messages of {} KiB: {seconds:.1} s, p50 {p50:.0} ms", piece_bytes >> 10)
+    let (name, seconds) = (sample.name(), upload.took / 1_000.0);
+    format!("{name}, messages of {} KiB: {seconds:.1} s, p50 {p50:.0} ms", piece_bytes >> 10)
 }
 
 /// Prints the table of one browser.
@@ -96,6 +103,7 @@ pub(super) fn print(load: Load, Measured { browser, samples }: &Measured) {
             let number = |value: f64, digits: usize| format!("{value:>8.digits$}");
             [
                 row.contender.clone(),
+                row.server.name().to_owned(),
                 format!("{} KiB", row.piece_bytes >> 10),
                 number(row.idle.p50, 1),
                 number(row.urgent.p50, 0),
@@ -111,6 +119,7 @@ pub(super) fn print(load: Load, Measured { browser, samples }: &Measured) {
         .collect();
     let head = [
         "",
+        "server",
         "messages",
         "    idle",
         "     p50",
@@ -123,10 +132,16 @@ pub(super) fn print(load: Load, Measured { browser, samples }: &Measured) {
         "bufferedAmount",
     ];
     print_table(head, &cells);
-    let largest = |value: fn(&Upload) -> f64| {
-        samples.iter().map(|sample| value(&sample.upload).abs()).fold(0.0, f64::max)
-    };
-    let (drift, nearest) = (largest(|upload| upload.drift), largest(|upload| upload.nearest));
+    print_clocks(samples.iter().map(|sample| &sample.upload));
+}
+
+/// Says how far the latencies can be believed.
+pub(super) fn print_clocks<'a>(uploads: impl Iterator<Item = &'a Upload>) {
+    let (mut drift, mut nearest) = (0.0, 0.0);
+    for upload in uploads {
+        drift = upload.drift.abs().max(drift);
+        nearest = upload.nearest.max(nearest);
+    }
     println!(
         "Clocks of page and server went apart by {drift:.2} ms at most, compared over {nearest:.2} ms or less."
     );
@@ -155,7 +170,7 @@ pub(super) fn with_rows(figures: &Figures) -> Result<Value> {
 mod tests {
     use std::num::NonZeroU32;
 
-    use super::{Load, Sample, Upload, rows};
+    use super::{Load, Sample, Server, Upload, rows};
 
     fn load() -> Load {
         let bytes_per_second = NonZeroU32::new(2_000_000).unwrap();
@@ -166,12 +181,28 @@ mod tests {
         let upload = Upload {
             idle: vec![20.0, 21.0],
             urgent: latencies.iter().map(|latency| (100.0, *latency)).collect(),
+            budgets: Vec::new(),
             took,
             largest_buffered_amount: u64::from(piece_bytes + round),
             drift: 0.0,
             nearest: 0.1,
         };
-        Sample { contender: contender.to_owned(), piece_bytes, round, upload }
+        Sample { contender: contender.to_owned(), server: Server::Rust, piece_bytes, round, upload }
+    }
+
+    #[test]
+    fn a_server_has_rows_of_its_own_beside_raw_of_the_other() {
+        let in_node = |round, took| Sample { server: Server::Node, ..sample("v1", 4, round, took, &[2.0]) };
+        let samples = [
+            sample("raw", 4, 0, 9_000.0, &[1.0]),
+            sample("v1", 4, 0, 10_000.0, &[1.0]),
+            in_node(0, 12_000.0),
+            in_node(1, 12_000.0),
+        ];
+        let rows = rows(load(), &samples);
+        let seen: Vec<_> = rows.iter().map(|row| (row.contender.as_str(), row.server, row.ratio)).collect();
+        assert_eq!(seen, [("raw", Server::Rust, 1.0), ("v1", Server::Rust, 0.9), ("v1", Server::Node, 0.75)]);
+        assert_eq!(samples.each_ref().map(Sample::name), ["raw", "v1", "v1, Node", "v1, Node"]);
     }
 
     #[test]
