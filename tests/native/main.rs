@@ -24,6 +24,8 @@ macro_rules! run {
 }
 
 mod addresses;
+#[cfg(feature = "v1")]
+mod attacks;
 #[cfg(feature = "axum")]
 mod axum_server;
 mod blocked;
