@@ -10,6 +10,7 @@
 //! - [`connection`]: two endpoints of opposite roles, whatever is done with them in whatever order.
 //! - `deflate`: two endpoints that have agreed on compression, and one that is fed with what nobody has
 //!   compressed.
+//! - `v1`: two sessions of `tidegate.v1`, or one whose peer says anything, held against a second reading of its document.
 //! - `transport`: a whole client handle over a byte stream that stalls, breaks and ends at any point.
 //!
 //! Not here: files, threads, sockets, real time, randomness. The same bytes always do the same.
@@ -23,6 +24,8 @@ mod input;
 mod reference;
 #[cfg(all(feature = "native", not(target_family = "wasm")))]
 mod transport;
+#[cfg(feature = "v1")]
+mod v1;
 
 pub use connection::connection;
 pub use decoder::decoder;
@@ -31,6 +34,8 @@ pub use deflate::deflate;
 pub use handshake::handshake;
 #[cfg(all(feature = "native", not(target_family = "wasm")))]
 pub use transport::transport;
+#[cfg(feature = "v1")]
+pub use v1::v1;
 
 /// A target: its name, which is that of its directory in `corpus`, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
@@ -42,6 +47,8 @@ pub const TARGETS: &[Target] = &[
     ("connection", connection),
     #[cfg(feature = "deflate")]
     ("deflate", deflate),
+    #[cfg(feature = "v1")]
+    ("v1", v1),
     #[cfg(all(feature = "native", not(target_family = "wasm")))]
     ("transport", transport),
 ];

@@ -20,10 +20,14 @@ use super::builder::{ClientBuilder, opened};
 use super::error::ConnectError;
 use super::{Client, UrlError, address};
 use crate::driver::task::{DriverTask, PollTransport};
+#[cfg(feature = "v1")]
+use crate::driver::tidegate::{MOST_MESSAGE_BYTES, SUBPROTOCOL};
 use crate::driver::{Driver, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
 use crate::proto::ws::{ClientHandshake, ClientRequest, HeadLimits};
 use crate::time::Timestamp;
+#[cfg(feature = "v1")]
+use crate::transport::native::Options;
 use crate::transport::native::dial::{self, AnyStream};
 use crate::transport::native::{ByteStream, Connecting, Established, Keys, NativeTransport, greet, tunnel};
 use crate::transport::{Moved, TransportError};
@@ -259,7 +263,14 @@ fn run<S: ByteStream + 'static>(
     let (hub, config) = builder.hub(clock, None, crate::platform::native::random);
     hub.wait_for_readers();
     let client = Client::new(&hub, url, builder.close.clone());
-    let transport = NativeTransport::connecting(connecting, builder.host.transport);
+    #[cfg(not(feature = "v1"))]
+    let options = builder.host.transport;
+    #[cfg(feature = "v1")]
+    let options = Options {
+        message_bytes_of: config.tidegate.is_some().then_some((SUBPROTOCOL, MOST_MESSAGE_BYTES)),
+        ..builder.host.transport
+    };
+    let transport = NativeTransport::connecting(connecting, options);
     let driver = Driver::new(HubOutlet::pausing(hub), transport, clock, config);
     runtime.spawn(DriverTask::new(driver, HostTimer::new(clock)));
     client

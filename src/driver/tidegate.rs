@@ -29,6 +29,11 @@ use crate::time::{Duration, Timestamp};
 /// The subprotocol.
 pub(crate) const SUBPROTOCOL: &str = "tidegate.v1";
 
+/// The largest message that the host's transport puts together in this mode, in bytes. Twice what a peer may send: one a
+/// little above is answered by its own code, and of one without an end no more is kept.
+#[cfg(feature = "native")]
+pub(crate) const MOST_MESSAGE_BYTES: u64 = 128 << 10;
+
 /// By what driver and outlet know a channel that has a name. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ChannelId(pub(crate) u64);

@@ -72,8 +72,8 @@ use crate::client::{Client, CloseOptions};
 use crate::client::{DelayError, TidegateOptions};
 use crate::driver::hub::{Hub, Now};
 use crate::driver::task::DriverTask;
-#[cfg(all(feature = "v1", any(feature = "axum", feature = "deflate")))]
-use crate::driver::tidegate::SUBPROTOCOL;
+#[cfg(feature = "v1")]
+use crate::driver::tidegate::{MOST_MESSAGE_BYTES, SUBPROTOCOL};
 use crate::driver::{Driver, DriverConfig, HubOutlet};
 use crate::platform::native::{HostClock, HostTimer};
 #[cfg(feature = "v1")]
@@ -100,7 +100,8 @@ pub struct AcceptOptions {
     /// [`max_control_frames`](Limits::max_control_frames) is per second here, and counts pongs that answer
     /// the pings of [`ping_after`](Self::ping_after), too. Of
     /// [`max_output_bytes`](Limits::max_output_bytes) at most 64 KiB are used: what waits longer does so in
-    /// the send queue.
+    /// the send queue. In tidegate mode a message of the WebSocket, which is another thing than one of the application's,
+    /// has 128 KiB at most.
     pub limits: Limits,
     /// Bounds of the send queue. Default [`SendLimits::default`].
     pub send_limits: SendLimits,
@@ -250,10 +251,14 @@ impl Answer {
         options: AcceptOptions,
     ) -> Result<Client, AcceptError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| AcceptError::NoRuntime)?;
+        #[cfg(not(feature = "v1"))]
+        let limits = options.limits;
+        #[cfg(feature = "v1")]
+        let limits = limits(&self.subprotocol, &options);
         #[cfg(not(feature = "deflate"))]
-        let mut connection = Connection::new(Role::Server, options.limits);
+        let mut connection = Connection::new(Role::Server, limits);
         #[cfg(feature = "deflate")]
-        let mut connection = Connection::with_deflate(Role::Server, options.limits, self.deflate.as_ref());
+        let mut connection = Connection::with_deflate(Role::Server, limits, self.deflate.as_ref());
         connection.receive(&request.rest);
         let clock = HostClock::new();
         let hub = Hub::new(options.send_limits, options.recv_limits, Now::of(clock), None);
@@ -276,7 +281,8 @@ impl Answer {
         let chosen = TransportOptions {
             fragment_bytes: options.fragment_bytes,
             ping_after: options.ping_after,
-            limits: options.limits,
+            limits,
+            ..TransportOptions::default()
         };
         let transport = NativeTransport::accepted(stream, connection, preface, opened, chosen);
         let driver = Driver::new(HubOutlet::pausing(hub), transport, clock, config);
@@ -288,8 +294,18 @@ impl Answer {
     }
 }
 
+/// What the client may send: of tidegate's messages, which are short, none that is long is put together.
+#[cfg(feature = "v1")]
+fn limits(subprotocol: &str, options: &AcceptOptions) -> Limits {
+    let mut limits = options.limits;
+    if is_tidegate(Some(subprotocol), options) {
+        limits.max_message_bytes = limits.max_message_bytes.min(MOST_MESSAGE_BYTES);
+    }
+    limits
+}
+
 /// Whether a connection that is accepted with `subprotocol` is in tidegate mode.
-#[cfg(all(feature = "v1", any(feature = "axum", feature = "deflate")))]
+#[cfg(feature = "v1")]
 fn is_tidegate(subprotocol: Option<&str>, options: &AcceptOptions) -> bool {
     options.tidegate.is_some() && subprotocol == Some(SUBPROTOCOL)
 }

@@ -76,11 +76,18 @@ pub(crate) struct Options {
     pub(crate) ping_after: Option<Duration>,
     /// What a server may send to a client.
     pub(crate) limits: Limits,
+    /// Most bytes of a message from a server that has chosen this subprotocol.
+    pub(crate) message_bytes_of: Option<(&'static str, u64)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fragment_bytes: Some(FRAGMENT_BYTES), ping_after: Some(PING_AFTER), limits: Limits::default() }
+        Self {
+            fragment_bytes: Some(FRAGMENT_BYTES),
+            ping_after: Some(PING_AFTER),
+            limits: Limits::default(),
+            message_bytes_of: None,
+        }
     }
 }
 
@@ -108,6 +115,7 @@ struct Inner<S> {
     opened: Opened,
     bounds: Bounds,
     limits: Limits,
+    message_bytes_of: Option<(&'static str, u64)>,
     /// How long the peer may be silent.
     ping_after: Option<Duration>,
     /// Watches for it, once the connection is open.
@@ -165,6 +173,7 @@ impl<S: ByteStream> NativeTransport<S> {
                 fragment_bytes: options.fragment_bytes.unwrap_or(usize::MAX).max(1),
             },
             limits: options.limits,
+            message_bytes_of: options.message_bytes_of,
             ping_after: options.ping_after,
             silence: None,
             renews_at: None,
@@ -247,6 +256,11 @@ impl<S: ByteStream> Inner<S> {
             Poll::Pending => return false,
             Poll::Ready(Err(error)) => self.fail(error),
             Poll::Ready(Ok(Established { stream, accepted })) => {
+                if let Some((protocol, most)) = self.message_bytes_of
+                    && accepted.subprotocol.as_deref() == Some(protocol)
+                {
+                    self.limits.max_message_bytes = self.limits.max_message_bytes.min(most);
+                }
                 #[cfg(not(feature = "deflate"))]
                 let mut connection = Connection::new(Role::Client, self.limits);
                 #[cfg(feature = "deflate")]

@@ -65,6 +65,8 @@ corpora! {
     b66_b67_connections_lose_nothing_whatever_is_done: "connection",
     #[cfg(feature = "deflate")]
     b60_b61_compressed_messages_arrive_or_are_refused_within_the_limits: "deflate",
+    #[cfg(feature = "v1")]
+    b58_sessions_agree_with_the_document_whatever_is_done_and_heard: "v1",
     #[cfg(feature = "native")]
     b27_b36_b39_b67_handles_tell_the_truth_whatever_the_stream_does: "transport",
 }

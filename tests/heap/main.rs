@@ -3,6 +3,8 @@
 //! One test at a time, so that nothing else allocates meanwhile.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 
+#[cfg(feature = "v1")]
+mod attacks;
 mod queue;
 
 use core::time::Duration;

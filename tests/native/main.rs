@@ -25,6 +25,7 @@ macro_rules! run {
 
 mod addresses;
 #[cfg(feature = "v1")]
+mod attacks;
 mod auto_mode;
 #[cfg(feature = "axum")]
 mod axum_server;

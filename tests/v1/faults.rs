@@ -427,3 +427,97 @@ fn wishes_for_another_class_are_granted_now_and_then_and_the_newest_counts() {
     // Channel 0 had become background with its first wish, and wants that in the end as well.
     assert_eq!(classes, [(0, [background, normal]), (40, [background, bulk])]);
 }
+
+#[test]
+fn b58_who_acknowledges_nothing_is_sent_a_budget_and_no_more() {
+    let mut peer = Peer::of(server());
+    peer.give(0x01, &[1, 1, 0]);
+    let key = open(&mut peer, ChannelKind::Call);
+    peer.poll();
+    // All the credit that there can be.
+    peer.give(0x10, &varints(&[1, (1 << 53) - 1]));
+    for _ in 0..200 {
+        send(&mut peer, key, item(50_000));
+    }
+    let mut handed = 0;
+    // It is there, and says so for an hour.
+    for _ in 0..3_600 {
+        peer.now += 1_000_000;
+        let at = peer.at();
+        peer.session.handle_timeout(at);
+        let said = peer.give(0x07, &[1]);
+        assert_eq!(said.close, None);
+        handed += said
+            .records()
+            .iter()
+            .filter(|record| record.kind == 0x45)
+            .map(|record| record.whole.len())
+            .sum::<usize>();
+    }
+    let gauges = peer.session.gauges();
+    assert!((4_000..=32_768).contains(&handed), "{handed} B of which nothing was acknowledged");
+    assert!(gauges.log <= 32_768 && gauges.queued >= 199, "{gauges:?}");
+}
+
+#[test]
+fn b58_who_says_nothing_any_more_is_given_up() {
+    let mut peer = Peer::of(server());
+    peer.give(0x01, &[1, 1, 0]);
+    let key = open(&mut peer, ChannelKind::Call);
+    send(&mut peer, key, item(50_000));
+    peer.poll();
+    let mut close = None;
+    while close.is_none() && peer.now < 200_000_000 {
+        peer.now += 1_000_000;
+        let at = peer.at();
+        peer.session.handle_timeout(at);
+        close = peer.poll().close;
+    }
+    // 6.5: after 45 s, and as much again at most for what is on its way.
+    assert_eq!(close, Some(4207));
+    assert!((45_000_000..=91_000_000).contains(&peer.now), "{} us", peer.now);
+}
+
+#[test]
+fn text_that_is_given_up_in_the_midst_of_a_character_is_no_fault() {
+    let mut peer = Peer::of(server());
+    peer.give(0x01, &[1, 1, 0]);
+    peer.give(0x41, &[0, 1, 2, 1, b'f', 0]);
+    // FIRST and TEXT, of unknown size; it ends within a character.
+    let said = peer.give(0x45, &[&[0, 0x05, 0][..], &[b'a'; 600], &[0xe2, 0x82]].concat());
+    assert!(said.has(|event| matches!(event, Event::Chunk(_))), "{said:?}");
+    let said = peer.give(0x45, &[0, 0x0a]);
+    assert!(said.has(|event| matches!(event, Event::Void(_))), "{said:?}");
+    assert!(!said.has(|event| matches!(event, Event::PeerEnded { .. })), "7.6: it is not complete: {said:?}");
+    assert!(!said.kinds().contains(&0x43), "{said:?}");
+    let said = peer.give(0x45, &[0, 0x07, b'x']);
+    assert!(said.has(|event| matches!(event, Event::Chunk(_))), "the next one arrives: {said:?}");
+}
+
+#[test]
+fn behind_the_last_event_there_is_none_whatever_is_done() {
+    let mut peer = Peer::of(server());
+    peer.give(0x01, &[1, 1, 0]);
+    let mut keys = Vec::new();
+    for id in [0, 2, 4] {
+        let said = peer.give(0x41, &[id, 1, 2, 1, b'f', 0]);
+        keys.extend(said.events.into_iter().find_map(|event| match event {
+            Event::Incoming { channel, .. } => Some(channel),
+            _ => None,
+        }));
+        peer.give(0x45, &[&[id, 0x01, 0][..], &[7; 600]].concat());
+    }
+    keys.push(open(&mut peer, ChannelKind::Items));
+    let at = peer.at();
+    peer.session.handle_end(at);
+    let said = peer.poll();
+    assert!(matches!(said.events.last(), Some(Event::Over(_))), "{said:?}");
+    for (key, directions) in keys.iter().zip([Directions::Sending, Directions::Receiving, Directions::Both]) {
+        peer.session.handle_reset(*key, directions, ChannelCode::Cancelled, Vec::new());
+    }
+    for key in keys {
+        peer.session.handle_dropped(key);
+    }
+    assert!(peer.session.is_over());
+    assert_eq!(peer.poll().events, []);
+}

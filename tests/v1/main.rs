@@ -1,4 +1,4 @@
-//! `tidegate.v1` between two cores in virtual time, and against the vectors.
+//! `tidegate.v1` between two cores in virtual time.
 //!
 //! [`plan`] draws what a run is like, [`end`] is one side with its application, [`world`] has both, the connections
 //! between them and their faults; [`wire`] reads along, by [`records`]; [`check`] judges when it is over; [`invariants`]
@@ -41,7 +41,6 @@ mod plan;
 mod random;
 mod records;
 mod shares;
-mod vectors;
 mod wire;
 mod world;
 

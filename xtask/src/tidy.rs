@@ -55,6 +55,9 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
         if is(file, "rs") {
             functions.extend(named::functions(&text).map(str::to_owned));
         }
+        if is(file, "mjs") {
+            functions.extend(named::scripted(&text).map(str::to_owned));
+        }
     }
     let document = std::fs::read_to_string(root.join(named::DOCUMENT)).context(named::DOCUMENT)?;
     findings.extend(named::check(&document, &functions));

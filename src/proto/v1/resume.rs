@@ -47,6 +47,9 @@ fn wanted(sender: Position, rx: u64) -> Option<Range<u64>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 mod tests {
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     const VECTORS: &str = include_str!("../../../tests/vectors/tidegate-v1.json");

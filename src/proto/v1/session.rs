@@ -326,7 +326,7 @@ impl Session {
     /// Ends one direction of a channel or both at once, with what is queued there.
     ///
     /// `detail` is cut to 1,024 bytes. Directions that have ended stay as they are. Of a channel that the peer has not heard
-    /// of, both end with the sending one.
+    /// of, both end with the sending one. Once the session is over nothing happens.
     pub fn handle_reset(
         &mut self,
         key: ChannelKey,
@@ -334,6 +334,10 @@ impl Session {
         code: ChannelCode,
         mut detail: Vec<u8>,
     ) {
+        if self.phase == Phase::Over {
+            // Everything has had its end.
+            return;
+        }
         detail.truncate(1024);
         let Some(channel) = self.mux.get_mut(key) else { return };
         let sending = directions.sending() && matches!(channel.tx, Tx::Open | Tx::Closing);

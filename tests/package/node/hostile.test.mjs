@@ -8,73 +8,28 @@ import { test } from "node:test";
 import { connect } from "tidegate/channels";
 import { upgrade } from "tidegate/server";
 import { WebSocket, WebSocketServer } from "ws";
-import { HELLO, data, echo, open, raw, record, start } from "./serving.mjs";
+import { attacks, Hostile, listen, sayAll } from "./attacks.mjs";
+import { HELLO, echo, raw, record, start } from "./serving.mjs";
 
-const TEXT_4 = 0x05;
-const LAST = 0x02;
-const FIRST = 0x01;
 const bytes = (size) => Buffer.alloc(size);
+const RESUME = record(0x03, [1, 32, ...bytes(32), 0, 1, 1]);
 
-/** What a client sends behind its opening handshake, and the close code that it gets. */
-const attacks = {
-  "text instead of a greeting": [4201, (send) => send("hello")],
-  "an empty message": [4201, (send) => send(bytes(0))],
-  "garbage": [4201, (send) => send(bytes(100).fill(0x7e))],
-  "another record than HELLO first": [4201, (send) => send(record(0x07, [1]))],
-  "a HELLO of a later version": [4202, (send) => send(record(0x01, [2, 3, 0]))],
-  "RESUME of a session that was never there, then garbage": [
-    4201,
-    (send) => {
-      send(record(0x03, [1, 32, ...bytes(32), 0, 1, 1]));
-      send(record(0x07, [1]));
-    },
-  ],
-  "text after HELLO": [4201, (send) => [HELLO, "hello"].forEach(send)],
-  "garbage behind HELLO in the same message": [4201, (send) => send(Buffer.concat([HELLO, bytes(50).fill(0x3c)]))],
-  "a second HELLO": [4201, (send) => [HELLO, HELLO].forEach(send)],
-  "a record that must be known, and is not": [4201, (send) => [HELLO, record(0x3e, [])].forEach(send)],
-  "a length that lies": [4201, (send) => [HELLO, Buffer.from([0x07, 0x3f, 0x01])].forEach(send)],
-  "a message above 65,535 bytes": [4203, (send) => [HELLO, bytes(65_536)].forEach(send)],
-  "a message above maxPayload": [1009, (send) => [HELLO, bytes(200_000)].forEach(send)],
-  "a wrong number": [4205, (send) => [HELLO, open(7, 0)].forEach(send)],
-  "DATA before OPEN": [4201, (send) => [HELLO, data(1, 0, TEXT_4 | LAST, bytes(3))].forEach(send)],
-  "more channels than there may be": [
-    4204,
-    (send) => {
-      send(HELLO);
-      for (let i = 0; i < 200; i++) send(open(i + 1, 2 * i, "stall"));
-    },
-  ],
-  "more than there is credit for": [
-    4204,
-    (send) => {
-      send(Buffer.concat([HELLO, open(1, 0, "stall")]));
-      for (let i = 0; i < 600; i++) send(data(i + 2, 0, FIRST | LAST, bytes(60_000)));
-    },
-  ],
-  "chunks of nothing": [4201, (send) => [HELLO, open(1, 0), data(2, 0, FIRST, bytes(1), [0])].forEach(send)],
-  "an item of another size than it has said": [
-    4201,
-    (send) => [HELLO, open(1, 0), data(2, 0, FIRST, bytes(600), [0x44, 0xb1]), data(3, 0, LAST, bytes(1))].forEach(send),
-  ],
-  "a credit above all bounds": [4201, (send) => [HELLO, open(1, 0), record(0x10, [0, ...bytes(8).fill(255)])].forEach(send)],
-  "a flood of PINGs": [
-    4206,
-    (send) => {
-      send(HELLO);
-      for (let i = 0; i < 2_000; i++) send(record(0x07, [1]));
-    },
-  ],
-  "a flood of padding": [
-    4206,
-    (send) => {
-      send(HELLO);
-      for (let i = 0; i < 2_000; i++) send(record(0x80, []));
-    },
-  ],
+/** What a client says instead of a greeting, or too much in it, and the close code that it gets. */
+const greetings = {
+  b58_text_instead_of_a_greeting: [4201, ["hello"]],
+  b58_nothing_instead_of_a_greeting: [4201, [bytes(0)]],
+  b58_garbage_instead_of_a_greeting: [4201, [bytes(100).fill(0x7e)]],
+  b58_another_record_before_the_greeting: [4201, [record(0x07, [1])]],
+  b58_padding_before_the_greeting: [4201, [record(0x80, [])]],
+  b58_garbage_behind_the_greeting_in_the_same_message: [4201, [Buffer.concat([HELLO, bytes(50).fill(0x3c)])]],
+  b58_settings_that_may_not_be: [4201, [record(0x01, [1, 1, 0, 3, 0x45, 0])]],
+  b58_a_greeting_of_a_later_version: [4202, [record(0x01, [2, 3, 0])]],
+  b58_a_second_guess_at_a_session: [4201, [RESUME, RESUME]],
+  b58_a_guess_at_a_session_then_garbage: [4201, [RESUME, record(0x07, [1])]],
 };
 
-test("b58_each_attack_is_answered_by_its_code_and_other_sessions_notice_nothing", async (t) => {
+/** A server beside which a session goes on that does as it should. */
+async function besideAnother(test) {
   const { url, connections, stop } = await start(echo, { sockets: { maxPayload: 100_000 } });
   const honest = await connect(url, { WebSocket });
   const channel = await honest.channel("beside");
@@ -82,23 +37,73 @@ test("b58_each_attack_is_answered_by_its_code_and_other_sessions_notice_nothing"
   const note = (error) => stray.push(error);
   process.on("unhandledRejection", note);
   let sent = 0;
-  for (const [name, [code, attack]] of Object.entries(attacks)) {
-    await t.test(`b58_${name.replace(/\W+/g, "_")}`, async () => {
-      const { socket, closed } = await raw(url);
-      attack((message) => socket.send(message));
-      assert.equal(await closed, code);
-      for (const one of [honest, channel]) {
-        await one.send(`${++sent}`);
-        assert.equal(await one.recv(), `${sent}`);
-      }
-    });
-  }
+  const goesOn = async () => {
+    for (const one of [honest, channel]) {
+      await one.send(`${++sent}`);
+      assert.equal(await one.recv(), `${sent}`);
+    }
+  };
+  await test(url, goesOn);
   while (connections.counts.open + connections.counts.pending > 1) await new Promise(setImmediate);
   await honest.close();
   process.off("unhandledRejection", note);
   assert.deepEqual(stray, []);
   await stop();
-});
+}
+
+test("b58_each_attack_of_a_client_is_answered_by_its_code_and_other_sessions_notice_nothing", (t) =>
+  besideAnother(async (url, goesOn) => {
+    const all = Object.entries(attacks).map(([name, [code, attack]]) => {
+      const peer = new Hostile(false);
+      peer.say(peer.greeting);
+      attack(peer);
+      return [name, [code, peer.messages]];
+    });
+    for (const [name, [code, messages]] of [...Object.entries(greetings), ...all]) {
+      await t.test(name, async () => {
+        const { socket } = await raw(url);
+        const heard = listen(socket);
+        const saying = sayAll(socket, messages);
+        await goesOn();
+        await heard.cutOff(code);
+        await saying;
+        await goesOn();
+      });
+    }
+  }));
+
+test("b58_a_message_above_what_ws_takes_is_cut_off_by_ws", () =>
+  besideAnother(async (url, goesOn) => {
+    const { socket, closed } = await raw(url);
+    for (const message of [HELLO, bytes(200_000)]) socket.send(message);
+    assert.equal(await closed, 1009);
+    await goesOn();
+  }));
+
+test("b58_what_is_wrong_in_a_channel_is_answered_there_and_the_session_goes_on", () =>
+  besideAnother(async (url) => {
+    const { socket } = await raw(url);
+    const heard = listen(socket);
+    const peer = new Hostile(false);
+    peer.say(peer.greeting);
+    // An item that would be huge, text that is none, a kind that nobody knows; and text that is given up in the midst of
+    // a character, which is no fault.
+    for (let n = 0; n < 2; n++) peer.open(n);
+    peer.data(0, 0x01, bytes(600), [0xc0, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    peer.data(1, 0x05, Buffer.concat([bytes(599), Buffer.from([0xe2])]), [0]);
+    peer.data(1, 0x0a, bytes(0));
+    peer.data(1, 0x07, Buffer.from([0xe2, 0x82]));
+    peer.tell(0x41, [4, 77, 1, 1, 0x66, 0]);
+    peer.tell(0x07, [7]);
+    await sayAll(socket, peer.messages);
+    const has = (type) => heard.messages.some((message) => message.includes(Buffer.from(type)));
+    // RESET of each, with the number that it has whatever was answered before; and the PONG.
+    const reset = (...body) => heard.messages.some((message) => message.toString("hex").match(`4303....${Buffer.from(body).toString("hex")}`));
+    while (!(reset(0, 2, 35) && reset(2, 2, 36) && reset(4, 3, 34))) await new Promise(setImmediate);
+    assert.ok(has([0x08]));
+    socket.close(4200);
+    assert.equal(await heard.closed, 4200);
+  }));
 
 test("b58_who_says_nothing_is_cut_off_after_a_time", async () => {
   const { url, refusals, connections, stop } = await start(echo, { options: { within: 30 } });

@@ -62,7 +62,7 @@ export async function raw(url, protocols = ["tidegate.v1"], options = {}) {
 export const HELLO = Buffer.from([1, 3, 1, 1, 0]);
 
 /** A varint of up to four bytes. */
-function varint(value) {
+export function varint(value) {
   if (value < 64) return [value];
   if (value < 16_384) return [0x40 | (value >> 8), value & 0xff];
   return [0x80 | (value >> 24), (value >> 16) & 0xff, (value >> 8) & 0xff, value & 0xff];

@@ -1,6 +1,7 @@
 //! wasm tests: built once, run in Node, Chromium and Firefox, and in WebKit where that is asked for.
 //!
-//! The codec's conformance tests and its fuzz targets run in Node, where `usize` has 32 bits too; each test
+//! The codec's conformance tests, the vectors of `tidegate.v1` and the fuzz targets run in Node, where `usize` has 32 bits too
+//! (those of the vectors that the codec of records decides alone are among the crate's own tests); each test
 //! target whose name begins with `web` runs in a page and in a dedicated worker of every browser, unless it
 //! chooses one of them itself by `wasm_bindgen_test_configure!`. Shared and service workers get the tests of
 //! what is said of all workers; a full run has all tests in shared workers, and once more with a memory that
@@ -44,7 +45,8 @@ pub(super) fn run(session: &mut Session, places: &Places) -> Result<()> {
         return Ok(());
     };
     let server = server::variable(server.address());
-    let for_node: &[&str] = if places.node { &["--test", "conformance", "--test", "fuzz"] } else { &[] };
+    let for_node: &[&str] =
+        if places.node { &["--lib", "--test", "conformance", "--test", "fuzz"] } else { &[] };
     let mut build = build(session, &server, for_node)?;
     let programs = session.step("web tests: build", |_| cargo::build(&mut build)).unwrap_or_default();
     let modes = programs.iter().map(|program| Ok((program, mode(&std::fs::read(&program.path)?))));

@@ -15,6 +15,13 @@ pub(super) fn functions(text: &str) -> impl Iterator<Item = &str> {
     text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next())
 }
 
+/// The names of the tests of a script that Node runs: what `test` is given, and the keys of tables from which tests are made.
+pub(super) fn scripted(text: &str) -> impl Iterator<Item = &str> {
+    let given = text.split("test(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let keys = text.lines().filter_map(|line| line.trim_start().split_once(": [")).map(|(key, _)| key);
+    given.chain(keys)
+}
+
 /// Checks that each test which `text` names between backticks is among `functions`.
 pub(super) fn check(text: &str, functions: &HashSet<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -32,7 +39,7 @@ pub(super) fn check(text: &str, functions: &HashSet<String>) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check, functions};
+    use super::{check, functions, scripted};
 
     #[test]
     fn tests_are_found_by_their_names() {
@@ -45,5 +52,12 @@ mod tests {
             .map(|finding| finding.line)
             .collect();
         assert_eq!(lines, [2]);
+    }
+
+    #[test]
+    fn tests_of_scripts_are_found_in_calls_and_in_tables() {
+        let source =
+            "test(\"b01_one_is_here\", () => {});\nconst all = {\n  b02_two_is_in_a_table: [1, 2],\n};";
+        assert_eq!(scripted(source).collect::<Vec<_>>(), ["b01_one_is_here", "b02_two_is_in_a_table"]);
     }
 }

@@ -177,7 +177,10 @@ impl Session {
         let size = arriving.total.unwrap_or(0).max(arriving.bytes);
         let fault = if size > channel.recv_window.max_item() {
             Some(ChannelCode::ItemTooBig)
-        } else if flags.is_last() && arriving.text.as_ref().is_some_and(|text| !text.is_good()) {
+        } else if flags.is_last()
+            && !flags.is_abort()
+            && arriving.text.as_ref().is_some_and(|text| !text.is_good())
+        {
             Some(ChannelCode::BadUtf8)
         } else {
             None

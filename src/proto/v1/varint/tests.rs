@@ -1,5 +1,8 @@
 //! Every form at its borders: what is written is read, and nothing else is.
 
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 use super::*;
 
 fn encoded(value: u64) -> Vec<u8> {

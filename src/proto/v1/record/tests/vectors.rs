@@ -1,6 +1,8 @@
 //! The test vectors, as far as a record tells all by itself. What they say of sessions and channels is tested there.
 
 use serde_json::{Map, Value};
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
 

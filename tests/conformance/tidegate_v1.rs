@@ -6,6 +6,8 @@ use serde_json::Value;
 use tidegate::proto::Priority;
 use tidegate::proto::v1::{Cause, ChannelKind, Event, Output, Session, SessionConfig, Settings};
 use tidegate::time::Timestamp;
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use crate::records::{Seen, records, varint};
 
