@@ -26,6 +26,7 @@ macro_rules! run {
 mod addresses;
 #[cfg(feature = "v1")]
 mod attacks;
+#[cfg(feature = "v1")]
 mod auto_mode;
 #[cfg(feature = "axum")]
 mod axum_server;
