@@ -33,7 +33,7 @@ pub enum Mode {
     /// 406 and 426. A server that hangs up without an answer, as some do with a subprotocol that they do not know, is
     /// tried without the offer each time: it may only have been restarted. After 401, 403, 503 and the like, and where no
     /// connection came about, there is no second attempt; nor is there one for
-    /// [`connect_over`](crate::ClientBuilder::connect_over), which has only one stream.
+    /// `ClientBuilder::connect_over`, which has only one stream.
     Auto,
 }
 

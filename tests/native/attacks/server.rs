@@ -244,12 +244,13 @@ fn b58_a_hello_that_trickles_in_is_cut_off_all_the_same() {
     in_virtual_time(async {
         let (mut heard, mut says) = tokio::io::split(accepted());
         tokio::spawn(async move {
-            // A frame of 60 bytes, one in three seconds.
+            let mut turns = tokio::time::interval(Duration::from_secs(3));
+            // A frame of 60 bytes, one each time.
             for byte in [&[0x82, 0x80 | 0x3c, 0, 0, 0, 0][..], &[HELLO, 58], &[0; 58]].concat() {
+                turns.tick().await;
                 if says.write_all(&[byte]).await.is_err() {
                     return;
                 }
-                tokio::time::sleep(Duration::from_secs(3)).await;
             }
         });
         let start = Instant::now();
