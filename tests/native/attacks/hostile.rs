@@ -102,9 +102,14 @@ impl Hostile {
     }
 
     pub(crate) fn open_as(&mut self, id: u64, name: &str) {
+        let record = self.open_record(id, name);
+        self.say(&record);
+    }
+
+    pub(crate) fn open_record(&mut self, id: u64, name: &str) -> Vec<u8> {
         let len = varints(&[name.len() as u64]);
         let body = [&varints(&[id])[..], &[0, 2], &len, name.as_bytes(), &[0]].concat();
-        self.tell(OPEN, &body);
+        self.record(OPEN, &body)
     }
 
     pub(crate) fn data(&mut self, n: u64, flags: u8, payload: &[u8]) {

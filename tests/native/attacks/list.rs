@@ -167,13 +167,15 @@ pub(crate) fn b58_more_channels_than_there_may_be(peer: &mut Hostile) -> u16 {
     FLOW_CONTROL
 }
 
-/// Nobody has taken them there: that they are reset makes no room for others.
+/// All in one message, so that nobody can take them in between: that they are reset makes no room for others.
 pub(crate) fn b58_channels_that_are_opened_and_cancelled_in_a_loop(peer: &mut Hostile) -> u16 {
+    let mut message = Vec::new();
     for n in 0..200 {
-        peer.open(n, UNREAD);
-        let body = varints(&[peer.id(n), 3, 32]);
-        peer.tell(RESET, &body);
+        let id = peer.id(n);
+        message.extend(peer.open_record(id, UNREAD));
+        message.extend(peer.record(RESET, &varints(&[id, 3, 32])));
     }
+    peer.say(&message);
     FLOW_CONTROL
 }
 

@@ -61,7 +61,11 @@ export class Hostile {
   }
 
   openAs(id, name = UNREAD) {
-    this.tell(0x41, [...id, 0, 2, ...varint(name.length), ...Buffer.from(name), 0]);
+    this.say(this.opening(id, name));
+  }
+
+  opening(id, name = UNREAD) {
+    return this.record(0x41, [...id, 0, 2, ...varint(name.length), ...Buffer.from(name), 0]);
   }
 
   /** Of an item that is not over with its first chunk, `total` has the number on the wire. */
@@ -125,14 +129,15 @@ export const attacks = {
       for (let n = 0; n < 200; n++) peer.open(n);
     },
   ],
-  // Nobody has taken them there: that they are reset makes no room for others.
+  // All in one message, so that nobody can take them in between: that they are reset makes no room for others.
   b58_channels_that_are_opened_and_cancelled_in_a_loop: [
     4204,
     (peer) => {
+      const records = [];
       for (let n = 0; n < 200; n++) {
-        peer.open(n);
-        peer.tell(0x43, [...peer.id(n), 3, 32]);
+        records.push(peer.opening(peer.id(n)), peer.record(0x43, [...peer.id(n), 3, 32]));
       }
+      peer.say(Buffer.concat(records));
     },
   ],
   // The window is 16 MiB.
