@@ -153,8 +153,7 @@ export async function take<In, Out>(
           closed(closed) {
             // Once open, the end is a result (`Socket.closed`) and not an error.
             if (isOpen) return;
-            // Nobody else has closed it from here.
-            const isLate = closed.cause === "local" || closed.cause === "unconfirmed";
+            const isLate = closed.cause === "connectTimeout";
             const why = isLate ? "the client has not greeted in time" : `the client is gone, or spoke something else`;
             reject(new TidegateError(isLate ? "timeout" : "connect", `${why} (close code ${closed.code})`, { closed }));
           },

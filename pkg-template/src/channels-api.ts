@@ -60,7 +60,10 @@ export interface ChannelSocket<In = Message, Out = Sendable> extends Socket<In, 
 
 /** The function `connect` of `tidegate/channels`. */
 export interface ConnectChannels {
-  /** As `connect` of `tidegate`, for a socket with channels; `plain` if the server chose another subprotocol. */
+  /**
+   * As `connect` of `tidegate`, for a socket with channels; `plain` if the server chose another subprotocol. In tidegate mode
+   * the server's greeting belongs to connecting: it may take 10 s of `within` at most, and then it is `timeout`.
+   */
   <In, Out = In>(
     url: string | URL,
     options: ChannelsOptions<In, Out> & { codec: Codec<In, Out> },
@@ -132,6 +135,10 @@ export function connectChannelsBy(
     } catch (error) {
       const left = (options.within ?? 75_000) - (now() - began);
       const { code, closed } = error as TidegateError;
+      if (code === "timeout" && backed?.isTidegate) {
+        const why = `${address} has chosen ${SUBPROTOCOL} and then not greeted in time; does it speak it?`;
+        throw new TidegateError(code, why, { closed });
+      }
       // A server that has chosen the subprotocol speaks it, whatever became of the session; but some choose whatever they are
       // offered, and then say something else.
       const mayBePlain = code === "connect" && (!backed?.isTidegate || closed?.cause === "peerFault");

@@ -33,7 +33,7 @@ export const OUTCOMES = [
  *
  * - `peer`: the peer closed it, or the network broke; `wasClean` tells which.
  * - `aborted`: by the caller's signal, while connecting.
- * - `connectTimeout`: it did not open within the connect deadline.
+ * - `connectTimeout`: it did not open within the connect deadline; in tidegate mode also: the peer did not greet in time.
  * - `local`: closed from here, and the peer confirmed.
  * - `unconfirmed`: closed from here, and the peer did not confirm within the deadline.
  * - `receiveOverflow`: the application did not take its messages, and the receive queue was full.

@@ -178,7 +178,8 @@ impl ClientBuilder {
     }
 
     /// How long opening may take; `None` for as long as it takes. Default 75 s in browsers, since
-    /// Firefox may hold an attempt back for 60 s without notice, and 15 s on the host.
+    /// Firefox may hold an attempt back for 60 s without notice, and 15 s on the host. In tidegate mode the server's
+    /// greeting belongs to it, which may take 10 s of that at most.
     pub fn connect_within(mut self, within: impl Into<Option<Duration>>) -> Self {
         self.connect_within = Some(within.into());
         self

@@ -42,7 +42,7 @@ pub enum ConnectError {
         /// What is known beyond it. Nothing in a browser, which tells script no more.
         source: Option<TransportError>,
     },
-    /// The connect deadline passed; the attempt was ended.
+    /// The connect deadline passed, or in tidegate mode the server's greeting did not come in time; the attempt was ended.
     TimedOut {
         /// The close event: 1006 and not clean.
         closed: Closed,

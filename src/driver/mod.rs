@@ -180,6 +180,9 @@ pub(crate) struct Driver<T: Transport, C: Clock, O: Outlet<T>> {
     /// What is spoken if the server has chosen `tidegate.v1`, until it is known what it has.
     #[cfg(feature = "v1")]
     offer: RefCell<Option<Box<TidegateConfig>>>,
+    /// When connecting is to be over, to which the greeting belongs.
+    #[cfg(feature = "v1")]
+    connect_due: Option<Timestamp>,
     /// The session in tidegate mode.
     #[cfg(feature = "v1")]
     tidegate: RefCell<Option<Box<tidegate::Tidegate>>>,
@@ -196,7 +199,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             queue: config.queue,
             gate: transport.takes_all().then_some(config.gate),
         };
-        let session = RefCell::new(Session::new(clock.now(), session));
+        let now = clock.now();
+        let session = RefCell::new(Session::new(now, session));
         Self {
             outlet,
             transport,
@@ -206,6 +210,8 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             again: Cell::new(false),
             #[cfg(feature = "v1")]
             offer: RefCell::new(config.tidegate),
+            #[cfg(feature = "v1")]
+            connect_due: config.connect_within.map(|within| now.saturating_add(within)),
             #[cfg(feature = "v1")]
             tidegate: RefCell::default(),
         }

@@ -54,7 +54,7 @@ pub enum CloseCause {
     Peer,
     /// The caller gave up: a dropped `connect` future, an aborted signal; on the host also a runtime that is gone.
     Aborted,
-    /// The connect deadline passed.
+    /// The connect deadline passed; in tidegate mode also that of the peer's greeting.
     ConnectTimeout,
     /// The caller closed it and the peer confirmed.
     Local,
@@ -85,6 +85,7 @@ impl CloseCause {
 
         match cause {
             Cause::Closed | Cause::Lost { .. } | Cause::Expired => None,
+            Cause::NoGreeting => Some(Self::ConnectTimeout),
             Cause::Peer { code, .. } => Some(Self::PeerFault(code)),
             Cause::Told(code) => Some(Self::ToldFault(code)),
             Cause::Refused { code, .. } => Some(Self::Refused(code)),

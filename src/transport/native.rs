@@ -535,6 +535,9 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
 
     fn abort(&self) {
         let mut inner = self.inner.borrow_mut();
+        if let Stage::Open(open) = &mut inner.stage {
+            open.give_up();
+        }
         inner.stage = Stage::Over;
         inner.events.clear();
     }

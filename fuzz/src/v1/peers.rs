@@ -286,6 +286,7 @@ impl Peers<'_> {
                 Cause::Closed
                 | Cause::Lost { .. }
                 | Cause::Expired
+                | Cause::NoGreeting
                 | Cause::Refused { code: RefusedCode::UnknownSession, .. } => {}
                 other => panic!("{other:?} of two that keep to the protocol"),
             }

@@ -63,9 +63,13 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         if self.transport.opened().protocol != SUBPROTOCOL {
             return false;
         }
-        let mut config = *config;
+        let (mut config, now) = (*config, self.clock.now());
         config.session.transport_takes_all = self.transport.takes_all();
-        self.tidegate.replace(Some(Box::new(Tidegate::new(self.clock.now(), config))));
+        if let Some(due) = self.connect_due {
+            let left = due.saturating_since(now);
+            config.session.hello_timeout = config.session.hello_timeout.min(left);
+        }
+        self.tidegate.replace(Some(Box::new(Tidegate::new(now, config))));
         self.outlet.begins_tidegate();
         true
     }
@@ -419,6 +423,11 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 // The server may never close (PROTOCOL section 10.2), and no second HELLO is sent here.
                 if let Cause::Refused { code, .. } = over.cause {
                     self.close_connection(code.close_code());
+                }
+                // Whoever waits for the connection has waited long enough, and a server that says nothing need not answer
+                // a close either.
+                if over.cause == Cause::NoGreeting && self.connect_due.is_some() {
+                    self.hurry(Some(Duration::ZERO));
                 }
                 self.with(|tidegate| {
                     tidegate.over = Some(over);

@@ -3,7 +3,7 @@
 //! Not here: what becomes of what has come, when to read and when to end (the transport).
 
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::io;
 
@@ -255,6 +255,14 @@ impl<S: ByteStream> Open<S> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
         self.needs_flush = polled.is_pending();
         polled
+    }
+
+    /// Has a close frame that waits go, if it can at once: nobody writes after this.
+    pub(super) fn give_up(&mut self) {
+        if !self.connection.can_send() {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = self.write(&mut cx).map(|_| self.flush(&mut cx));
+        }
     }
 
     /// Ends the stream. Whether it can be ended does not matter, only that it was tried.

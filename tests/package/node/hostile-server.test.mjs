@@ -86,14 +86,18 @@ test("b58_each_attack_of_a_server_is_answered_by_its_code_and_other_sessions_not
   await stop();
 });
 
-// By the clock of the wasm, which no test has in its hands: 10 s.
-test("b58_silence_instead_of_an_answer_is_given_up", async () => {
-  let heard;
-  const { url, stop } = await hostile((socket) => (heard = listen(socket)));
-  try {
-    await assert.rejects(connect(url, { WebSocket }), ({ code, closed }) => code === "connect" && closed.code === 4207);
-    assert.equal(await heard.closed, 4207);
-  } finally {
-    stop();
+test("b58_silence_instead_of_an_answer_is_given_up_when_connecting_has_taken_long_enough", async () => {
+  for (const mode of ["tidegate", "auto"]) {
+    const all = [];
+    const { url, stop } = await hostile((socket) => all.push(listen(socket)));
+    try {
+      const isRight = ({ code, closed }) => code === "timeout" && closed.code === 1006 && closed.cause === "connectTimeout";
+      await assert.rejects(connect(url, { WebSocket, mode, within: 100 }), isRight);
+      // It was told why, and not asked again: it has chosen `tidegate.v1`.
+      assert.equal(await all[0].closed, 4207);
+      assert.equal(all.length, 1);
+    } finally {
+      stop();
+    }
   }
 });

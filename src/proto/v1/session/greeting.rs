@@ -66,7 +66,7 @@ impl Session {
             SessionFate::Elsewhere => resumes,
             SessionFate::Ended => false,
         };
-        if lives && self.epoch > 0 && self.token.is_some() {
+        if lives && self.may_go_on() {
             self.detach();
             return;
         }
@@ -79,6 +79,11 @@ impl Session {
             (SessionFate::Ended, 4201..=4299) => Cause::Told(FatalCode::from_wire(told)),
             _ => Cause::Lost { code },
         });
+    }
+
+    /// Whether the session outlives its connection.
+    fn may_go_on(&self) -> bool {
+        self.epoch > 0 && self.token.is_some()
     }
 
     /// The connection is gone, and nobody will try again: as [`handle_lost`](Self::handle_lost), but the session is over
@@ -334,7 +339,7 @@ impl Session {
             }
             Phase::Greeting { due, .. } if due <= now => {
                 self.pending.push_back(Output::Close(FatalCode::Timeout.close_code()));
-                self.handle_lost(now, FatalCode::Timeout.close_code());
+                if self.may_go_on() { self.detach() } else { self.over(Cause::NoGreeting) }
             }
             Phase::Greeting { .. } | Phase::Open => self.check_life(),
             Phase::Detached { .. } | Phase::Over => {}

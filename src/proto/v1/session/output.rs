@@ -181,6 +181,8 @@ pub enum Cause {
     },
     /// It was not resumed in time.
     Expired,
+    /// The peer did not greet in time, and there was nothing yet to resume.
+    NoGreeting,
     /// The server has refused it.
     Refused {
         /// Why.
