@@ -475,6 +475,8 @@ impl Hub {
             state.users == 0
         };
         if last {
+            #[cfg(feature = "v1")]
+            self.drop_offers();
             let reason = String::new();
             self.begin_close(Command::Close(CloseRequest {
                 code: Some(1000),

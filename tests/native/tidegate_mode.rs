@@ -511,6 +511,37 @@ fn who_waits_for_a_channel_hears_that_none_comes() {
 }
 
 #[test]
+fn a_channel_that_came_before_the_end_can_be_taken_behind_it() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let mut channels = server.channels();
+        let chat = client.channel("chat", ChannelOptions::new()).await.unwrap();
+        assert_eq!(soon(chat.send("last words").await.unwrap()).await, Outcome::Delivered);
+        client.close(1000, "").await.unwrap();
+        soon(server.closed()).await;
+        let there = soon(channels.accept()).await.expect("it was opened");
+        assert_eq!(there.recv().await, Some("last words".into()));
+        assert_eq!(there.recv().await, None);
+        assert!(matches!(there.try_send("too late"), Err(SendError::Closed(_))));
+        drop(there);
+        assert!(soon(channels.accept()).await.is_none());
+    });
+}
+
+#[test]
+fn channels_that_nobody_takes_go_with_the_connections_last_handle() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let mut channels = server.channels();
+        let chat = client.channel("chat", ChannelOptions::new()).await.unwrap();
+        assert_eq!(soon(chat.send("hello").await.unwrap()).await, Outcome::Delivered);
+        drop(server);
+        assert!(soon(channels.accept()).await.is_none());
+        soon(client.closed()).await;
+    });
+}
+
+#[test]
 fn who_waits_for_a_channel_that_nobody_has_any_more_hears_its_end() {
     block_on(async {
         let (client, _server) = pair().await;

@@ -181,14 +181,23 @@ impl Hub {
         self.abandon();
     }
 
-    /// Nobody will take the channels that the peer has opened.
+    /// The peer opens no more channels. What it has opened can still be taken, with what has come on it, as long as somebody
+    /// has the connection.
     pub(crate) fn end_offers(&self) {
         let (wakers, offered) = {
             let mut state = self.lock();
-            (state.channels.acceptors.all(), core::mem::take(&mut state.channels.offered))
+            let offered =
+                if state.users == 0 { core::mem::take(&mut state.channels.offered) } else { VecDeque::new() };
+            (state.channels.acceptors.all(), offered)
         };
         drop(offered);
         wake(wakers);
+    }
+
+    /// Nobody has the connection any more: nor will anybody take the channels that were opened.
+    pub(crate) fn drop_offers(&self) {
+        let offered = core::mem::take(&mut self.lock().channels.offered);
+        drop(offered);
     }
 
     // For handles.
