@@ -9,13 +9,15 @@ pub enum Outcome {
     /// The transport has it: a browser, which says nothing more about a message, or on the host the writer of
     /// this connection, which may still be writing it when the connection ends.
     HandedOver,
-    /// The ticket was cancelled while the message was still queued; nothing of it was sent.
+    /// The ticket was cancelled while the message was still queued, and nothing of it was sent; or its channel was reset
+    /// before all of it had gone, and the peer drops what it has.
     Cancelled,
     /// The connection ended before its turn came; nothing of it was sent.
     Unsent,
-    /// Part of it was handed over when the connection ended: the peer may or may not have it.
+    /// It was handed over, or a part of it, when the connection ended, or when the peer stopped its channel: the peer may or
+    /// may not have it.
     Unknown,
-    /// Its Blob could not be read (a file that is gone or has changed); nothing of it was sent.
+    /// Its Blob could not be read (a file that is gone or has changed). The peer drops what it may have of it.
     Unreadable,
     /// Its deadline passed while it was queued, or waited for room in the queue; nothing of it was sent.
     Expired,

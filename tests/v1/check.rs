@@ -1,5 +1,7 @@
 //! What must hold of a run when it is over.
 
+use std::collections::BTreeSet;
+
 use tidegate::proto::Outcome;
 use tidegate::proto::v1::{Cause, RefusedCode};
 
@@ -20,7 +22,7 @@ pub(crate) fn check(plan: &Plan, trace: &mut Trace) -> Vec<Finding> {
     for pair in &trace.pairs {
         for which in 0..2 {
             let (from, to) = (&pair[which], &pair[1 - which]);
-            outcomes(from, &mut findings);
+            outcomes(from, to, &mut findings);
             streams(from, to, &mut findings);
             ending(plan, trace, [from, to], &mut findings);
         }
@@ -81,8 +83,11 @@ fn has_end(plan: &Plan) -> bool {
     has(plan, |fault| matches!(fault, Fault::ShutsDown { .. } | Fault::Closes { .. }))
 }
 
-fn outcomes(end: &End, findings: &mut Vec<Finding>) {
-    let (mut unsent, mut unknown) = (0, 0);
+fn outcomes(end: &End, other: &End, findings: &mut Vec<Finding>) {
+    let (mut unsent, mut unknown, mut stopped_late) = (0, 0, 0);
+    // What the other side may have thrown away.
+    let stopped = end.order.iter().filter(|(stream, _)| other.unwanted.contains(stream));
+    let stopped: BTreeSet<usize> = stopped.flat_map(|(_, items)| items).copied().collect();
     for (id, sent) in end.sent.iter().enumerate() {
         match sent.outcome {
             None if end.over.is_some() => {
@@ -95,13 +100,16 @@ fn outcomes(end: &End, findings: &mut Vec<Finding>) {
                         .push(("I9", format!("item {id} of {} began and is unsent: {sent:?}", end.which)));
                 }
             }
-            Some(Outcome::Unknown) => unknown += 1,
+            Some(Outcome::Unknown) => {
+                unknown += 1;
+                stopped_late += u64::from(stopped.contains(&id));
+            }
             _ => {}
         }
     }
     // Who has closed before its time was over has waited for everything, but for what the peer does not handle, and for
     // channels that it did not open any more.
-    if end.closed_in_time && !end.going_away && unsent + unknown > end.given_up {
+    if end.closed_in_time && !end.going_away && unsent + unknown > end.given_up + stopped_late {
         findings.push(("I8", format!("closed in good order, but {unsent} unsent and {unknown} unknown")));
     }
     if let Some(over) = end.over
@@ -138,13 +146,11 @@ fn streams(from: &End, to: &End, findings: &mut Vec<Finding>) {
         }
         // Who goes away and loses the connection acknowledges by the greeting of the next one what came before GOAWAY
         // was heard, on channels that it does not handle.
+        // So does who has stopped a channel, of what came on it before the other side could hear of that.
+        let is_late = to.unwanted.contains(stream) && to.epochs.len() > 1;
         let is_beyond = to.is_closing && to.epochs.len() > 1 && !to.was_told_of(&stream.0);
         for (id, sent) in order.iter().map(|id| (*id, &from.sent[*id])) {
-            if sent.outcome == Some(Outcome::Delivered)
-                && !arrived.contains(&id)
-                && !to.unwanted.contains(stream)
-                && !is_beyond
-            {
+            if sent.outcome == Some(Outcome::Delivered) && !arrived.contains(&id) && !is_late && !is_beyond {
                 findings.push((
                     "I9",
                     format!("{stream:?}: item {id} was delivered and has not arrived: {sent:?}"),

@@ -10,30 +10,30 @@ use tidegate::time::Timestamp;
 use crate::peer::{Peer, varints};
 use crate::records::records;
 
-fn client() -> Session {
+pub(crate) fn client() -> Session {
     let settings = Settings::default();
     Session::new(Timestamp::ZERO, SessionConfig { settings, ..SessionConfig::client() })
 }
 
-fn server() -> Session {
+pub(crate) fn server() -> Session {
     let settings = Settings::default();
     Session::new(Timestamp::ZERO, SessionConfig { settings, ..SessionConfig::server() })
 }
 
-fn open(peer: &mut Peer, kind: ChannelKind) -> ChannelKey {
+pub(crate) fn open(peer: &mut Peer, kind: ChannelKind) -> ChannelKey {
     peer.session.open(kind, "a".into(), Vec::new(), Priority::Normal).expect("the session is open")
 }
 
-fn item(bytes: usize) -> NewItem {
+pub(crate) fn item(bytes: usize) -> NewItem {
     NewItem { payload: Payload::Binary(vec![7; bytes]), deadline: None, replaces: None, ticket: None }
 }
 
-fn send(peer: &mut Peer, key: ChannelKey, item: NewItem) -> MessageId {
+pub(crate) fn send(peer: &mut Peer, key: ChannelKey, item: NewItem) -> MessageId {
     let at = peer.at();
     peer.session.handle_send(at, key, item).expect("the channel is open")
 }
 
-fn outcomes(events: &[Event]) -> Vec<(MessageId, Outcome)> {
+pub(crate) fn outcomes(events: &[Event]) -> Vec<(MessageId, Outcome)> {
     let done = events.iter().filter_map(|event| match event {
         Event::Done(done) => Some((done.id, done.outcome)),
         _ => None,

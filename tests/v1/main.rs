@@ -27,6 +27,7 @@ mod check;
 mod connection;
 mod content;
 mod end;
+mod endings;
 mod exhaustive;
 mod faults;
 mod invariants;

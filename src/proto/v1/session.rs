@@ -358,10 +358,17 @@ impl Session {
         if sending {
             self.stop_sending(key, Outcome::Cancelled);
         }
-        if receiving {
-            self.stop_receiving(key);
+        let reset = Control::Reset { channel: key, directions, code, detail };
+        if !receiving {
+            self.controls.push_back(reset);
+            return;
         }
-        self.controls.push_back(Control::Reset { channel: key, directions, code, detail });
+        self.stop_receiving(key);
+        self.acks.hold();
+        // Before what may have to wait; only ACCEPT of the same channel may not come behind it.
+        let accept =
+            self.controls.iter().position(|control| matches!(control, Control::Accept(of) if *of == key));
+        self.controls.insert(accept.map_or(0, |at| at + 1), reset);
     }
 
     /// The application has taken items of this channel, for which [`Chunk::last`] has named the cost.
@@ -373,6 +380,11 @@ impl Session {
     /// Nobody uses this channel here any more: what is queued goes, and nothing more is wanted of the peer. After this
     /// the key may name another channel.
     pub fn handle_dropped(&mut self, key: ChannelKey) {
+        let Some(channel) = self.mux.get(key) else { return };
+        if matches!(channel.stage, Stage::Pending { .. }) && self.queue.is_flow_empty(Flow(key.0)) {
+            // Nor need the peer hear of it.
+            self.handle_reset(key, Directions::Both, ChannelCode::Cancelled, Vec::new());
+        }
         self.handle_close_channel(key);
         self.handle_reset(key, Directions::Receiving, ChannelCode::Cancelled, Vec::new());
         if let Some(channel) = self.mux.get_mut(key) {

@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 
 use super::receive::{class, violation};
 use super::{Chunk, Control, Event, Session};
-use crate::proto::Outcome;
 use crate::proto::v1::channel::{Arriving, ChannelKey, ChannelKind, Directions, Rx, Stage, Text, Tx};
 use crate::proto::v1::code::{ChannelCode, FatalCode};
 use crate::proto::v1::flow::cost;
 use crate::proto::v1::record::{Data, Fault, Open, Raw};
+use crate::proto::{Done, Outcome};
 
 impl Session {
     pub(super) fn apply_open(&mut self, raw: &Raw<'_>, open: &Open<'_>) -> Result<(), Fault> {
@@ -33,6 +33,8 @@ impl Session {
         let priority = class(open.prio);
         let channel = self.channel(Stage::Known(open.channel), false, kind, priority);
         let key = self.mux.insert_peer(channel);
+        // Perhaps the last one: then what others have left is granted, however little.
+        self.loose.chan_limit |= self.mux.grant();
         self.receiving += 1;
         if let Some(code) = refused {
             self.handle_reset(key, Directions::Both, code, Vec::new());
@@ -79,7 +81,15 @@ impl Session {
         code: ChannelCode,
         detail: &[u8],
     ) -> Result<(), Fault> {
-        let Some(key) = self.find(raw, id)? else { return self.pay(raw) };
+        let found = self.find(raw, id)?;
+        if dir & 2 != 0 {
+            // What has gone, CLOSE included, may have come too late, and then it is thrown away; that it is acknowledged says
+            // no more.
+            for done in self.log.take_ends(|of| of == id) {
+                self.finish(Done { outcome: Outcome::Unknown, ..done });
+            }
+        }
+        let Some(key) = found else { return self.pay(raw) };
         let Some(channel) = self.mux.get_mut(key) else { return Ok(()) };
         let ends = dir & 1 != 0 && channel.rx != Rx::Ended;
         let stops = dir & 2 != 0 && matches!(channel.tx, Tx::Open | Tx::Closing);

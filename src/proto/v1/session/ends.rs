@@ -137,6 +137,8 @@ impl Session {
             // Its lane may be held, empty: the next channel of this key would stay so.
             self.drop_items(key, Outcome::Cancelled);
             self.wishes.retain(|wishes| *wishes != key);
+            // Nor does that one hear what nobody has asked for yet.
+            self.pending.retain(|output| output.channel() != Some(key));
             self.mux.remove(key);
             if self.mux.grant() {
                 self.loose.chan_limit = true;
@@ -158,16 +160,13 @@ impl Session {
         self.goaway = Some(going);
         let due = now.saturating_add(Duration::from_millis(going.drain_ms));
         self.drain = Some(Drain { due, code: going.code, channels: waits_for_channels });
-        if waits_for_channels {
-            // What is queued still goes, also if the peer has not heard of its channel yet.
-            let queue = &self.queue;
-            let (opens, empty): (Vec<ChannelKey>, Vec<ChannelKey>) = core::mem::take(&mut self.opens)
-                .into_iter()
-                .partition(|key| !queue.is_flow_empty(Flow(key.0)));
-            self.opens = opens.into();
-            for key in empty {
-                self.end_unopened(key, Outcome::Unsent);
-            }
+        // What is queued still goes, also if the peer has not heard of its channel yet.
+        let queue = &self.queue;
+        let (opens, empty): (Vec<ChannelKey>, Vec<ChannelKey>) =
+            core::mem::take(&mut self.opens).into_iter().partition(|key| !queue.is_flow_empty(Flow(key.0)));
+        self.opens = opens.into();
+        for key in empty {
+            self.end_unopened(key, Outcome::Unsent);
         }
     }
 

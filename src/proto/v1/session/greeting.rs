@@ -222,8 +222,8 @@ impl Session {
         self.log.restart();
         self.waits_since = None;
         // What is acknowledged by the greeting needs no acknowledgement.
-        self.acks.told = self.acks.rx;
-        (self.acks.due, self.acks.is_due, self.acks.bytes) = (None, false, 0);
+        self.acks.hold = None;
+        self.acks.note_told();
         self.restates = true;
         if self.config.is_server() {
             self.greeting = Greeting::Due;

@@ -56,6 +56,23 @@ pub enum Output {
     Timeout(Option<Timestamp>),
 }
 
+impl Output {
+    /// Which channel's user it is for.
+    pub(super) fn channel(&self) -> Option<ChannelKey> {
+        match self {
+            Self::Event(
+                Event::Incoming { channel, .. }
+                | Event::Accepted(channel)
+                | Event::Chunk(Chunk { channel, .. })
+                | Event::Void(channel)
+                | Event::PeerEnded { channel, .. }
+                | Event::PeerStopped { channel, .. },
+            ) => Some(*channel),
+            _ => None,
+        }
+    }
+}
+
 /// What the handles learn.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]

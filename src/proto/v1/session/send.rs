@@ -20,7 +20,7 @@ use crate::proto::{Done, Outcome, Payload};
 use crate::time::{Duration, Timestamp};
 
 /// More than any unsequenced record takes, and than GOAWAY and those that mean nothing do together.
-const LOOSE_BYTES: u64 = 64;
+const LOOSE_BYTES: u64 = 160;
 
 /// The most that ACK takes: type, length, and two numbers of 8 bytes.
 const MOST_ACK: u64 = 18;
@@ -54,6 +54,7 @@ impl Session {
                         return Output::Blocked(self.due(false));
                     }
                     let mut out = Outgoing::default();
+                    self.acks.hold = None;
                     self.put_ack(&mut out);
                     return Output::Transmit(out);
                 }
@@ -147,7 +148,7 @@ impl Session {
         if self.phase != Phase::Open {
             return due;
         }
-        if room && self.acks.rx > self.acks.told {
+        if room && self.acks.upto() > self.acks.told {
             due = earlier(due, self.acks.due);
         }
         if self.is_blocked {
@@ -207,6 +208,9 @@ impl Session {
                 // The peer may not know the channels yet.
                 self.put_answers(&mut out);
                 self.replay(&mut out);
+                if self.is_blocked {
+                    self.acks.hold = None;
+                }
                 return (!out.is_empty()).then_some(out);
             }
             if !self.put_limits(&mut out) {
@@ -223,11 +227,15 @@ impl Session {
         let goes_on = self.put_controls(&mut out, target)
             && self.put_opens(&mut out, target)
             && self.put_controls(&mut out, target);
+        // One that has to wait, and not only for the next message, must not keep the peer from making room for it.
+        if self.is_blocked || !self.controls.iter().any(Control::stops_peer) {
+            self.acks.hold = None;
+        }
         if goes_on {
             self.put_data(&mut out, target);
         }
         let has_room = out.len() + MOST_ACK <= u64::from(self.peer.max_message_bytes);
-        if !out.is_empty() && has_room && self.acks.rx > self.acks.told && self.phase == Phase::Open {
+        if !out.is_empty() && has_room && self.acks.upto() > self.acks.told && self.phase == Phase::Open {
             self.put_ack(&mut out);
         }
         (!out.is_empty()).then_some(out)
@@ -294,7 +302,7 @@ impl Session {
     fn put_ack(&mut self, out: &mut Outgoing) {
         let acks = &mut self.acks;
         let delay_us = self.now.micros_since(acks.rx_at);
-        Record::Ack { rx: acks.rx, delay_us }.put(None, &mut out.bytes);
+        Record::Ack { rx: acks.upto(), delay_us }.put(None, &mut out.bytes);
         acks.note_told();
     }
 
@@ -333,7 +341,7 @@ impl Session {
         if let Some((t_us, came)) = self.loose.pong.take() {
             let hold_us = self.now.micros_since(came);
             let peer_t_us = self.now.as_micros();
-            Record::Pong { t_us, hold_us, peer_t_us, rx: self.acks.rx }.put(None, &mut out.bytes);
+            Record::Pong { t_us, hold_us, peer_t_us, rx: self.acks.upto() }.put(None, &mut out.bytes);
             self.acks.note_told();
         }
         if self.acks.is_due(self.now) {
@@ -454,11 +462,13 @@ impl Session {
                 Control::Close(_) => Record::Close { channel }.put(number, &mut head),
                 Control::Grease(kind) => Record::put_unknown(*kind, number, &mut head),
             }
-            let bytes = head.len() as u64;
+            let (bytes, stops_peer) = (head.len() as u64, control.stops_peer());
             if !out.is_empty() && out.len() + bytes > target {
                 return false;
             }
-            if !self.admits(bytes, Class::Control) {
+            // The sooner the peer stops, the better, and what it has under way is not acknowledged before.
+            let goes = if stops_peer { self.log_takes(1, bytes) } else { self.admits(bytes, Class::Control) };
+            if !goes {
                 return false;
             }
             let Some(control) = self.controls.remove(at) else { return true };

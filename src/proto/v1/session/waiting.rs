@@ -65,22 +65,41 @@ pub(super) struct Acks {
     pub(super) is_due: bool,
     /// Bytes of records since the last one.
     pub(super) bytes: u64,
+    /// No more than this is acknowledged before RESET has gone: what came behind it on that channel is thrown away, and its
+    /// sender would take it for delivered.
+    pub(super) hold: Option<u64>,
 }
 
 impl Acks {
     /// Whether something is to be acknowledged now.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        self.rx > self.told && (self.is_due || self.due.is_some_and(|due| due <= now))
+        self.upto() > self.told && (self.is_due || self.due.is_some_and(|due| due <= now))
     }
 
-    /// Everything was acknowledged.
+    /// The number up to which may be acknowledged.
+    pub(super) fn upto(&self) -> u64 {
+        self.hold.map_or(self.rx, |hold| hold.min(self.rx))
+    }
+
+    /// That was acknowledged.
     pub(super) fn note_told(&mut self) {
-        self.told = self.rx;
-        (self.due, self.is_due, self.bytes) = (None, false, 0);
+        self.told = self.told.max(self.upto());
+        (self.due, self.is_due, self.bytes) = (None, self.told < self.rx, 0);
+    }
+
+    /// RESET is going to follow what has been received, of which the peer is told before.
+    pub(super) fn hold(&mut self) {
+        self.hold.get_or_insert(self.rx);
+        self.is_due = true;
     }
 }
 
 impl Control {
+    /// Whether it is a RESET of what the peer sends, on a channel that the peer knows.
+    pub(super) fn stops_peer(&self) -> bool {
+        matches!(self, Self::Reset { directions, .. } if directions.receiving())
+    }
+
     /// Which channel it is about.
     pub(super) fn channel(&self) -> Option<ChannelKey> {
         match self {
