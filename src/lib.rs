@@ -37,7 +37,7 @@
 //! | `tracing` | `native`, and an event for each connection of a server that begins or ends |
 //! | `deflate` | permessage-deflate in the codec, and on the host where a connection asks for it: `DeflateOptions` |
 //! | `sim` | `sim::Sim`: servers in memory, links with rate and delay, virtual time |
-//! | `json` | `Client::typed`: values of your own types, by serde, with the codec `Json` |
+//! | `json` | `Client::typed` and `Channel::typed`: values of your own types, by serde, with the codec `Json` |
 //! | `browser-json` | in browsers `Client::typed` with the codec `BrowserJson`: the platform's JSON, a third less to load; elsewhere nothing |
 //! | `v1` | tidegate mode, with a peer that speaks `tidegate.v1`: `ClientBuilder::mode`, `Client::channel`, on the host by `server::accept`; and `proto::v1`, its core without I/O |
 //! | `js` | the exports of the npm package, without `client`; nothing for Rust |

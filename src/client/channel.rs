@@ -1,6 +1,8 @@
 //! Channels of tidegate mode: [`Channel`] and those that the peer opens.
 
 mod halves;
+#[cfg(any(feature = "json", all(feature = "browser-json", target_family = "wasm", target_os = "unknown")))]
+mod typed;
 
 use core::fmt;
 use core::pin::Pin;
@@ -13,6 +15,11 @@ use futures_core::Stream;
 
 use self::halves::Keep;
 pub use self::halves::{ChannelReceiver, ChannelSender};
+#[cfg(any(
+    feature = "json",
+    all(feature = "browser-json", target_family = "wasm", target_os = "unknown")
+))]
+pub use self::typed::{TypedChannel, TypedChannelReceiver, TypedChannelSender};
 use super::error::{SendError, TryRecvError};
 use super::flush::NotSent;
 use super::message::Message;
@@ -231,6 +238,17 @@ impl Channel {
     /// See [`ChannelSender::close`].
     pub fn close(&self) {
         self.sender.close();
+    }
+
+    /// The same channel with values of your own types, encoded by `C`, such as `Json` or `BrowserJson`; of a channel that was
+    /// opened here or by the peer.
+    #[cfg(any(
+        feature = "json",
+        all(feature = "browser-json", target_family = "wasm", target_os = "unknown")
+    ))]
+    #[must_use]
+    pub fn typed<Out: ?Sized, In, C: super::Codec>(self) -> TypedChannel<Out, In, C> {
+        TypedChannel::new(self)
     }
 }
 

@@ -42,6 +42,11 @@ pub use self::browser_json::BrowserJson;
 pub use self::builder::{BinaryType, ClientBuilder, Transport};
 #[cfg(feature = "v1")]
 pub use self::channel::{Channel, ChannelError, ChannelOptions, ChannelReceiver, ChannelSender, Channels};
+#[cfg(all(
+    feature = "v1",
+    any(feature = "json", all(feature = "browser-json", target_family = "wasm", target_os = "unknown"))
+))]
+pub use self::channel::{TypedChannel, TypedChannelReceiver, TypedChannelSender};
 pub use self::close::{CloseOptions, Closing};
 #[cfg(feature = "v1")]
 pub use self::error::DelayError;

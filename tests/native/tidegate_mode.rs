@@ -9,7 +9,7 @@ use tidegate::proto::v1::{ChannelCode, RefusedCode};
 use tidegate::proto::ws::HeadLimits;
 use tidegate::server::{AcceptError, AcceptOptions, accept, read_request};
 use tidegate::{
-    Channel, ChannelEnd, ChannelError, ChannelOptions, Client, ClientBuilder, CloseCause, ConnectError,
+    Channel, ChannelEnd, ChannelError, ChannelOptions, Client, ClientBuilder, CloseCause, ConnectError, Json,
     Message, Mode, Outcome, SendError, SendLimits, SendOptions, TidegateOptions,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -507,6 +507,29 @@ fn who_waits_for_a_channel_hears_that_none_comes() {
             assert!(soon(waits).await.unwrap());
             drop(peer);
         }
+    });
+}
+
+#[test]
+fn channels_carry_values_of_the_applications_own_types() {
+    block_on(async {
+        let (client, server) = pair().await;
+        let here = client.channel("sums", ChannelOptions::new()).await.unwrap();
+        let here = here.typed::<Vec<u64>, u64, Json>();
+        here.send(&vec![1, 2, u64::MAX - 3]).await.unwrap();
+        here.sender().send("no numbers").await.unwrap();
+        here.try_send(&Vec::new()).unwrap();
+        here.close();
+        let there = server.channels().accept().await.unwrap().typed::<u64, Vec<u64>, Json>();
+        assert_eq!((here.name(), there.name()), ("sums", "sums"));
+        let (answers, mut questions) = there.split();
+        let numbers = questions.next().await.unwrap().unwrap();
+        answers.send(&numbers.iter().sum()).await.unwrap();
+        let not_one = questions.recv().await.unwrap().unwrap_err();
+        assert_eq!(not_one.into_message(), "no numbers".into());
+        assert_eq!(questions.recv().await.unwrap().unwrap(), Vec::<u64>::new());
+        assert!(questions.recv().await.is_none());
+        assert_eq!(here.recv().await.unwrap().unwrap(), u64::MAX);
     });
 }
 
