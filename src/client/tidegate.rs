@@ -58,7 +58,7 @@ pub struct TidegateOptions {
     pub max_message_bytes: u32,
     /// How much may have arrived in all channels together without having been taken by the application, in bytes; each has
     /// 1 MiB of it at least, or an equal part if that is less. Default 96 MiB in a client, 256 MiB in a server, which is
-    /// a bound and no reservation.
+    /// a bound and no reservation. What the first windows of channels that this side opens take comes on top.
     ///
     /// A channel takes messages of up to [`max_message_bytes`](Self::max_message_bytes) as long as this has room for a
     /// window with which one arrives, 16 MiB for the largest: by default for about two channels that this side opens and

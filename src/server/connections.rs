@@ -102,7 +102,9 @@ pub struct ConnectionCounts {
 ///
 /// async fn serve(mut stream: TcpStream, connections: Connections) -> Result<(), Failure> {
 ///     let place = connections.admit(Some(stream.peer_addr()?.ip()))?;
-///     let request = read_request(&mut stream, HeadLimits::default()).await?;
+///     // Who sends nothing holds its place no longer.
+///     let reading = read_request(&mut stream, HeadLimits::default());
+///     let request = tokio::time::timeout(Duration::from_secs(10), reading).await??;
 ///     let client = accept(stream, &request, None, AcceptOptions::default())?;
 ///     place.hold(&client);
 ///     while let Some(message) = client.recv().await {

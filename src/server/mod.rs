@@ -14,7 +14,8 @@
 //!
 //! # Examples
 //!
-//! An echo server for tests:
+//! An echo server for tests. One that others can reach looks at `Origin`, and gives [`read_request`] a deadline
+//! (docs/SERVER.md, "Without axum"):
 //!
 //! ```
 //! use tidegate::proto::ws::HeadLimits;
