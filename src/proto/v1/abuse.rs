@@ -12,7 +12,6 @@
 //! CHAN_LIMIT and a CREDIT for each channel; what it does on its own, PING above all, the standing pot pays.
 //!
 //! Not here: which records count, and the error.
-#![allow(dead_code, reason = "the session is being written")]
 
 use crate::time::{Duration, Timestamp};
 

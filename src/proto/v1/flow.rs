@@ -22,7 +22,6 @@
 //! anything, and four items.
 //!
 //! Not here: which channel, whether it may still carry data, and how much all windows may promise in sum.
-#![allow(dead_code, reason = "the session is being written")]
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
@@ -89,6 +88,7 @@ impl SendWindow {
     }
 
     /// What was granted so far.
+    #[cfg(test)]
     pub(super) const fn limit(&self) -> u64 {
         self.limit
     }
@@ -278,11 +278,13 @@ impl RecvWindow {
     }
 
     /// What has arrived so far.
+    #[cfg(test)]
     pub(super) const fn received(&self) -> u64 {
         self.received
     }
 
     /// What was taken so far.
+    #[cfg(test)]
     pub(super) const fn consumed(&self) -> u64 {
         self.consumed
     }

@@ -17,7 +17,6 @@
 //! quarter more to answer it, once in each silence.
 //!
 //! Not here: the greeting's own timeout, what PONG tells of the path, how a dead connection is closed.
-#![allow(dead_code, reason = "the session is being written")]
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a panic fails the test")]

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`Records`] cuts a message into [`Raw`] records, whose types, directions and numbers are the session's to check, and
-//! [`Raw::decode`] reads a body, so that the checks come in the order of PROTOCOL.md §3.4. [`Record::put`] is the way
+//! [`Raw::decode`] reads a body, so that the checks come in the order of PROTOCOL.md section 4.5. [`Record::put`] is the way
 //! back. Nothing is copied and no memory taken: records borrow from their message.
 //!
 //! | left to the session | |

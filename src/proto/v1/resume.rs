@@ -7,7 +7,6 @@
 //!
 //! Not here: tokens, fencing, the log itself, and which error follows: a server refuses (`REPLAY_GAP`), a client ends the session
 //! (`SEQ_MISMATCH`).
-#![allow(dead_code, reason = "the session is being written")]
 
 use core::ops::Range;
 
@@ -27,7 +26,7 @@ pub(super) struct Position {
 ///
 /// # Specification
 ///
-/// `docs/PROTOCOL.md`, section 7, steps 3 and 4.
+/// `docs/PROTOCOL.md`, section 8.2, steps 3 and 4.
 pub(super) fn check(own: Position, peer: Position) -> Option<Range<u64>> {
     wanted(own, peer.rx).filter(|_| wanted(peer, own.rx).is_some())
 }
