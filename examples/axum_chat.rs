@@ -21,7 +21,7 @@ use tidegate::{Channel, ChannelSender, Client, Message};
 use tokio::net::TcpListener;
 
 /// Everybody who chats.
-type Room = Arc<Mutex<Vec<ChannelSender>>>;
+type Room = Arc<Mutex<Vec<Arc<ChannelSender>>>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -60,7 +60,7 @@ async fn talk(client: Client, room: Room) {
         match channel.name() {
             "chat" => drop(tokio::spawn(chat(channel, room.clone()))),
             "telemetry" => drop(tokio::spawn(count(channel))),
-            _ => {} // dropped, and so refused
+            _ => channel.refuse(*b"chat or telemetry"),
         }
     }
 }
@@ -68,21 +68,21 @@ async fn talk(client: Client, room: Room) {
 /// What one says goes to all who keep up.
 async fn chat(channel: Channel, room: Room) {
     let (sender, receiver) = channel.split();
-    room.lock().expect("nobody panics with it").push(sender);
+    let sender = Arc::new(sender);
+    room.lock().expect("nobody panics with it").push(sender.clone());
     while let Some(message) = receiver.recv().await {
         let Some(text) = message.as_text() else { continue };
-        let mut room = room.lock().expect("nobody panics with it");
-        room.retain(|sender| sender.try_send(text).is_ok());
+        room.lock().expect("nobody panics with it").retain(|other| other.try_send(text).is_ok());
     }
+    // Nobody else has it then, so that it closes.
+    room.lock().expect("nobody panics with it").retain(|other| !Arc::ptr_eq(other, &sender));
 }
 
-/// Answers each report with how many bytes there have been.
+/// Says at the end how many bytes have come. What is not taken makes the client wait.
 async fn count(channel: Channel) {
     let mut bytes = 0;
-    while let Some(Message::Binary(report)) = channel.recv().await {
-        bytes += report.len();
-        if channel.send(bytes.to_string()).await.is_err() {
-            break;
-        }
+    while let Some(Message::Binary(sample)) = channel.recv().await {
+        bytes += sample.len();
     }
+    let _ = channel.send(bytes.to_string()).await; // gone before the end
 }

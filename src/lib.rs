@@ -84,6 +84,8 @@ mod transport;
 
 #[cfg(feature = "client")]
 pub use client::*;
+#[cfg(all(feature = "client", feature = "v1"))]
+pub use proto::v1::ChannelCode;
 #[cfg(feature = "client")]
 pub use proto::{
     Amount, ClassStats, CloseCause, Closed, Outcome, Priority, RecvLimits, RecvPolicy, SendLimits, Stats,

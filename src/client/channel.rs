@@ -27,7 +27,7 @@ use super::sender::{Sending, Ticket};
 use super::{Client, Mode};
 use crate::driver::hub::{Accepted, Opening};
 use crate::driver::{Command, Hub, SendOptions};
-use crate::proto::v1::OpenError;
+use crate::proto::v1::{ChannelCode, OpenError};
 use crate::proto::{Priority, SendLimits};
 
 /// How a channel is opened.
@@ -238,6 +238,16 @@ impl Channel {
     /// See [`ChannelSender::close`].
     pub fn close(&self) {
         self.sender.close();
+    }
+
+    /// Wants nothing of it in either direction: for a channel that the peer has opened and nobody here knows. It is told
+    /// [`ChannelCode::Refused`], with `detail`, up to 1,024 bytes.
+    ///
+    /// One that is dropped ends too, with [`ChannelCode::Cancelled`], but what was queued on it still goes.
+    pub fn refuse(self, detail: impl Into<Vec<u8>>) {
+        let detail = detail.into();
+        self.sender.reset(ChannelCode::Refused, detail.clone());
+        self.receiver.stop(ChannelCode::Refused, detail);
     }
 
     /// The same channel with values of your own types, encoded by `C`, such as `Json` or `BrowserJson`; of a channel that was

@@ -165,7 +165,7 @@ fn the_autobahn_client_runs_every_case_and_asks_for_the_report() {
 #[test]
 fn the_chat_goes_on_beside_telemetry_and_refuses_other_channels() {
     use tidegate::server::axum::{Endpoint, Origins, WithoutOrigin};
-    use tidegate::{ChannelOptions, Mode};
+    use tidegate::{ChannelCode, ChannelEnd, ChannelOptions, Mode};
 
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -191,15 +191,20 @@ fn the_chat_goes_on_beside_telemetry_and_refuses_other_channels() {
         for chat in &chats {
             assert_eq!(chat.recv().await, Some("in between".into()));
         }
-        for n in 1..=10 {
-            assert_eq!(telemetry.recv().await, Some((n << 20).to_string().into()));
-        }
-        // Whoever has gone is forgotten, the others go on.
+        telemetry.close();
+        assert_eq!(telemetry.recv().await, Some((10 << 20).to_string().into()));
+        assert_eq!(telemetry.recv().await, None);
+        // Who has said everything gets no more, and the others go on; so do they when a connection is gone.
+        chats[1].close();
+        while chats[1].recv().await.is_some() {}
+        assert_eq!(chats[1].receiver().ended(), Some(ChannelEnd::Closed));
         drop(two.close(1000, ""));
         two.closed().await;
         chats[0].send("alone").await.unwrap();
         assert_eq!(chats[0].recv().await, Some("alone".into()));
         let other = one.channel("other", ChannelOptions::new()).await.unwrap();
         assert_eq!(other.recv().await, None);
+        let end = ChannelEnd::Reset { code: ChannelCode::Refused, detail: b"chat or telemetry".to_vec() };
+        assert_eq!((other.sender().stopped().await, other.receiver().ended()), (end.clone(), Some(end)));
     });
 }
