@@ -23,6 +23,9 @@ const GECKODRIVER_VERSION: &str = "0.37.1";
 const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const FIREFOX: [&str; 2] = ["firefox-esr", "firefox"];
 
+/// How long a page may take to answer its driver.
+const SCRIPT_MILLISECONDS: u32 = 600_000;
+
 /// Quiet start, no outside connections; the sandbox does not work for root, and tests load only our pages,
 /// which may collect garbage.
 const CHROMIUM_SWITCHES: [&str; 10] = [
@@ -125,8 +128,12 @@ impl Found {
             }),
             Browser::Webkit => json!({}),
         };
-        if let Some(fields) = capabilities.as_object_mut().filter(|_| self.trusts_anybody) {
-            fields.insert("acceptInsecureCerts".to_owned(), true.into());
+        if let Some(fields) = capabilities.as_object_mut() {
+            // A page that is given a million messages answers nobody meanwhile. With WebDriver's 30 s the run would break off.
+            fields.insert("timeouts".to_owned(), json!({ "script": SCRIPT_MILLISECONDS }));
+            if self.trusts_anybody {
+                fields.insert("acceptInsecureCerts".to_owned(), true.into());
+            }
         }
         capabilities
     }
