@@ -313,12 +313,45 @@ fn an_urgent_record_may_exceed_the_budget_by_a_chunk_and_any_may_go_alone() {
 #[test]
 fn a_probe_admits_no_more_than_a_budget_that_has_fallen_since() {
     let mut budget = Budget::new(BudgetConfig::default());
+    budget.asked_upto = 1_000.0;
     budget.handle_sent(at(0), 1_000, Class::Other);
     for bytes in [20_000.0, 4_000.0] {
         budget.state = State::Probing(Probe { bytes, began: None, rounds: 0, rate: 0.0 });
         let room = budget.bytes().min(whole(bytes)) - 1_000;
         assert!(budget.admits(room, Class::Other) && !budget.admits(room + 1, Class::Other), "{room}");
     }
+}
+
+/// Otherwise the peer's timer would end the probe, and 25 ms stand still where a round takes one.
+#[test]
+fn what_nobody_has_asked_for_does_not_hold_up_a_probe() {
+    let mut budget = Budget::new(BudgetConfig::default());
+    for _ in 0..2 {
+        assert!(!budget.wants_ack(1_000));
+        budget.handle_sent(at(0), 1_000, Class::Other);
+    }
+    budget.state = State::Probing(Probe { bytes: 1_500.0, began: None, rounds: 0, rate: 0.0 });
+    assert!(budget.admits(12_600, Class::Other) && !budget.admits(12_601, Class::Other), "as far as B goes");
+    assert!(budget.wants_ack(1_000));
+    budget.handle_sent(at(0), 1_000, Class::Other);
+    assert!(!budget.admits(1, Class::Other), "now an acknowledgement is on its way");
+}
+
+/// The OPEN that goes alone says that the path takes 10 bytes in a round.
+#[test]
+fn a_first_sample_of_a_few_bytes_does_not_pace_the_first_budget() {
+    let mut budget = Budget::new(BudgetConfig::default());
+    let open = budget.handle_sent(at(0), 10, Class::Control);
+    budget.handle_idle();
+    budget.handle_acknowledged(at(50_000), 10, open, Some(0));
+    assert_eq!(budget.bytes_per_second(), 200);
+    for millis in 50..100 {
+        budget.handle_time(at(millis * 1_000));
+        while budget.admits(2_000, Class::Other) {
+            budget.handle_sent(at(millis * 1_000), 2_000, Class::Other);
+        }
+    }
+    assert_eq!(budget.in_flight(), 14_000, "all that B takes, within a round");
 }
 
 #[test]
