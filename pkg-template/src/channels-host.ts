@@ -26,6 +26,7 @@ export interface ChannelsExports extends WasmExports {
     maxQueuedBytes: number,
     delayMs: number,
     helloMs: number,
+    messageBytes: number,
   ): void;
   /** Where so many bytes may be written, until the next call that takes them. */
   core_reserve(core: number, bytes: number): number;
@@ -45,10 +46,10 @@ export interface ChannelsExports extends WasmExports {
 }
 
 /**
- * What this side takes and does: maxChannels, maxMessageBytes, maxQueuedBytes, delay in milliseconds, and how long the
- * peer's first record may take, 0 for any time.
+ * What this side takes and does: maxChannels, maxMessageBytes, maxQueuedBytes, delay in milliseconds, how long the
+ * peer's first record may take, 0 for any time, and the largest WebSocket message that the socket takes.
  */
-export type Limits = readonly [number, number, number, number, number];
+export type Limits = readonly [number, number, number, number, number, number];
 
 /** Told of a channel that the peer opens: its number, name and class. Gives who is told of it. */
 export type Offer = (backed: TidegateBacked, channel: number, name: string, priority: number) => ChannelEvents;

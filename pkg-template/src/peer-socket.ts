@@ -11,6 +11,8 @@ export interface PeerSocketLike {
   readonly extensions: string;
   readonly readyState: number;
   readonly bufferedAmount?: number;
+  /** Not public: the largest message that it takes, 0 for any. @internal */
+  readonly _receiver?: { readonly _maxPayload?: number };
   binaryType: string;
   send(data: any, callback: (error?: Error) => void): void;
   ping(): void;

@@ -29,10 +29,10 @@ use crate::time::{Duration, Timestamp};
 /// The subprotocol.
 pub(crate) const SUBPROTOCOL: &str = "tidegate.v1";
 
-/// The largest message that the host's transport puts together in this mode, in bytes. Twice what a peer may send: one a
-/// little above is answered by its own code, and of one without an end no more is kept.
+/// The largest message that the host's transport puts together in this mode, in bytes. A quarter more than a peer may send:
+/// one a little above that is answered by its own code, and of one without an end no more is kept.
 #[cfg(feature = "native")]
-pub(crate) const MOST_MESSAGE_BYTES: u64 = 128 << 10;
+pub(crate) const MOST_MESSAGE_BYTES: u64 = 320 << 10;
 
 /// By what driver and outlet know a channel that has a name. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,6 +97,15 @@ impl TidegateConfig {
         session.budget = BudgetConfig { delay, ..session.budget };
         session.side = side;
         Self { session, random }
+    }
+
+    /// The connection takes no WebSocket message of more than `bytes`. The peer is told so as far as PROTOCOL section 5.4
+    /// allows that to be said: of a server it is what a client may assume before it is told.
+    #[cfg(any(feature = "js", all(feature = "native", not(target_family = "wasm"))))]
+    pub(crate) fn bound_messages(&mut self, bytes: u64) {
+        let least = if self.session.side == Side::Client { 8_192 } else { 65_535 };
+        let most = &mut self.session.settings.max_message_bytes;
+        *most = u32::try_from(bytes).unwrap_or(u32::MAX).max(least).min(*most);
     }
 }
 

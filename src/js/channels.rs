@@ -144,7 +144,8 @@ pub(super) fn over(host: Host) {
 #[wasm_bindgen]
 impl Core {
     /// Speaks `tidegate.v1` if that is the subprotocol when the socket opens, with these limits; as server if it
-    /// `accepts`. The peer's first record may take `hello_ms`, 0 for any time. To be called before that.
+    /// `accepts`. The peer's first record may take `hello_ms`, 0 for any time, and the socket takes messages of up to
+    /// `message_bytes`. To be called before that.
     #[allow(clippy::too_many_arguments, reason = "numbers cross for less than an object")]
     pub fn speak(
         &self,
@@ -155,11 +156,13 @@ impl Core {
         max_queued_bytes: f64,
         delay_ms: f64,
         hello_ms: f64,
+        message_bytes: f64,
     ) {
         let side = if accepts { Side::Server { resume: None, hint: String::new() } } else { Side::Client };
         let delay = Duration::from_micros(count(delay_ms * 1000.0));
         let counts = [max_channels, max_message_bytes];
         let mut config = TidegateConfig::new(side, count(random), counts, count(max_queued_bytes), delay);
+        config.bound_messages(count(message_bytes));
         config.session.hello_timeout = deadline(hello_ms).unwrap_or(NEVER);
         self.driver.offer_tidegate(config);
     }

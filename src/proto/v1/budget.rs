@@ -65,7 +65,7 @@ pub struct BudgetConfig {
     /// The largest B, in bytes. From 64 KiB to 64 MiB, default 8 MiB. 20 MB/s at 200 ms take 4.3 MB; it is also the
     /// most that a peer gains by acknowledging what it does not have.
     pub largest_bytes: u64,
-    /// How long a chunk takes on the link, as far as sizes from 992 to 65,504 bytes allow. From 2 to 50 ms, default
+    /// How long a chunk takes on the link, as far as sizes from 992 to 262,144 bytes allow. From 2 to 50 ms, default
     /// 4 ms.
     pub chunk_time: Duration,
 }
@@ -310,7 +310,7 @@ impl Budget {
         }
         self.measure(newest, took, sample);
         let time = smaller(larger(span(self.config.chunk_time), 2_000.0), 50_000.0);
-        self.chunk.fit(self.rate.get() * time);
+        self.chunk.fit(self.rate.get() * time, bytes);
     }
 
     /// Whether something is under way that is acknowledged at once.

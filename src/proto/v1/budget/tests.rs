@@ -390,6 +390,9 @@ fn the_chunk_follows_the_rate_within_what_the_peer_takes() {
         (1.25e6, 65_504, 4_064),
         (16.4e6, 65_504, 65_504),
         (100e6, 65_504, 65_504),
+        (33e6, 262_176, 131_072),
+        (66e6, 262_176, 262_144),
+        (100e6, 1_048_545, 262_144),
         (100e6, 8_161, 8_160),
         (100e6, 8_159, 4_064),
     ] {
@@ -401,7 +404,7 @@ fn the_chunk_follows_the_rate_within_what_the_peer_takes() {
     let mut chunk = Chunk::default();
     let sizes: Vec<u32> = (0..9)
         .map(|_| {
-            chunk.fit(1e6);
+            chunk.fit(1e6, 4_064.0);
             chunk.bytes()
         })
         .collect();
@@ -410,8 +413,10 @@ fn the_chunk_follows_the_rate_within_what_the_peer_takes() {
         [4_064, 4_064, 4_064, 4_064, 4_064, 4_064, 4_064, 8_160, 8_160],
         "up after eight in a row"
     );
-    chunk.fit(1_000.0);
+    chunk.fit(1_000.0, 8_160.0);
     assert_eq!(chunk.bytes(), 4_064, "and down at once, by one");
+    chunk.fit(1e6, 32_512.0);
+    assert_eq!(chunk.bytes(), 8_160, "up after eight that one acknowledgement is of");
 }
 
 #[test]
@@ -487,7 +492,7 @@ fn moments_and_amounts_that_make_no_sense_do_no_harm() {
             "{budget:?}"
         );
         assert!(budget.due().is_none_or(|due| due > at(0)));
-        assert!((992..=65_504).contains(&budget.chunk_bytes()));
+        assert!((992..=262_144).contains(&budget.chunk_bytes()));
     }
 }
 
