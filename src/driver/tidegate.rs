@@ -145,6 +145,8 @@ struct Entry {
 #[derive(Debug)]
 struct Arriving {
     is_text: bool,
+    /// Its size, if that is known.
+    total: Option<usize>,
     bytes: Vec<u8>,
 }
 
@@ -164,9 +166,10 @@ enum On {
     Channel(ChannelId),
 }
 
-/// How much room for an item is made before any of it has arrived, in bytes. More comes as it does.
+/// How many times what has arrived of an item there is room for, as far as its size is known: what grows twofold is copied once
+/// more on the way.
 #[cfg(feature = "client")]
-const RESERVED: u64 = 64 << 10;
+const AHEAD: usize = 4;
 
 /// See the module's page.
 #[derive(Debug)]
@@ -339,14 +342,20 @@ impl Tidegate {
         let part = message.get(range).unwrap_or_default();
         let entry = self.entry(key)?;
         if let Some((is_text, total)) = first {
-            let expected = total.unwrap_or(0).min(RESERVED);
-            let bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).max(part.len()));
-            entry.arriving = Some(Arriving { is_text, bytes });
+            let total = total.and_then(|total| usize::try_from(total).ok());
+            entry.arriving = Some(Arriving { is_text, total, bytes: Vec::new() });
         }
-        entry.arriving.as_mut()?.bytes.extend_from_slice(part);
+        let Arriving { total, bytes, .. } = entry.arriving.as_mut()?;
+        let arrived = bytes.len() + part.len();
+        if let Some(total) = *total
+            && arrived > bytes.capacity()
+        {
+            bytes.reserve_exact(total.min(arrived.saturating_mul(AHEAD)).saturating_sub(bytes.len()));
+        }
+        bytes.extend_from_slice(part);
         let cost = last?;
         entry.untaken = entry.untaken.saturating_add(cost);
-        let Arriving { is_text, bytes } = entry.arriving.take()?;
+        let Arriving { is_text, bytes, .. } = entry.arriving.take()?;
         let payload = if is_text {
             // The session has looked at it; otherwise it would be the session that is wrong.
             Payload::Text(String::from_utf8(bytes).ok()?)
