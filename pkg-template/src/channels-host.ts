@@ -1,10 +1,11 @@
 /**
  * Between the facade and the wasm in tidegate mode: records, items and channels, beside what host.ts has.
  *
- * A message that has arrived is copied into the wasm's memory to be read, and what items are made of is taken from the message
+ * Of a message that has arrived the wasm gets what stands around the content of items, which is taken from the message
  * itself; a message to send is put together here of what the wasm has written and of the values that wait.
  */
 
+import { Arriving } from "./arriving.js";
 import type { WasmExports } from "./border.js";
 import type { CoreConstructor, Options, Sink, SocketEvent, WebSocketLike } from "./core.js";
 import { bytesOf, type Parcel } from "./data.js";
@@ -86,12 +87,6 @@ interface Known {
   isDropped: boolean;
 }
 
-/** An item of which a part has arrived. */
-interface Arriving {
-  readonly isText: boolean;
-  readonly parts: Uint8Array<ArrayBuffer>[];
-}
-
 // What `core_steer` is told, as `steer` in `src/js/channels.rs`.
 
 export const CLOSE = 0;
@@ -109,6 +104,14 @@ const TOO_BIG_OUTCOME = OUTCOMES.indexOf("tooBig");
 
 /** So much is taken before the wasm hears of it, in bytes of credit, as long as more is there. */
 const TAKEN_BYTES = 8192;
+
+/** Content of so many bytes is not copied where that can be done without; less is copied sooner than that is seen to. */
+const LARGE = 16_384;
+/** The type of a record with content, and how much may stand in front of that: channel, flags, size of the item. */
+const DATA = 0x45;
+const FRONT = 17;
+/** One more than the largest WebSocket message that the protocol allows; what lies behind it the wasm need not know. */
+const TOO_LONG = (1 << 20) + 1;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -342,7 +345,7 @@ export class TidegateBacked extends WasmBacked {
     if (isBinary) {
       // Node's `ws` gives views of memory that it shares out.
       this.#message = bytesOf(data as ArrayBuffer);
-      this.#write(this.#message);
+      this.#show(this.#message);
     }
     this.wasm.core_receive(this.core, +isBinary);
     this.#message = nothing;
@@ -350,6 +353,28 @@ export class TidegateBacked extends WasmBacked {
 
   #write(bytes: Uint8Array): void {
     this.#bytes(this.wasm.core_reserve(this.core, bytes.length), bytes.length).set(bytes);
+  }
+
+  /** Writes a message but for content that is large, at which the wasm does not look. */
+  #show(message: Uint8Array): void {
+    if (message.length < LARGE) return this.#write(message);
+    const length = Math.min(message.length, TOO_LONG);
+    const memory = this.#bytes(this.wasm.core_reserve(this.core, length), length);
+    let written = 0;
+    for (let at = 0; at < length; ) {
+      // As PROTOCOL.md 4.3 has it. What is cut off or worse makes `at` no number, or one beyond the end.
+      const type = message[at++];
+      const size = 1 << (message[at]! >> 6);
+      let bytes = message[at]! & 0x3f;
+      for (let i = 1; i < size; i++) bytes = bytes * 256 + message[at + i]!;
+      at += type! & 0x40 ? size + 2 : size;
+      const shown = at + FRONT;
+      at += bytes;
+      if (type !== DATA || bytes < LARGE || !(at <= length)) continue;
+      memory.set(message.subarray(written, shown), written);
+      written = at;
+    }
+    memory.set(message.subarray(written, length), written);
   }
 
   /** A part of the wasm's memory, until that grows. */
@@ -401,15 +426,19 @@ export class TidegateBacked extends WasmBacked {
     first: number,
     cost: number,
   ): void {
-    const part = this.#message.slice(start, start + length);
-    if (first >= 0) this.#arriving.set(key, { isText: first > 0, parts: [] });
-    const arriving = this.#arriving.get(key);
+    let arriving = this.#arriving.get(key);
+    if (first >= 0) {
+      // 1 for text, and twice one more than its size, or 0 if that is not known.
+      arriving = new Arriving(!!(first & 1), (first >> 1) - 1);
+      if (cost < 0) this.#arriving.set(key, arriving);
+    } else if (cost >= 0) {
+      this.#arriving.delete(key);
+    }
     if (!arriving) return;
-    arriving.parts.push(part);
+    arriving.add(this.#message.subarray(start, start + length));
     if (cost < 0) return;
-    this.#arriving.delete(key);
     const origin = { key, serial, cost };
-    const bytes = arriving.parts.length > 1 ? joined(arriving.parts) : part;
+    const { bytes } = arriving;
     let value: unknown = bytes.buffer;
     if (arriving.isText) {
       try {
@@ -477,15 +506,4 @@ export function constructorOf(
 /** Text as the bytes that are cut into chunks. */
 function encoded(message: Parcel): Parcel {
   return message.kind ? message : { ...message, data: encoder.encode(message.data as string) };
-}
-
-/** The bytes of all parts, one behind the other. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -1,6 +1,7 @@
 /** A socket of the package `ws`, as a server has it, in the shape of a browser's. */
 
-import { CreditInbox, SUBPROTOCOL, joined } from "./channels-host.js";
+import { joined } from "./arriving.js";
+import { CreditInbox, SUBPROTOCOL } from "./channels-host.js";
 import type { SocketEvent, WebSocketLike } from "./core.js";
 import { bytesOf } from "./data.js";
 
