@@ -215,7 +215,15 @@ impl Core {
 
     pub(super) fn after(&self, due: Option<Timestamp>) {
         // From inside, the outer call sets the timer.
-        if self.driver.is_pumping() || self.due.replace(due) == due {
+        if self.driver.is_pumping() {
+            return;
+        }
+        // A session's moments move with each message. One that is set and comes too early sets the next.
+        #[cfg(feature = "v1")]
+        if self.driver.transport().is_tidegate.get() && self.due.get().is_some_and(|set| due >= Some(set)) {
+            return;
+        }
+        if self.due.replace(due) == due {
             return;
         }
         let wait = due.map(|due| due.micros_since(HostClock.now()).div_ceil(1000));
