@@ -59,6 +59,9 @@ export interface AcceptOptions<In = Message, Out = Sendable>
   connections?: Connections | undefined;
 }
 
+/** What every client may send before it is told otherwise, in tidegate mode. Not exported from the package. @internal */
+export const LEAST_PAYLOAD = 65_535;
+
 /** The function {@link accept}. */
 export interface Accept {
   <In, Out = In>(
@@ -75,7 +78,7 @@ export interface Accept {
  *
  * The server should not accept permessage-deflate (`perMessageDeflate: false`, the default of `ws`): the length of
  * a compressed message tells something of what else is in it. And its `maxPayload` bounds what `ws` collects of one
- * message, which is 100 MiB if nothing is said; tidegate mode needs 65,535.
+ * message, which is 100 MiB if nothing is said; tidegate mode needs 65,535, and uses up to 263,168.
  *
  * Rejects with a {@link TidegateError}: `option`, `wasm`; `connect` if the client is gone, or has said something else than a
  * greeting, with `closed`; `timeout`; `refused` if `connections` have no place. The socket is then closed, but for
@@ -94,7 +97,10 @@ export async function take<In, Out>(
   if (!ws?.addEventListener || !ws.terminate) throw invalid("ws", ws, "a WebSocket of the package ws");
   const { codec, connections, wasm, url = "" } = options;
   const pingAfter = checkMilliseconds("pingAfter", options.pingAfter, 20_000);
-  const limits = limitsOf(options, 128, 256 << 20, checkMilliseconds("within", options.within, 10_000));
+  // Not told in public. What every client may send will do, and 0 is no bound.
+  const maxPayload = ws._receiver?._maxPayload ?? LEAST_PAYLOAD;
+  const within = checkMilliseconds("within", options.within, 10_000);
+  const limits = limitsOf(options, 128, 256 << 20, within, maxPayload || Infinity);
   const bounds = Object.entries(BOUNDS).map(([name, fallback]) =>
     checkAmount(name, options[name as keyof typeof BOUNDS], fallback),
   );

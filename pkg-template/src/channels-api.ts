@@ -22,7 +22,7 @@ export interface ChannelsOptions<In = Message, Out = Sendable> extends ConnectOp
    *   browsers fail the connection: then a second one is opened without `tidegate.v1`, and if that succeeds the address,
    *   whatever its query, is known as plain for ten minutes.
    *
-   * `binaryType` counts in plain mode only.
+   * `binaryType` counts in plain mode only. A class that is given as `WebSocket` has to take messages of 263,168 bytes.
    */
   mode?: "tidegate" | "auto" | undefined;
   /** How many channels the peer may have open, up to 65,535. Default 32; messages without a channel take up to 16. */
@@ -88,6 +88,7 @@ export function limitsOf(
   maxChannels: number,
   maxQueuedBytes: number,
   helloMs: number,
+  messageBytes: number,
 ): Limits {
   return [
     checkNumber("maxChannels", options.maxChannels, maxChannels, "0 to 65,535", 65_535),
@@ -95,6 +96,7 @@ export function limitsOf(
     checkNumber("maxQueuedBytes", options.maxQueuedBytes, maxQueuedBytes),
     checkNumber("delay", options.delay, 12, "5 to 500", 500, 5),
     helloMs,
+    messageBytes,
   ];
 }
 
@@ -105,7 +107,7 @@ export function connectChannelsBy(
   return async <In, Out>(url: string | URL, given?: ChannelsOptions<In, Out>) => {
     const options = checkOptions(given, '{ mode: "auto" }');
     const isAuto = checkChoice("mode", options.mode ?? "tidegate", ["tidegate", "auto"]);
-    const limits = limitsOf(options, 32, 96 << 20, HELLO_WITHIN);
+    const limits = limitsOf(options, 32, 96 << 20, HELLO_WITHIN, Infinity);
     const own = checkProtocols(options.protocols).filter((name) => name !== SUBPROTOCOL);
     const began = now();
     let backed: TidegateBacked | undefined;

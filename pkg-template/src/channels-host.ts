@@ -1,10 +1,11 @@
 /**
  * Between the facade and the wasm in tidegate mode: records, items and channels, beside what host.ts has.
  *
- * A message that has arrived is copied into the wasm's memory to be read, and what items are made of is taken from the message
+ * Of a message that has arrived the wasm gets what stands around the content of items, which is taken from the message
  * itself; a message to send is put together here of what the wasm has written and of the values that wait.
  */
 
+import { Arriving } from "./arriving.js";
 import type { WasmExports } from "./border.js";
 import type { CoreConstructor, Options, Sink, SocketEvent, WebSocketLike } from "./core.js";
 import { bytesOf, type Parcel } from "./data.js";
@@ -26,6 +27,7 @@ export interface ChannelsExports extends WasmExports {
     maxQueuedBytes: number,
     delayMs: number,
     helloMs: number,
+    messageBytes: number,
   ): void;
   /** Where so many bytes may be written, until the next call that takes them. */
   core_reserve(core: number, bytes: number): number;
@@ -45,10 +47,10 @@ export interface ChannelsExports extends WasmExports {
 }
 
 /**
- * What this side takes and does: maxChannels, maxMessageBytes, maxQueuedBytes, delay in milliseconds, and how long the
- * peer's first record may take, 0 for any time.
+ * What this side takes and does: maxChannels, maxMessageBytes, maxQueuedBytes, delay in milliseconds, how long the
+ * peer's first record may take, 0 for any time, and the largest WebSocket message that the socket takes.
  */
-export type Limits = readonly [number, number, number, number, number];
+export type Limits = readonly [number, number, number, number, number, number];
 
 /** Told of a channel that the peer opens: its number, name and class. Gives who is told of it. */
 export type Offer = (backed: TidegateBacked, channel: number, name: string, priority: number) => ChannelEvents;
@@ -85,12 +87,6 @@ interface Known {
   isDropped: boolean;
 }
 
-/** An item of which a part has arrived. */
-interface Arriving {
-  readonly isText: boolean;
-  readonly parts: Uint8Array<ArrayBuffer>[];
-}
-
 // What `core_steer` is told, as `steer` in `src/js/channels.rs`.
 
 export const CLOSE = 0;
@@ -108,6 +104,24 @@ const TOO_BIG_OUTCOME = OUTCOMES.indexOf("tooBig");
 
 /** So much is taken before the wasm hears of it, in bytes of credit, as long as more is there. */
 const TAKEN_BYTES = 8192;
+
+/** Content of so many bytes is not copied where that can be done without; less is copied sooner than that is seen to. */
+const LARGE = 16_384;
+/** Room around large content for what the wasm writes in front of it and behind it. */
+const MARGIN = 64;
+/** The own copies of what is sent that have that room. Into no other memory is ever written: it may be somebody else's. */
+const roomy = new WeakSet<Uint8Array>();
+/** The largest message that the protocol allows. */
+const MOST_ITEM = 14_913_024;
+
+/** A browser's own `send`, with nothing of a page's around it: when that returns it has copied what it was given. */
+const BROWSERS_SEND = /^function send\(\)\s*\{\s*\[native code\]\s*\}$/;
+
+/** The type of a record with content, and how much may stand in front of that: channel, flags, size of the item. */
+const DATA = 0x45;
+const FRONT = 17;
+/** One more than the largest WebSocket message that the protocol allows; what lies behind it the wasm need not know. */
+const TOO_LONG = (1 << 20) + 1;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -172,6 +186,8 @@ export class TidegateBacked extends WasmBacked {
   #lastChannel = 0;
   #taken: Origin[] = [];
   #takenBytes = 0;
+  /** Whether the socket has copied what it is given when `send` returns, so that the memory can be used at once. */
+  readonly #isBrowsers: boolean;
   readonly #offer: Offer;
   /** Numbers that the core has not given out, and never will. */
   #lastRefused = 2 ** 53;
@@ -220,13 +236,14 @@ export class TidegateBacked extends WasmBacked {
     super(raw, [], sink, options);
     this.#inbox = inbox;
     this.#offer = offer;
+    this.#isBrowsers = this.copies && BROWSERS_SEND.test(Function.prototype.toString.call(raw.send));
     const random = Math.floor(Math.random() * 2 ** 53);
     this.wasm.core_speak(this.core, +accepts, random, ...limits);
     for (const event of early) this.hear(event);
   }
 
   override send(message: Parcel, priority: number, flow: number, deadlineMs: number, replaces: number): number {
-    const sent = super.send(this.isTidegate ? encoded(message) : message, priority, flow, deadlineMs, replaces);
+    const sent = super.send(this.isTidegate ? this.#own(message) : message, priority, flow, deadlineMs, replaces);
     return sent === TOO_BIG ? this.#tooBig((number) => this.sink.outcome(number, TOO_BIG_OUTCOME)) : sent;
   }
 
@@ -256,7 +273,7 @@ export class TidegateBacked extends WasmBacked {
   /** As `send`, on a channel. */
   sendOn(channel: number, message: Parcel, deadlineMs: number, replaces: number): number {
     if (!this.core) return -2;
-    const { kind, data, bytes, owned } = encoded(message);
+    const { kind, data, bytes, owned } = this.#own(message);
     const slot = this.slots.put(data);
     const number = this.wasm.core_sendOn(this.core, channel, slot, kind, bytes, deadlineMs, replaces);
     if (number === TOO_BIG) {
@@ -341,7 +358,7 @@ export class TidegateBacked extends WasmBacked {
     if (isBinary) {
       // Node's `ws` gives views of memory that it shares out.
       this.#message = bytesOf(data as ArrayBuffer);
-      this.#write(this.#message);
+      this.#show(this.#message);
     }
     this.wasm.core_receive(this.core, +isBinary);
     this.#message = nothing;
@@ -349,6 +366,44 @@ export class TidegateBacked extends WasmBacked {
 
   #write(bytes: Uint8Array): void {
     this.#bytes(this.wasm.core_reserve(this.core, bytes.length), bytes.length).set(bytes);
+  }
+
+  /** Writes a message but for content that is large, at which the wasm does not look. */
+  #show(message: Uint8Array): void {
+    if (message.length < LARGE) return this.#write(message);
+    const length = Math.min(message.length, TOO_LONG);
+    const memory = this.#bytes(this.wasm.core_reserve(this.core, length), length);
+    let written = 0;
+    for (let at = 0; at < length; ) {
+      // As PROTOCOL.md 4.3 has it. What is cut off or worse makes `at` no number, or one beyond the end.
+      const type = message[at++];
+      const size = 1 << (message[at]! >> 6);
+      let bytes = message[at]! & 0x3f;
+      for (let i = 1; i < size; i++) bytes = bytes * 256 + message[at + i]!;
+      at += type! & 0x40 ? size + 2 : size;
+      const shown = at + FRONT;
+      at += bytes;
+      if (type !== DATA || bytes < LARGE || !(at <= length)) continue;
+      memory.set(message.subarray(written, shown), written);
+      written = at;
+    }
+    memory.set(message.subarray(written, length), written);
+  }
+
+  /**
+   * A message of which nobody else has the bytes: they are kept until the peer has them, also if they go at once. What no
+   * peer takes is refused as it is.
+   */
+  #own(message: Parcel): Parcel {
+    const { kind, data, bytes, owned } = message;
+    if (!kind) return { ...message, data: encoder.encode(data as string) };
+    if (owned || bytes > MOST_ITEM) return message;
+    const source = bytesOf(data as ArrayBuffer);
+    if (!this.#isBrowsers || bytes < LARGE) return { kind, data: source.slice(), bytes, owned: true };
+    const own = new Uint8Array(bytes + 2 * MARGIN).subarray(MARGIN, MARGIN + bytes);
+    own.set(source);
+    roomy.add(own);
+    return { kind, data: own, bytes, owned: true };
   }
 
   /** A part of the wasm's memory, until that grows. */
@@ -360,35 +415,67 @@ export class TidegateBacked extends WasmBacked {
     try {
       if (this.raw.readyState > 1) return false;
       const written = this.#bytes(at, length);
-      let message = written;
-      if (count) {
-        // Four numbers each: before which byte, which slot, from and to where of it.
-        const numbers = new Float64Array(this.wasm.memory.buffer, inserts >>> 0, 4 * count);
-        let total = length;
-        for (let i = 0; i < numbers.length; i += 4) total += numbers[i + 3]! - numbers[i + 2]!;
-        message = new Uint8Array(total);
-        let from = 0;
-        let to = 0;
-        for (let i = 0; i < numbers.length; i += 4) {
-          const [before, slot, start, end] = numbers.subarray(i, i + 4) as unknown as [number, number, number, number];
-          message.set(written.subarray(from, before), to);
-          to += before - from;
-          from = before;
-          message.set(bytesOf(this.slots.get(slot) as ArrayBuffer).subarray(start, end), to);
-          to += end - start;
-        }
-        message.set(written.subarray(from), to);
-      } else if (!this.copies) {
-        message = written.slice();
-      }
-      this.#isGiving = true;
-      this.raw.send(message as never);
+      // Four numbers each: before which byte, which slot, from and to where of it.
+      const numbers = new Float64Array(this.wasm.memory.buffer, inserts >>> 0, 4 * count);
+      const [before, slot, start, end] = numbers as unknown as [number, number, number, number];
+      if (count === 1 && this.#giveAround(written, before, this.slots.get(slot), start, end)) return true;
+      this.#give(count || !this.#isBrowsers ? this.#together(written, numbers) : written);
       return true;
     } catch {
       return false;
+    }
+  }
+
+  #give(message: Uint8Array): void {
+    this.#isGiving = true;
+    try {
+      this.raw.send(message as never);
     } finally {
       this.#isGiving = false;
     }
+  }
+
+  /** A message of what the wasm has written and of the values that wait. */
+  #together(written: Uint8Array, inserts: Float64Array): Uint8Array {
+    let total = written.length;
+    for (let i = 0; i < inserts.length; i += 4) total += inserts[i + 3]! - inserts[i + 2]!;
+    const message = this.#isBrowsers ? scratchOf(total) : new Uint8Array(total);
+    let from = 0;
+    let to = 0;
+    for (let i = 0; i < inserts.length; i += 4) {
+      const [before, slot, start, end] = inserts.subarray(i, i + 4) as unknown as [number, number, number, number];
+      message.set(written.subarray(from, before), to);
+      to += before - from;
+      from = before;
+      message.set(bytesOf(this.slots.get(slot) as ArrayBuffer).subarray(start, end), to);
+      to += end - start;
+    }
+    message.set(written.subarray(from), to);
+    return message;
+  }
+
+  /**
+   * Gives a message around large content from where that is, if that is memory with room for it: what stood there comes
+   * back. Returns whether it has.
+   */
+  #giveAround(written: Uint8Array, before: number, content: unknown, start: number, end: number): boolean {
+    if (end - start < LARGE || !this.#isBrowsers || !roomy.has(content as Uint8Array)) return false;
+    const { buffer, byteOffset } = content as Uint8Array<ArrayBuffer>;
+    const at = byteOffset + start - before;
+    const length = written.length + end - start;
+    if (at < 0 || at + length > buffer.byteLength) return false;
+    const message = new Uint8Array(buffer, at, length);
+    const behind = before + end - start;
+    const stood = [message.slice(0, before), message.slice(behind)] as const;
+    message.set(written.subarray(0, before));
+    message.set(written.subarray(before), behind);
+    try {
+      this.#give(message);
+    } finally {
+      message.set(stood[0]);
+      message.set(stood[1], behind);
+    }
+    return true;
   }
 
   #chunk(
@@ -400,15 +487,19 @@ export class TidegateBacked extends WasmBacked {
     first: number,
     cost: number,
   ): void {
-    const part = this.#message.slice(start, start + length);
-    if (first >= 0) this.#arriving.set(key, { isText: first > 0, parts: [] });
-    const arriving = this.#arriving.get(key);
+    let arriving = this.#arriving.get(key);
+    if (first >= 0) {
+      // 1 for text, and twice one more than its size, or 0 if that is not known.
+      arriving = new Arriving(!!(first & 1), (first >> 1) - 1);
+      if (cost < 0) this.#arriving.set(key, arriving);
+    } else if (cost >= 0) {
+      this.#arriving.delete(key);
+    }
     if (!arriving) return;
-    arriving.parts.push(part);
+    arriving.add(this.#message.subarray(start, start + length));
     if (cost < 0) return;
-    this.#arriving.delete(key);
     const origin = { key, serial, cost };
-    const bytes = arriving.parts.length > 1 ? joined(arriving.parts) : part;
+    const { bytes } = arriving;
     let value: unknown = bytes.buffer;
     if (arriving.isText) {
       try {
@@ -473,18 +564,9 @@ export function constructorOf(
   } as unknown as CoreConstructor;
 }
 
-/** Text as the bytes that are cut into chunks. */
-function encoded(message: Parcel): Parcel {
-  return message.kind ? message : { ...message, data: encoder.encode(message.data as string) };
+/** Where messages are put together for browsers: so many bytes, which are what they were. */
+function scratchOf(bytes: number): Uint8Array {
+  if (scratch.length < bytes) scratch = new Uint8Array(Math.max(bytes, LARGE));
+  return scratch.subarray(0, bytes);
 }
-
-/** The bytes of all parts, one behind the other. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
+let scratch = nothing;

@@ -1,6 +1,7 @@
 /** A socket of the package `ws`, as a server has it, in the shape of a browser's. */
 
-import { CreditInbox, SUBPROTOCOL, joined } from "./channels-host.js";
+import { joined } from "./arriving.js";
+import { CreditInbox, SUBPROTOCOL } from "./channels-host.js";
 import type { SocketEvent, WebSocketLike } from "./core.js";
 import { bytesOf } from "./data.js";
 
@@ -11,6 +12,8 @@ export interface PeerSocketLike {
   readonly extensions: string;
   readonly readyState: number;
   readonly bufferedAmount?: number;
+  /** Not public: the largest message that it takes, 0 for any. @internal */
+  readonly _receiver?: { readonly _maxPayload?: number };
   binaryType: string;
   send(data: any, callback: (error?: Error) => void): void;
   ping(): void;

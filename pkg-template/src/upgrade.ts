@@ -1,7 +1,7 @@
 /** From a request for an upgrade to a handle: who may connect, and what is spoken. */
 
 import { checkChoice, checkMilliseconds, checkOptions, checkProtocols } from "./address.js";
-import { take, type AcceptOptions } from "./accept.js";
+import { LEAST_PAYLOAD, take, type AcceptOptions } from "./accept.js";
 import type { ChannelSocket } from "./channels-api.js";
 import { SUBPROTOCOL } from "./channels-host.js";
 import type { Codec } from "./codec.js";
@@ -75,9 +75,6 @@ export interface Upgrade {
     options: UpgradeOptions<R>,
   ): Promise<ChannelSocket | undefined>;
 }
-
-/** A peer's message may be so large, in tidegate mode. */
-const LEAST_PAYLOAD = 65_535;
 
 /**
  * Answers Node's `upgrade` event over a server of `ws`: checks the origin, finds a place among `connections`, asks

@@ -261,6 +261,13 @@ fn run<S: ByteStream + 'static>(
 ) -> Client {
     let clock = HostClock::new();
     let (hub, config) = builder.hub(clock, None, crate::platform::native::random);
+    #[cfg(feature = "v1")]
+    let mut config = config;
+    #[cfg(feature = "v1")]
+    if let Some(tidegate) = &mut config.tidegate {
+        let limits = builder.host.transport.limits;
+        tidegate.bound_messages(limits.max_message_bytes.min(limits.max_frame_bytes));
+    }
     hub.wait_for_readers();
     let client = Client::new(&hub, url, builder.close.clone());
     #[cfg(not(feature = "v1"))]

@@ -29,10 +29,10 @@ use crate::time::{Duration, Timestamp};
 /// The subprotocol.
 pub(crate) const SUBPROTOCOL: &str = "tidegate.v1";
 
-/// The largest message that the host's transport puts together in this mode, in bytes. Twice what a peer may send: one a
-/// little above is answered by its own code, and of one without an end no more is kept.
+/// The largest message that the host's transport puts together in this mode, in bytes. A quarter more than a peer may send:
+/// one a little above that is answered by its own code, and of one without an end no more is kept.
 #[cfg(feature = "native")]
-pub(crate) const MOST_MESSAGE_BYTES: u64 = 128 << 10;
+pub(crate) const MOST_MESSAGE_BYTES: u64 = 320 << 10;
 
 /// By what driver and outlet know a channel that has a name. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +98,15 @@ impl TidegateConfig {
         session.side = side;
         Self { session, random }
     }
+
+    /// The connection takes no WebSocket message of more than `bytes`. The peer is told so as far as PROTOCOL section 5.4
+    /// allows that to be said: of a server it is what a client may assume before it is told.
+    #[cfg(any(feature = "js", all(feature = "native", not(target_family = "wasm"))))]
+    pub(crate) fn bound_messages(&mut self, bytes: u64) {
+        let least = if self.session.side == Side::Client { 8_192 } else { 65_535 };
+        let most = &mut self.session.settings.max_message_bytes;
+        *most = u32::try_from(bytes).unwrap_or(u32::MAX).max(least).min(*most);
+    }
 }
 
 /// Whose items a channel carries.
@@ -136,6 +145,8 @@ struct Entry {
 #[derive(Debug)]
 struct Arriving {
     is_text: bool,
+    /// Its size, if that is known.
+    total: Option<usize>,
     bytes: Vec<u8>,
 }
 
@@ -155,9 +166,10 @@ enum On {
     Channel(ChannelId),
 }
 
-/// How much room for an item is made before any of it has arrived, in bytes. More comes as it does.
+/// How many times what has arrived of an item there is room for, as far as its size is known: what grows twofold is copied once
+/// more on the way.
 #[cfg(feature = "client")]
-const RESERVED: u64 = 64 << 10;
+const AHEAD: usize = 4;
 
 /// See the module's page.
 #[derive(Debug)]
@@ -330,14 +342,20 @@ impl Tidegate {
         let part = message.get(range).unwrap_or_default();
         let entry = self.entry(key)?;
         if let Some((is_text, total)) = first {
-            let expected = total.unwrap_or(0).min(RESERVED);
-            let bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).max(part.len()));
-            entry.arriving = Some(Arriving { is_text, bytes });
+            let total = total.and_then(|total| usize::try_from(total).ok());
+            entry.arriving = Some(Arriving { is_text, total, bytes: Vec::new() });
         }
-        entry.arriving.as_mut()?.bytes.extend_from_slice(part);
+        let Arriving { total, bytes, .. } = entry.arriving.as_mut()?;
+        let arrived = bytes.len() + part.len();
+        if let Some(total) = *total
+            && arrived > bytes.capacity()
+        {
+            bytes.reserve_exact(total.min(arrived.saturating_mul(AHEAD)).saturating_sub(bytes.len()));
+        }
+        bytes.extend_from_slice(part);
         let cost = last?;
         entry.untaken = entry.untaken.saturating_add(cost);
-        let Arriving { is_text, bytes } = entry.arriving.take()?;
+        let Arriving { is_text, bytes, .. } = entry.arriving.take()?;
         let payload = if is_text {
             // The session has looked at it; otherwise it would be the session that is wrong.
             Payload::Text(String::from_utf8(bytes).ok()?)

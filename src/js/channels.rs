@@ -1,7 +1,8 @@
 //! Tidegate mode at the border: records in and out, parts of items, channels by the facade's numbers.
 //!
-//! Bytes cross it in two places: a message that has arrived is copied in front of the core to be read, and what the core has
-//! written is read from its memory. The content of items does not: the facade takes it from the message, and puts it in.
+//! Bytes cross it in two places: of a message that has arrived the facade writes in front of the core what is to be read, and
+//! what the core has written is read from its memory. The content of items does neither, unless it is short: the facade takes
+//! it from the message, and puts it in.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -27,7 +28,8 @@ extern "C" {
     /// `inserts`: before which byte, its slot, from and to where of it. False if that throws.
     fn records(host: Host, at: i32, length: i32, inserts: i32, count: i32) -> bool;
     /// A part of an item: on which channel of the facade's (0: of the connection) and of the core's, where it stands in the
-    /// message and its length; -1, or 0 for the first of bytes and 1 of text; its cost if it is the last, else -1.
+    /// message and its length; -1, or for the first 0 of bytes and 1 of text, and besides twice one more than the item's size
+    /// if that is known; its cost if it is the last, else -1.
     #[allow(clippy::too_many_arguments, reason = "numbers cross for less than an object")]
     #[wasm_bindgen(js_name = chunk)]
     fn part(host: Host, channel: f64, key: i32, serial: i32, start: i32, length: i32, first: i32, cost: f64);
@@ -104,7 +106,8 @@ pub(super) fn transmit(host: Host, out: &Outgoing) -> bool {
 }
 
 pub(super) fn chunk(host: Host, channel: Option<ChannelId>, chunk: &Chunk, origin: Origin) {
-    let first = chunk.first.map_or(-1, |(is_text, _)| i32::from(is_text));
+    let size_of = |total: Option<u64>| total.and_then(|total| i32::try_from(2 * (total + 1)).ok());
+    let first = chunk.first.map_or(-1, |(is_text, total)| size_of(total).unwrap_or(0) + i32::from(is_text));
     let cost = chunk.last.map_or(-1.0, number);
     let (start, size) = (length(chunk.range.start), length(chunk.range.len()));
     let (key, serial) = (bits(origin.key.0), bits(origin.serial));
@@ -144,7 +147,8 @@ pub(super) fn over(host: Host) {
 #[wasm_bindgen]
 impl Core {
     /// Speaks `tidegate.v1` if that is the subprotocol when the socket opens, with these limits; as server if it
-    /// `accepts`. The peer's first record may take `hello_ms`, 0 for any time. To be called before that.
+    /// `accepts`. The peer's first record may take `hello_ms`, 0 for any time, and the socket takes messages of up to
+    /// `message_bytes`. To be called before that.
     #[allow(clippy::too_many_arguments, reason = "numbers cross for less than an object")]
     pub fn speak(
         &self,
@@ -155,20 +159,27 @@ impl Core {
         max_queued_bytes: f64,
         delay_ms: f64,
         hello_ms: f64,
+        message_bytes: f64,
     ) {
         let side = if accepts { Side::Server { resume: None, hint: String::new() } } else { Side::Client };
         let delay = Duration::from_micros(count(delay_ms * 1000.0));
         let counts = [max_channels, max_message_bytes];
         let mut config = TidegateConfig::new(side, count(random), counts, count(max_queued_bytes), delay);
+        config.bound_messages(count(message_bytes));
         config.session.hello_timeout = deadline(hello_ms).unwrap_or(NEVER);
         self.driver.offer_tidegate(config);
     }
 
     /// Makes room for so many bytes, and tells where. It is gone with the next call that takes them.
+    ///
+    /// Where the facade writes nothing stands what it has written before: content, of which only the length counts.
     pub fn reserve(&self, bytes: u32) -> *mut u8 {
+        let bytes = bytes as usize;
         let mut buffer = self.buffer.borrow_mut();
-        buffer.clear();
-        buffer.resize(bytes as usize, 0);
+        if buffer.len() < bytes {
+            buffer.resize(bytes, 0);
+        }
+        self.reserved.set(bytes);
         buffer.as_mut_ptr()
     }
 
@@ -176,10 +187,9 @@ impl Core {
     pub fn receive(&self, is_binary: bool) {
         self.driver.task();
         if is_binary {
-            let mut bytes = self.buffer.take();
-            self.driver.receive_bytes(&bytes);
-            // For its capacity. What stands there is taken for the detail of a reset.
-            bytes.clear();
+            let bytes = self.buffer.take();
+            self.driver.receive_bytes(bytes.get(..self.reserved.take()).unwrap_or_default());
+            // To be used again, and not to be filled again.
             self.buffer.replace(bytes);
         } else {
             self.driver.receive_text();
@@ -189,7 +199,7 @@ impl Core {
 
     /// Opens a channel, by a number that the facade has not used, whose name stands in the buffer. 0, or why not.
     pub fn open(&self, channel: f64, class: u8) -> f64 {
-        let Ok(name) = String::from_utf8(self.buffer.take()) else { return NAME_TOO_LONG };
+        let Ok(name) = String::from_utf8(self.written()) else { return NAME_TOO_LONG };
         let id = id_of(channel);
         let opened = match self.driver.open_channel(id, name, priority(class)) {
             None => return PLAIN,
@@ -234,7 +244,7 @@ impl Core {
     /// See [`steer`].
     pub fn steer(&self, channel: f64, what: u8, value: f64) {
         // First: what is left there would be the detail of another.
-        let detail = self.buffer.take();
+        let detail = self.written();
         let Some((id, key)) = self.find(channel) else { return };
         let reset = |directions| {
             let code = ChannelCode::from_wire(u64::from(code(value)));
@@ -266,6 +276,11 @@ impl Core {
             self.driver.taken(origin);
         }
         self.pump();
+    }
+
+    /// Takes what the facade has written since it asked for room; nothing if it has not.
+    fn written(&self) -> Vec<u8> {
+        self.buffer.borrow().get(..self.reserved.take()).unwrap_or_default().to_vec()
     }
 
     fn find(&self, channel: f64) -> Option<(ChannelId, ChannelKey)> {

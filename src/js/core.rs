@@ -55,6 +55,9 @@ pub struct Core {
     /// Where the facade puts messages and names.
     #[cfg(feature = "v1")]
     pub(super) buffer: core::cell::RefCell<alloc::vec::Vec<u8>>,
+    /// How much of that was asked for and is not taken yet.
+    #[cfg(feature = "v1")]
+    pub(super) reserved: Cell<usize>,
 }
 
 #[wasm_bindgen]
@@ -92,6 +95,8 @@ impl Core {
             due: Cell::new(None),
             #[cfg(feature = "v1")]
             buffer: core::cell::RefCell::default(),
+            #[cfg(feature = "v1")]
+            reserved: Cell::new(0),
         };
         core.pump();
         core
@@ -166,6 +171,9 @@ impl Core {
             }
             told::TIMER => {
                 self.due.set(None);
+                // Who has thousands of connections would keep the largest message of each.
+                #[cfg(feature = "v1")]
+                drop(self.buffer.take());
                 driver.timer();
             }
             told::ACKNOWLEDGED => driver.acknowledged(count(a)),
@@ -207,7 +215,15 @@ impl Core {
 
     pub(super) fn after(&self, due: Option<Timestamp>) {
         // From inside, the outer call sets the timer.
-        if self.driver.is_pumping() || self.due.replace(due) == due {
+        if self.driver.is_pumping() {
+            return;
+        }
+        // A session's moments move with each message. One that is set and comes too early sets the next.
+        #[cfg(feature = "v1")]
+        if self.driver.transport().is_tidegate.get() && self.due.get().is_some_and(|set| due >= Some(set)) {
+            return;
+        }
+        if self.due.replace(due) == due {
             return;
         }
         let wait = due.map(|due| due.micros_since(HostClock.now()).div_ceil(1000));

@@ -102,7 +102,8 @@ pub struct AcceptOptions {
     /// the pings of [`ping_after`](Self::ping_after), too. Of
     /// [`max_output_bytes`](Limits::max_output_bytes) at most 64 KiB are used: what waits longer does so in
     /// the send queue. In tidegate mode a message of the WebSocket, which is another thing than one of the application's,
-    /// has 128 KiB at most.
+    /// has 320 KiB at most, and the client is told of what `max_message_bytes` and
+    /// `max_frame_bytes` leave of 257 KiB.
     pub limits: Limits,
     /// Bounds of the send queue. Default [`SendLimits::default`].
     pub send_limits: SendLimits,
@@ -112,7 +113,7 @@ pub struct AcceptOptions {
     /// dropped; `None` for as long as it takes. Default 10 s.
     pub close_within: Option<Duration>,
     /// Longer messages are sent in fragments of this many bytes, between which pings are answered; `None`
-    /// sends each as one frame. Default 256 KiB. 0 counts as 1.
+    /// sends each as one frame. Default 256 KiB. 0 counts as 1. In tidegate mode they have up to 1 KiB more.
     pub fragment_bytes: Option<usize>,
     /// Pings the peer when nothing has come from it for so long, and takes it for gone when nothing comes
     /// for as long again, as [`ClientBuilder::ping_after`](crate::ClientBuilder::ping_after) has it; `None`
@@ -270,7 +271,10 @@ impl Answer {
             #[cfg(feature = "v1")]
             tidegate: options.tidegate.map(|tidegate| {
                 let side = Side::Server { resume: None, hint: String::new() };
-                Box::new(tidegate.config(side, crate::platform::native::random()))
+                let mut config = tidegate.config(side, crate::platform::native::random());
+                let Limits { max_message_bytes, max_frame_bytes, .. } = options.limits;
+                config.bound_messages(max_message_bytes.min(max_frame_bytes));
+                Box::new(config)
             }),
             ..DriverConfig::default()
         };

@@ -103,6 +103,10 @@ const PING_AFTER: Duration = Duration::from_secs(20);
 /// since they stay in the processor's cache and in one buffer.
 const FRAGMENT_BYTES: usize = 256 << 10;
 
+/// What stands around a chunk of [`FRAGMENT_BYTES`] in a message of tidegate mode, which is no reason for a second frame.
+#[cfg(feature = "v1")]
+const HEAD_BYTES: usize = 1 << 10;
+
 /// See the module's page.
 pub(crate) struct NativeTransport<S> {
     inner: RefCell<Inner<S>>,
@@ -522,6 +526,16 @@ impl<S: ByteStream> Transport for NativeTransport<S> {
         let inner = &mut *inner;
         let Stage::Open(open) = &mut inner.stage else { return false };
         open.send(part.payload, part.last, inner.bounds, &mut inner.keys)
+    }
+
+    #[cfg(feature = "v1")]
+    fn send_records(&self, out: crate::proto::payload::Outgoing) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        let Stage::Open(open) = &mut inner.stage else { return false };
+        let mut bounds = inner.bounds;
+        bounds.fragment_bytes = bounds.fragment_bytes.saturating_add(HEAD_BYTES);
+        out.inserts.is_empty() && open.send(Payload::Binary(out.bytes), true, bounds, &mut inner.keys)
     }
 
     fn close(&self, code: Option<u16>, reason: String) {

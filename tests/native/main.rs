@@ -44,6 +44,8 @@ mod interop;
 mod keys;
 mod long;
 #[cfg(feature = "v1")]
+mod message_sizes;
+#[cfg(feature = "v1")]
 mod node;
 mod over;
 mod own;

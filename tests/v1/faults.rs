@@ -344,6 +344,37 @@ fn no_message_is_larger_than_the_peer_takes() {
     assert!(largest <= 8_192, "{largest} B");
 }
 
+/// CREDIT is a message, and an event for the peer: it waits as long as an item can come to its end without.
+#[test]
+fn an_item_whose_rest_has_credit_earns_none_and_one_whose_rest_may_not_does() {
+    const CREDIT: u8 = 0x10;
+    let mut peer = Peer::of(server());
+    peer.give(0x01, &[1, 1, 0]);
+    let said = peer.give(0x41, &[0, 1, 2, 1, b'a', 0]);
+    let key = said.events.iter().find_map(|event| match event {
+        Event::Incoming { channel, .. } => Some(*channel),
+        _ => None,
+    });
+    let key = key.expect("a channel has come in");
+    let data = |flags: u8, total: Option<u64>, bytes: usize| {
+        let mut body = vec![0, flags];
+        body.extend(varints(&total.map(|total| total + 1).into_iter().collect::<Vec<_>>()));
+        body.extend(vec![7; bytes]);
+        body
+    };
+    peer.give(0x45, &data(3, None, 1_000));
+    let at = peer.at();
+    peer.session.handle_taken(at, key, 1_064);
+    assert!(!peer.poll().kinds().contains(&CREDIT), "less than a quarter");
+    assert!(!peer.give(0x45, &data(1, Some(20_000), 512)).kinds().contains(&CREDIT));
+    assert!(!peer.give(0x45, &data(2, None, 19_488)).kinds().contains(&CREDIT));
+    // 65,536 less 1,064, 20,128 and 576 are left, and in the smallest chunks 50,113 may be needed.
+    let said = peer.give(0x45, &data(1, Some(45_000), 512));
+    let records = said.records();
+    let credit = records.iter().find(|record| record.kind == CREDIT).expect("what was taken is granted");
+    assert_eq!(credit.numbers(), [0, 65_536 + 1_064]);
+}
+
 #[test]
 fn what_was_queued_before_hello_is_not_opened_if_its_name_is_too_long_for_the_client() {
     let mut peer = Peer::of(server());

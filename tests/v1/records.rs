@@ -79,3 +79,15 @@ pub(crate) fn chunk<'a>(record: &Seen<'a>) -> (u64, u8, &'a [u8]) {
     }
     (channel, flags, &record.body[at..])
 }
+
+/// Size of the item of which this is the first chunk, if it is told.
+pub(crate) fn total(record: &Seen<'_>) -> Option<u64> {
+    let (_, flags, payload) = chunk(record);
+    if flags & LAST != 0 {
+        return Some(payload.len() as u64);
+    }
+    let mut at = 0;
+    varint(record.body, &mut at);
+    at += 1;
+    varint(record.body, &mut at).checked_sub(1)
+}

@@ -10,7 +10,7 @@ use crate::content;
 use crate::plan::Plan;
 use crate::records::{
     ABORT, ACCEPT, ACK, CHAN_LIMIT, CLOSE, CREDIT, DATA, FIRST, GOAWAY, HELLO, LAST, OPEN, PING, PONG,
-    REFUSED, RESET, RESUME, RESUMED, Seen, WELCOME, chunk, records, varint,
+    REFUSED, RESET, RESUME, RESUMED, Seen, WELCOME, chunk, records, total, varint,
 };
 
 /// One direction of a channel.
@@ -28,8 +28,9 @@ struct Stream {
     /// The item in the midst of which the sender is, by its number if it has one; and the receiver.
     sends: Option<Option<usize>>,
     receives: Option<Option<usize>>,
-    /// What the chunks of that have cost.
+    /// What the chunks of that have cost, and how many bytes of it are missing, if that is known.
     partial: u64,
+    missing: Option<u64>,
     /// The limit that the sender knows, and the one that the receiver has told, on this connection or so that it arrived.
     known: u64,
     told: u64,
@@ -415,7 +416,10 @@ impl Wire {
                     stream.partial += payload.len() as u64 + 64;
                     if flags & FIRST != 0 {
                         stream.receives = Some(content::number(from, payload));
+                        stream.missing = total(&record);
                     }
+                    stream.missing =
+                        stream.missing.map(|missing| missing.saturating_sub(payload.len() as u64));
                     if flags & LAST != 0 {
                         let number = stream.receives.take().flatten();
                         stream.partial = 0;
@@ -482,8 +486,10 @@ impl Wire {
                 }
                 continue;
             }
-            // A quarter may be owed, but not while an item waits for its rest.
-            let owed = if partial > 0 { 0 } else { window / 4 };
+            // A quarter may be owed, but not while an item may have to wait for its rest.
+            let rest = stream.missing.map_or(u64::MAX, |missing| missing + missing / 8 + 64);
+            let waits = partial > 0 && told.saturating_sub(stream.arrived) < rest;
+            let owed = if waits { 0 } else { window / 4 };
             let least = stream.arrived - partial + window - owed;
             if told < least {
                 wrong.push(("I3", format!("{which} has told {told} on {id} instead of {least}: {stream:?}")));

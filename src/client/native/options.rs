@@ -88,7 +88,8 @@ impl ClientBuilder {
     }
 
     /// Bounds of what the server may send: of messages and frames, of fragments, of control frames. Default
-    /// [`Limits::default`]: messages of 64 MiB.
+    /// [`Limits::default`]: messages of 64 MiB. In tidegate mode a message of the WebSocket, which is another thing than one of
+    /// the application's, has 320 KiB at most, and the server is told of what these leave of 257 KiB.
     ///
     /// A message that does not fit into the receive queue is still taken while less than half of that is
     /// ([`recv_limits`](Self::recv_limits)); this bound is what keeps it out.
@@ -122,7 +123,7 @@ impl ClientBuilder {
     }
 
     /// Cuts messages that are longer into fragments of this many bytes; `None` sends each message as one
-    /// frame, whatever its size. Default 256 KiB. 0 counts as 1.
+    /// frame, whatever its size. Default 256 KiB. 0 counts as 1. In tidegate mode fragments have up to 1 KiB more.
     ///
     /// While a message goes out, pings are answered only between two of its fragments, and only one
     /// fragment at a time takes memory besides the message itself. Every WebSocket joins fragments

@@ -65,7 +65,7 @@ pub struct BudgetConfig {
     /// The largest B, in bytes. From 64 KiB to 64 MiB, default 8 MiB. 20 MB/s at 200 ms take 4.3 MB; it is also the
     /// most that a peer gains by acknowledging what it does not have.
     pub largest_bytes: u64,
-    /// How long a chunk takes on the link, as far as sizes from 992 to 65,504 bytes allow. From 2 to 50 ms, default
+    /// How long a chunk takes on the link, as far as sizes from 992 to 262,144 bytes allow. From 2 to 50 ms, default
     /// 4 ms.
     pub chunk_time: Duration,
 }
@@ -225,7 +225,7 @@ impl Budget {
         self.in_flight == 0.0
             || match (class, self.state) {
                 (Class::Other, _) if self.rate.get() > 0.0 && self.bucket <= 0.0 => false,
-                (Class::Other, _) => all <= self.room(),
+                (Class::Other, _) => all <= self.limit(),
                 (Class::Control | Class::Urgent, _) => all <= self.budget() + self.record(),
             }
     }
@@ -269,7 +269,7 @@ impl Budget {
         let step = larger(self.record() - HEADER, self.rate.get() * self.delay() / 4.0);
         let step = smaller(step, self.budget() / 4.0);
         let all = self.in_flight + bytes;
-        let is_asked = self.asked_upto + self.in_flight > self.sent;
+        let is_asked = self.is_asked();
         let room = self.room();
         let is_probe = matches!(self.state, State::Probing(probe) if probe.began.is_none())
             && (all <= room || self.in_flight == 0.0);
@@ -310,7 +310,12 @@ impl Budget {
         }
         self.measure(newest, took, sample);
         let time = smaller(larger(span(self.config.chunk_time), 2_000.0), 50_000.0);
-        self.chunk.fit(self.rate.get() * time);
+        self.chunk.fit(self.rate.get() * time, bytes);
+    }
+
+    /// Whether something is under way that is acknowledged at once.
+    fn is_asked(&self) -> bool {
+        self.asked_upto + self.in_flight > self.sent
     }
 
     /// Nothing waits that could go, so it is not the path that decides how much is sent.
@@ -320,7 +325,7 @@ impl Budget {
 
     /// When something that waits may go though nothing is acknowledged. `None`: not before it is.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        let (has_room, pace) = (self.in_flight + self.record() <= self.room(), self.pace());
+        let (has_room, pace) = (self.in_flight + self.record() <= self.limit(), self.pace());
         (has_room && pace > 0.0 && self.bucket <= 0.0)
             .then(|| Timestamp::from_micros(whole(self.now - self.bucket / pace).saturating_add(1)))
     }
@@ -371,6 +376,16 @@ impl Budget {
         }
     }
 
+    /// Up to where others than urgent records may go. That is beyond a probe's room with one that asks for an
+    /// acknowledgement, if none is under way: what was sent before would be acknowledged by the peer's timer, and the link
+    /// stand still as long.
+    fn limit(&self) -> f64 {
+        match self.state {
+            State::Probing(_) if !self.is_asked() => self.budget(),
+            _ => self.room(),
+        }
+    }
+
     /// A chunk with its header, at most.
     fn record(&self) -> f64 {
         f64::from(self.chunk_bytes()) + HEADER
@@ -406,11 +421,12 @@ impl Budget {
 
     /// The rate at which others than urgent ones may go.
     fn pace(&self) -> f64 {
-        let rate = self.rate.get();
-        rate * match self.state {
-            State::Startup { .. } => 3.0,
+        match self.state {
+            // Three times R; but what says little of R, as the few bytes of an OPEN, does not hold up the first budget.
+            State::Startup { .. } if self.shortest > 0.0 => 1.5 * self.budget() / self.shortest,
+            State::Startup { .. } => 0.0,
             // No more than the slack in a round: behind a probe it is this alone that bounds the queue.
-            _ => 1.0 + smaller(self.delay() / self.shortest, 0.25) * self.growth,
+            _ => self.rate.get() * (1.0 + smaller(self.delay() / self.shortest, 0.25) * self.growth),
         }
     }
 

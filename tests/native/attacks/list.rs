@@ -122,7 +122,7 @@ pub(crate) fn b58_bytes_behind_the_end_of_a_record(peer: &mut Hostile) -> u16 {
 }
 
 pub(crate) fn b58_a_message_above_its_limit(peer: &mut Hostile) -> u16 {
-    peer.say(&vec![0; 65_536]);
+    peer.say(&vec![0; 263_169]);
     TOO_BIG
 }
 

@@ -52,6 +52,49 @@ export const channels = withChannels({
     t.equal([await blob.outcome, await ticket.outcome], ["delivered", "delivered"]);
   },
 
+  async v1_large_messages_of_every_memory_come_back_and_nobody_sees_them_change(t) {
+    const socket = await t.connect("/echo");
+    const bytes = pattern(700_000);
+    const kinds = [
+      new ArrayBuffer(bytes.length),
+      new Uint8Array(new ArrayBuffer(bytes.length + 1_000), 500, bytes.length),
+      new ArrayBuffer(bytes.length, { maxByteLength: 1 << 20 }),
+    ];
+    // A page has none unless it is isolated.
+    if (globalThis.SharedArrayBuffer) {
+      const shared = new SharedArrayBuffer(bytes.length + 1_000);
+      kinds.push(shared, new Uint8Array(shared, 500, bytes.length));
+    }
+    for (const data of kinds) {
+      const memory = new Uint8Array(data.buffer ?? data).fill(0xa5);
+      const view = ArrayBuffer.isView(data) ? data : memory;
+      view.set(bytes.subarray(0, view.length));
+      const sent = view.slice();
+      const before = memory.slice();
+      // The same memory several times at once, and then it is another message.
+      const tickets = [await socket.send(data), await socket.send(data), socket.trySend(data)];
+      t.equal(memory, before, "behind the calls");
+      memory.fill(1);
+      for (const ticket of tickets) {
+        t.equal(new Uint8Array(await socket.recv()), sent);
+        t.equal(await ticket.outcome, "delivered");
+      }
+      t.ok(memory.every((byte) => byte === 1), "and ever after");
+    }
+  },
+
+  async v1_a_send_that_a_page_has_put_around_the_hosts_is_given_what_it_may_keep(t) {
+    class Late extends t.WebSocket {
+      send(...given) {
+        void Promise.resolve().then(() => super.send(...given));
+      }
+    }
+    const socket = await t.connect("/echo", { WebSocket: Late });
+    const sizes = [0, 100, 5_000, 16_384, 65_504, 65_536, 300_000, 1 << 20, 3_000_000];
+    for (const size of sizes) await socket.send(pattern(size));
+    for (const size of sizes) t.equal(new Uint8Array(await socket.recv()), pattern(size), `${size} bytes`);
+  },
+
   async v1_channels_are_opened_used_and_closed(t) {
     const socket = await t.connect("/echo");
     const chat = await socket.channel("chat");

@@ -103,7 +103,7 @@ export const attacks = {
   b58_a_length_of_four_gigabytes_and_a_few: [4201, (peer) => peer.say(Buffer.from([0x07, 0xc0, 0, 0, 1, 0, 0, 0, 1, 1]))],
   b58_a_number_that_is_longer_than_it_has_to_be: [4201, (peer) => peer.tell(0x07, [0x40, 1])],
   b58_bytes_behind_the_end_of_a_record: [4201, (peer) => peer.tell(0x07, [1, 2])],
-  b58_a_message_above_its_limit: [4203, (peer) => peer.say(bytes(65_536))],
+  b58_a_message_above_its_limit: [4203, (peer) => peer.say(bytes(263_169))],
   b58_a_name_above_its_limit: [4203, (peer) => peer.open(0, "n".repeat(129))],
   b58_a_number_left_out: [
     4205,

@@ -30,7 +30,7 @@ const greetings = {
 
 /** A server beside which a session goes on that does as it should. */
 async function besideAnother(test) {
-  const { url, connections, stop } = await start(echo, { sockets: { maxPayload: 100_000 } });
+  const { url, connections, stop } = await start(echo, { sockets: { maxPayload: 300_000 } });
   const honest = await connect(url, { WebSocket });
   const channel = await honest.channel("beside");
   const stray = [];
@@ -75,7 +75,7 @@ test("b58_each_attack_of_a_client_is_answered_by_its_code_and_other_sessions_not
 test("b58_a_message_above_what_ws_takes_is_cut_off_by_ws", () =>
   besideAnother(async (url, goesOn) => {
     const { socket, closed } = await raw(url);
-    for (const message of [HELLO, bytes(200_000)]) socket.send(message);
+    for (const message of [HELLO, bytes(400_000)]) socket.send(message);
     assert.equal(await closed, 1009);
     await goesOn();
   }));

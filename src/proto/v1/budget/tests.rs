@@ -313,12 +313,45 @@ fn an_urgent_record_may_exceed_the_budget_by_a_chunk_and_any_may_go_alone() {
 #[test]
 fn a_probe_admits_no_more_than_a_budget_that_has_fallen_since() {
     let mut budget = Budget::new(BudgetConfig::default());
+    budget.asked_upto = 1_000.0;
     budget.handle_sent(at(0), 1_000, Class::Other);
     for bytes in [20_000.0, 4_000.0] {
         budget.state = State::Probing(Probe { bytes, began: None, rounds: 0, rate: 0.0 });
         let room = budget.bytes().min(whole(bytes)) - 1_000;
         assert!(budget.admits(room, Class::Other) && !budget.admits(room + 1, Class::Other), "{room}");
     }
+}
+
+/// Otherwise the peer's timer would end the probe, and 25 ms stand still where a round takes one.
+#[test]
+fn what_nobody_has_asked_for_does_not_hold_up_a_probe() {
+    let mut budget = Budget::new(BudgetConfig::default());
+    for _ in 0..2 {
+        assert!(!budget.wants_ack(1_000));
+        budget.handle_sent(at(0), 1_000, Class::Other);
+    }
+    budget.state = State::Probing(Probe { bytes: 1_500.0, began: None, rounds: 0, rate: 0.0 });
+    assert!(budget.admits(12_600, Class::Other) && !budget.admits(12_601, Class::Other), "as far as B goes");
+    assert!(budget.wants_ack(1_000));
+    budget.handle_sent(at(0), 1_000, Class::Other);
+    assert!(!budget.admits(1, Class::Other), "now an acknowledgement is on its way");
+}
+
+/// The OPEN that goes alone says that the path takes 10 bytes in a round.
+#[test]
+fn a_first_sample_of_a_few_bytes_does_not_pace_the_first_budget() {
+    let mut budget = Budget::new(BudgetConfig::default());
+    let open = budget.handle_sent(at(0), 10, Class::Control);
+    budget.handle_idle();
+    budget.handle_acknowledged(at(50_000), 10, open, Some(0));
+    assert_eq!(budget.bytes_per_second(), 200);
+    for millis in 50..100 {
+        budget.handle_time(at(millis * 1_000));
+        while budget.admits(2_000, Class::Other) {
+            budget.handle_sent(at(millis * 1_000), 2_000, Class::Other);
+        }
+    }
+    assert_eq!(budget.in_flight(), 14_000, "all that B takes, within a round");
 }
 
 #[test]
@@ -357,6 +390,9 @@ fn the_chunk_follows_the_rate_within_what_the_peer_takes() {
         (1.25e6, 65_504, 4_064),
         (16.4e6, 65_504, 65_504),
         (100e6, 65_504, 65_504),
+        (33e6, 262_176, 131_072),
+        (66e6, 262_176, 262_144),
+        (100e6, 1_048_545, 262_144),
         (100e6, 8_161, 8_160),
         (100e6, 8_159, 4_064),
     ] {
@@ -368,7 +404,7 @@ fn the_chunk_follows_the_rate_within_what_the_peer_takes() {
     let mut chunk = Chunk::default();
     let sizes: Vec<u32> = (0..9)
         .map(|_| {
-            chunk.fit(1e6);
+            chunk.fit(1e6, 4_064.0);
             chunk.bytes()
         })
         .collect();
@@ -377,8 +413,10 @@ fn the_chunk_follows_the_rate_within_what_the_peer_takes() {
         [4_064, 4_064, 4_064, 4_064, 4_064, 4_064, 4_064, 8_160, 8_160],
         "up after eight in a row"
     );
-    chunk.fit(1_000.0);
+    chunk.fit(1_000.0, 8_160.0);
     assert_eq!(chunk.bytes(), 4_064, "and down at once, by one");
+    chunk.fit(1e6, 32_512.0);
+    assert_eq!(chunk.bytes(), 8_160, "up after eight that one acknowledgement is of");
 }
 
 #[test]
@@ -454,7 +492,7 @@ fn moments_and_amounts_that_make_no_sense_do_no_harm() {
             "{budget:?}"
         );
         assert!(budget.due().is_none_or(|due| due > at(0)));
-        assert!((992..=65_504).contains(&budget.chunk_bytes()));
+        assert!((992..=262_144).contains(&budget.chunk_bytes()));
     }
 }
 

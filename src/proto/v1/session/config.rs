@@ -52,6 +52,8 @@ impl SessionConfig {
     #[must_use]
     pub fn client() -> Self {
         let settings = Settings {
+            // A chunk of the largest size, and what goes with it.
+            max_message_bytes: (256 << 10) + (1 << 10),
             max_channels: 32,
             initial_window: 1 << 20,
             replay_limit_bytes: 8 << 20,

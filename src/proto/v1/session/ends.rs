@@ -7,6 +7,7 @@ use super::{Event, GoingAway, Session};
 use crate::proto::send::{Flow, MessageId, Queued};
 use crate::proto::v1::channel::{Begun, Block, ChannelKey, Rx, Tx};
 use crate::proto::v1::code::ChannelCode;
+use crate::proto::v1::flow::needed;
 use crate::proto::{Done, Outcome};
 use crate::time::{Duration, Timestamp};
 
@@ -99,7 +100,12 @@ impl Session {
 
     pub(super) fn grant(&mut self, key: ChannelKey) {
         let Some(channel) = self.mux.get_mut(key) else { return };
-        let waits = channel.arriving.is_some();
+        let left = channel.recv_window.limit() - channel.recv_window.received();
+        let waits = channel.arriving.as_ref().is_some_and(|arriving| match arriving.total {
+            // What is left may be all that it needs.
+            Some(total) => needed(total.saturating_sub(arriving.bytes)) > left,
+            None => true,
+        });
         if channel.rx == Rx::Open && channel.recv_window.grant(waits).is_some() && !channel.owes_credit {
             channel.owes_credit = true;
             self.loose.credits.push_back(key);

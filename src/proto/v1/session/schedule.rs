@@ -157,7 +157,7 @@ impl Session {
         self.queue.charge(next.id, size);
         let mut head = Vec::new();
         let known = (is_first && !is_last).then_some(total);
-        #[allow(clippy::cast_possible_truncation, reason = "a chunk has 64 KiB at most")]
+        #[allow(clippy::cast_possible_truncation, reason = "a chunk has 256 KiB at most")]
         put_data_head(&mut head, self.log.next(), id, chunk.flags, known, bytes as usize);
         if let Some(channel) = self.mux.get_mut(key) {
             channel.send_window.charge(cost(bytes));
@@ -312,7 +312,7 @@ impl Cut {
     /// Of the whole record.
     fn size(&self) -> u64 {
         let known = (self.flags.is_first() && !self.flags.is_last()).then_some(self.total);
-        #[allow(clippy::cast_possible_truncation, reason = "a chunk has 64 KiB at most")]
+        #[allow(clippy::cast_possible_truncation, reason = "a chunk has 256 KiB at most")]
         let head = data_head_len(self.channel, self.flags, known, self.bytes as usize);
         head as u64 + self.bytes
     }

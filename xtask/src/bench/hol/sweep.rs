@@ -149,7 +149,7 @@ struct Row {
 /// c by the rate that the sender knows: section 15.5 of PROTOCOL.md.
 fn chunk_bytes(bytes_per_second: f64) -> u32 {
     let wanted = bytes_per_second * 0.004;
-    let sizes = (10..=16).map(|log| (1 << log) - HEADER_BYTES);
+    let sizes = (10..=16).map(|log| (1 << log) - HEADER_BYTES).chain([1 << 17, 1 << 18]);
     sizes.filter(|size| f64::from(*size) <= wanted).fold(992, u32::max)
 }
 

@@ -113,7 +113,7 @@ fn links(taking: impl Fn(u64) -> Taking) -> Vec<Link> {
     for rate in [200_000, 2_000_000, 20_000_000] {
         for round_trip in [5_000, 50_000, 200_000] {
             for item in [1_000, 57_344, 300_000, 3_000_000] {
-                let chunk = (rate / 250).clamp(992, 65_504);
+                let chunk = (rate / 250).clamp(992, 262_144);
                 for window in [65_536, 1 << 20] {
                     links.push(Link { rate, round_trip, item, chunk, window, taking: taking(rate) });
                 }

@@ -75,7 +75,8 @@ fn chunks_take_four_milliseconds_of_the_line_as_far_as_their_sizes_allow() {
         (2_000_000.0, 4_064),
         (2_040_000.0, 8_160),
         (20_000_000.0, 65_504),
-        (1e9, 65_504),
+        (33_000_000.0, 131_072),
+        (1e9, 262_144),
     ] {
         assert_eq!(chunk_bytes(rate), bytes, "{rate}");
     }
