@@ -278,7 +278,6 @@ impl RecvWindow {
     }
 
     /// What has arrived so far.
-    #[cfg(test)]
     pub(super) const fn received(&self) -> u64 {
         self.received
     }
