@@ -524,8 +524,11 @@ export class TidegateBacked extends WasmBacked {
     const known = this.#channels.get(channel);
     if (!known) return;
     known.pending--;
-    if (known.isDropped && !known.pending) this.#channels.delete(channel);
     known.events.outcome(ticket, outcome);
+    if (!known.isDropped || known.pending) return;
+    this.#channels.delete(channel);
+    // Of a channel that was dropped nobody else tells the end, and who waits for its messages may wait for that.
+    known.events.stopped({ code: 0, detail: nothing });
   }
 
   #offered(at: number, length: number, priority: number): number {
