@@ -182,6 +182,8 @@ export class TidegateBacked extends WasmBacked {
   readonly #told: SocketEvent[] = [];
   /** By the core's number of the channel. */
   readonly #arriving = new Map<number, Arriving>();
+  /** Channels on which a text has come that is none, by the core's number, until the core knows: what is to be told it. */
+  readonly #refused = new Map<number, Origin>();
   readonly #channels = new Map<number, Known>();
   #lastChannel = 0;
   #taken: Origin[] = [];
@@ -487,6 +489,12 @@ export class TidegateBacked extends WasmBacked {
     first: number,
     cost: number,
   ): void {
+    const refused = this.#refused.get(key);
+    if (refused?.serial === serial) {
+      // Behind it nothing is taken, but paid for: PROTOCOL.md 7.4.
+      if (cost >= 0) this.#refused.set(key, { key, serial, cost: refused.cost + cost });
+      return;
+    }
     let arriving = this.#arriving.get(key);
     if (first >= 0) {
       // 1 for text, and twice one more than its size, or 0 if that is not known.
@@ -506,8 +514,11 @@ export class TidegateBacked extends WasmBacked {
         value = decoder.decode(bytes);
       } catch {
         // Not from here, which is inside the wasm.
+        this.#refused.set(key, origin);
         queueMicrotask(() => {
-          if (this.core) this.wasm.core_took(this.core, key, serial, cost, 1);
+          const { cost: all } = this.#refused.get(key)!;
+          this.#refused.delete(key);
+          if (this.core) this.wasm.core_took(this.core, key, serial, all, 1);
         });
         return;
       }

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Here, pair } from "./in_memory.mjs";
+import { HELLO, data, open, raw, start, varint } from "./serving.mjs";
 
 /** Runs what is ready until `condition` holds. */
 async function until(condition) {
@@ -39,4 +40,39 @@ test("a_channel_that_was_left_is_left_at_the_latest_with_the_connection", async 
     await left;
     await assert.rejects(chat.send("x"), { code: "closed" });
   }
+});
+
+/** DATA of one item in one chunk: of text, and of bytes of which more is to come. */
+const text = (number, channel, bytes) => data(number, channel, 0x07, Buffer.from(bytes));
+const begin = (number, channel, size, total) => data(number, channel, 0x01, Buffer.alloc(size), varint(total + 1));
+const more = (number, channel, size) => data(number, channel, 0x02, Buffer.alloc(size));
+
+test("b58_nothing_is_delivered_behind_a_text_that_is_none", async () => {
+  const got = [];
+  const ends = [];
+  const serve = async (peer) => {
+    for await (const channel of peer.channels) {
+      void channel.ended.then(({ kind, code }) => ends.push([channel.name, kind, code]));
+      void (async () => {
+        for await (const message of channel) got.push([channel.name, message]);
+      })();
+    }
+  };
+  const { url, stop } = await start(serve);
+  const { socket, closed } = await raw(url);
+  // One behind the other in one message, as an item of which a part follows, and in messages that come together.
+  const messages = [
+    [HELLO],
+    [open(1, 0, "one"), text(2, 0, "a"), text(3, 0, [0xff]), text(4, 0, "b"), text(5, 0, [0xfe]), text(6, 0, "c")],
+    [open(7, 2, "two"), text(8, 2, "d"), text(9, 2, [0xff]), begin(10, 2, 600, 1_000)],
+    [more(11, 2, 400), text(12, 2, "e")],
+    [open(13, 4, "three"), text(14, 4, "f")],
+  ];
+  for (const records of messages) socket.send(Buffer.concat(records));
+  await until(() => got.some(([, message]) => message === "f") && ends.length > 1);
+  assert.deepEqual(got, [["one", "a"], ["two", "d"], ["three", "f"]]);
+  assert.deepEqual(ends, [["one", "reset", 36], ["two", "reset", 36]]);
+  socket.close(4200);
+  assert.equal(await closed, 4200);
+  await stop();
 });
