@@ -54,7 +54,10 @@ export interface ChannelSocket<In = Message, Out = Sendable> extends Socket<In, 
     name: string,
     options?: ChannelOptions<CIn, COut>,
   ): Promise<Channel<CIn, COut>>;
-  /** The channels that the peer opens, until the connection is over. Several loops share them. */
+  /**
+   * The channels that the peer opens, until the connection is over. Several loops share them; a `next()` that waits when its
+   * loop is left gives the end.
+   */
   readonly channels: AsyncIterable<Channel, undefined>;
 }
 
@@ -194,17 +197,34 @@ export function withChannels<In, Out>(
   const channels: AsyncIterable<Channel, undefined> = {
     [Symbol.asyncIterator]: () => {
       let left = false;
+      // Of those who wait, this loop's.
+      const own = new Set<(channel: Channel | undefined) => void>();
+      const wait = async (): Promise<Channel | undefined> => {
+        let settle!: (channel: Channel | undefined) => void;
+        const channel = new Promise<Channel | undefined>((resolve) => waiting.push((settle = resolve)));
+        own.add(settle);
+        await channel;
+        own.delete(settle);
+        return channel;
+      };
       return {
         async next(): Promise<IteratorResult<Channel, undefined>> {
           const next = offered.shift();
           next?.give();
           const channel =
             next?.channel ??
-            (left || isOver() ? undefined : await new Promise<Channel | undefined>((resolve) => waiting.push(resolve)));
+            (left || isOver() ? undefined : await wait());
           return channel ? { done: false, value: channel } : { done: true, value: undefined };
         },
         async return() {
           left = true;
+          // Or the next channel would be given to who does not wait for it any more.
+          for (const settle of own) {
+            const at = waiting.indexOf(settle);
+            if (at < 0) continue;
+            waiting.splice(at, 1);
+            settle(undefined);
+          }
           return { done: true, value: undefined };
         },
       };

@@ -76,3 +76,25 @@ test("b58_nothing_is_delivered_behind_a_text_that_is_none", async () => {
   assert.equal(await closed, 4200);
   await stop();
 });
+
+test("a_loop_over_channels_that_was_left_takes_none", async () => {
+  const { client, server } = await channelled();
+  const [left, stays] = [client.channels[Symbol.asyncIterator](), client.channels[Symbol.asyncIterator]()];
+  const end = { done: true, value: undefined };
+  // As one who waits for so long only.
+  const [first, second, third] = [left.next(), stays.next(), left.next()];
+  await left.return();
+  assert.deepEqual([await first, await third, await left.next()], [end, end, end]);
+  const [one, two] = [await server.channel("one"), await server.channel("two")];
+  assert.equal((await second).value.name, "one");
+  // It is given to who waits, also if it is left right then.
+  assert.equal((await stays.next()).value.name, "two");
+  const last = stays.next();
+  const three = await server.channel("three");
+  const other = client.channels[Symbol.asyncIterator]().next();
+  await stays.return();
+  assert.equal((await last).value.name, "three");
+  await server.channel("four");
+  assert.equal((await other).value.name, "four");
+  await Promise.all([one, two, three].map(({ accepted }) => accepted));
+});
