@@ -111,6 +111,8 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
   /** Whether each direction goes on. */
   #sends = true;
   #receives = true;
+  /** What was sent before it was closed here, until all of it has ended. */
+  #flushing: Promise<void> | undefined;
   /** Whether the application has it, and wants what has come. */
   #isGiven = false;
   #isWanted = true;
@@ -315,15 +317,16 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
 
   /**
    * Sends nothing more; what is queued goes first, and then the peer sees the end. The other direction goes on. Resolves when
-   * the peer has everything, or the channel has ended otherwise.
+   * the peer has everything, or the channel has ended otherwise; a second call with the first.
    */
   async close(): Promise<void> {
-    if (!this.#sends) return;
-    this.#sends = false;
-    const flushed = this.#out.flushed();
-    void this.#out.close();
-    this.#dropIfOver();
-    await flushed.catch(() => {});
+    if (this.#sends) {
+      this.#sends = false;
+      this.#flushing = this.#out.flushed().catch(() => {});
+      void this.#out.close();
+      this.#dropIfOver();
+    }
+    await this.#flushing;
   }
 
   /**

@@ -98,3 +98,19 @@ test("a_loop_over_channels_that_was_left_takes_none", async () => {
   assert.equal((await other).value.name, "four");
   await Promise.all([one, two, three].map(({ accepted }) => accepted));
 });
+
+test("closing_a_channel_once_more_waits_as_long", async () => {
+  const { client, chat, there } = await channelled();
+  fill(chat);
+  const order = [];
+  const closing = [chat.close().then(() => order.push("first")), chat.close().then(() => order.push("second"))];
+  const leaving = chat[Symbol.asyncDispose]().then(() => order.push("left"));
+  for (let taken = 0; ; taken++) {
+    if ((await there.recv()) === undefined) break;
+    order.push("taken");
+  }
+  await Promise.all([...closing, leaving]);
+  assert.deepEqual(order.slice(-3), ["first", "second", "left"]);
+  assert.ok(order.length > 16);
+  await client.close();
+});
