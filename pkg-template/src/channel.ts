@@ -2,6 +2,7 @@
 /** One channel: two sockets that know nothing of each other, one for each direction. */
 
 import { checkNumber } from "./address.js";
+import { readableOf, writableOf } from "./channel-streams.js";
 import {
   CLOSE,
   CreditInbox,
@@ -281,38 +282,24 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
 
   /**
    * What is received, as a WHATWG stream; a chunk is a message. It takes what is asked for and nothing ahead, so that a slow
-   * reader makes the peer wait. It fails with the end if the peer has reset the channel. Cancelling it is {@link stop}.
+   * reader makes the peer wait. Cancelling it is {@link stop}.
+   *
+   * It fails with a `TidegateError` whose `cause` is the {@link ChannelEnd}: `reset`, or `closed` with the connection.
    */
   get readable(): ReadableStream<In> {
-    return (this.#readable ??= new ReadableStream<In>(
-      {
-        pull: async (controller) => {
-          const message = await this.recv();
-          if (message !== undefined) return controller.enqueue(message);
-          const end = await this.ended;
-          if (end.kind === "closed") controller.close();
-          else controller.error(end);
-        },
-        cancel: () => this.stop(),
-      },
-      { highWaterMark: 0 },
-    ));
+    return (this.#readable ??= readableOf(this));
   }
 
   /**
-   * What is sent, as a WHATWG stream; a chunk is a message, and is done when the peer has it. Closing it is {@link close},
-   * aborting it {@link reset}.
+   * What is sent, as a WHATWG stream; a chunk is a message, and is written when there is room for it. Closing it is
+   * {@link close}, and done when the peer has everything that was written; aborting it is {@link reset}.
+   *
+   * It fails with a `TidegateError` if anything that was written was not delivered, also later than it was written:
+   * `reset` if the peer wants nothing more, `closed`, `tooBig`, `unreadable`. `cause` is the {@link ChannelEnd}, if there is
+   * one.
    */
   get writable(): WritableStream<Out> {
-    return (this.#writable ??= new WritableStream<Out>({
-      start: (controller) => void this.stopped.then((end) => end.kind !== "closed" && controller.error(end)),
-      write: async (chunk, { signal }) => {
-        const outcome = await (await this.send(chunk, { signal })).outcome;
-        if (outcome !== "delivered" && outcome !== "cancelled") throw outcome;
-      },
-      close: () => this.close(),
-      abort: () => this.reset(),
-    }));
+    return (this.#writable ??= writableOf(this));
   }
 
   /**

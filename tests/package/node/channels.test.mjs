@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { TidegateError } from "tidegate/channels";
 import { Here, pair } from "./in_memory.mjs";
 import { HELLO, data, open, raw, start, varint } from "./serving.mjs";
 
@@ -112,5 +113,76 @@ test("closing_a_channel_once_more_waits_as_long", async () => {
   await Promise.all([...closing, leaving]);
   assert.deepEqual(order.slice(-3), ["first", "second", "left"]);
   assert.ok(order.length > 16);
+  await client.close();
+});
+
+/** That this is an error of the package with that code, and that cause. */
+function is(code, cause) {
+  return (error) => {
+    assert.ok(error instanceof TidegateError, String(error));
+    assert.deepEqual([error.code, error.cause?.kind, error.cause?.code], [code, ...(cause ?? [undefined, undefined])]);
+    return true;
+  };
+}
+
+test("writing_to_a_stream_waits_for_room_and_closing_it_for_the_peer", async () => {
+  const { client, chat, there } = await channelled("chat", { maxSendBytes: 64 << 20 });
+  const writer = chat.writable.getWriter();
+  // More than there is credit for, of which the peer has not taken anything.
+  for (let i = 0; i < 40; i++) await writer.write(new Uint8Array(1 << 20));
+  assert.ok(chat.bufferedAmount > 20 << 20);
+  let isClosed = false;
+  const closing = writer.close().then(() => (isClosed = true));
+  for (let i = 0; i < 39; i++) assert.equal((await there.recv()).byteLength, 1 << 20);
+  assert.ok(!isClosed || chat.bufferedAmount === 0);
+  assert.equal((await there.recv()).byteLength, 1 << 20);
+  assert.equal(await there.recv(), undefined);
+  await closing;
+  await client.close();
+});
+
+test("a_stream_fails_by_what_was_not_delivered_with_an_error_of_the_package", async () => {
+  // The peer wants nothing more, and has said so in the midst of what was written.
+  for (const close of [false, true]) {
+    const { client, chat, there } = await channelled();
+    const writer = chat.writable.getWriter();
+    await writer.write(new Uint8Array(14_000_000));
+    void writer.write(new Uint8Array(14_000_000)).catch(() => {});
+    const closing = close ? writer.close() : writer.closed;
+    there.stop(33, new Uint8Array(3));
+    await assert.rejects(closing, is("reset", ["reset", 33]));
+    await assert.rejects(writer.closed, is("reset", ["reset", 33]));
+    await client.close();
+  }
+  // It sends nothing more.
+  const { client, chat, there } = await channelled();
+  there.reset(38);
+  await assert.rejects(chat.readable.getReader().read(), is("reset", ["reset", 38]));
+  // The connection is over.
+  const gone = await client.channel("gone");
+  const [writer, reader] = [gone.writable.getWriter(), gone.readable.getReader()];
+  Here.made.close(1006);
+  await assert.rejects(writer.closed, is("closed", ["connectionOver", undefined]));
+  await assert.rejects(reader.read(), is("closed", ["connectionOver", undefined]));
+});
+
+test("a_stream_fails_by_what_is_larger_than_the_peer_takes_and_not_by_what_is_aborted", async () => {
+  const [client] = await pair(Here, { maxMessageBytes: 57_344 });
+  const chat = await client.channel("chat");
+  const writer = chat.writable.getWriter();
+  await writer.write(new Uint8Array(57_345));
+  await assert.rejects(writer.closed, is("tooBig"));
+  assert.equal(await (await chat.send("it is open")).outcome, "delivered");
+  const other = await client.channel("other", { maxSendBytes: 64 << 20 });
+  const given = other.writable.getWriter();
+  for (let i = 0; i < 1_000; i++) await given.write(new Uint8Array(50_000));
+  assert.ok(other.bufferedAmount > 0);
+  // Also while a write waits for room.
+  const filling = Array.from({ length: 1_000 }, () => given.write(new Uint8Array(100_000)).catch((error) => error));
+  await new Promise(setImmediate);
+  await given.abort("enough");
+  assert.ok((await Promise.all(filling)).includes("enough"));
+  assert.equal(other.bufferedAmount, 0);
+  await assert.rejects(given.closed, (error) => error === "enough");
   await client.close();
 });
