@@ -18,6 +18,7 @@ import {
 import type { Codec } from "./codec.js";
 import type { Core, CoreConstructor, Sink, WebSocketLike } from "./core.js";
 import type { Message, Parcel, Sendable } from "./data.js";
+import { invalid } from "./errors.js";
 import { adopt, type Socket } from "./socket.js";
 import { PRIORITIES, type Priority, type Stats } from "./stats.js";
 import type { Ticket } from "./ticket.js";
@@ -153,6 +154,12 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
     };
   }
 
+  #codec: Codec<In, Out> | undefined;
+  /** What both halves are given: the codec may come later. */
+  readonly #coding: Codec<any, any> = {
+    encode: (value: any) => (this.#codec ? this.#codec.encode(value) : value),
+    decode: (message) => (this.#codec ? this.#codec.decode(message) : message),
+  };
   #halfOut: Sink | undefined;
   #halfIn: Sink | undefined;
   #inbox: CreditInbox;
@@ -165,6 +172,7 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
     options: ChannelOptions<In, Out>,
   ) {
     this.name = name;
+    this.#codec = checkCodec(options.codec);
     this.#backed = backed;
     this.#priority = priority;
     let accepted!: (end?: ChannelEnd) => void;
@@ -200,7 +208,7 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
         options: [],
         bounds,
         inbox: received,
-        codec: options.codec,
+        codec: this.#coding,
         opened() {},
         closed() {},
       });
@@ -221,6 +229,19 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
       new CreditInbox(0, 0, 1),
     );
     this.#in = half((sink) => (this.#halfIn = sink), idle, inbox);
+  }
+
+  /**
+   * This channel with a codec, which from now on encodes what is sent and decodes what is taken, also of what has come
+   * before: for one that the peer has opened. The messages of one that was opened here have the codec of its options.
+   *
+   * Throws a {@link TidegateError} `option` for what is no codec.
+   */
+  typed<CIn, COut = CIn>(codec: Codec<CIn, COut>): Channel<CIn, COut> {
+    if (!codec) throw invalid("codec", codec, "encode and decode");
+    const typed = this as unknown as Channel<CIn, COut>;
+    typed.#codec = checkCodec(codec);
+    return typed;
   }
 
   /** The class of what is sent. Setting it holds for what is queued, too. */
@@ -378,6 +399,11 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
 function endOf({ code, detail }: HalfEnd): ChannelEnd {
   if (code > 0) return { kind: "reset", code, detail };
   return { kind: code ? "connectionOver" : "closed" };
+}
+
+function checkCodec<In, Out>(codec: Codec<In, Out> | undefined): Codec<In, Out> | undefined {
+  if (codec != undefined && !(Object(codec).encode && Object(codec).decode)) throw invalid("codec", codec, "encode and decode");
+  return codec ?? undefined;
 }
 
 /** Ends a half, once. */

@@ -50,12 +50,14 @@ export interface ChannelSocket<In = Message, Out = Sendable> extends Socket<In, 
    * Rejects with a {@link TidegateError}: `plain` in plain mode, `closed`, `option` for an empty name or one that is longer
    * than the peer takes.
    */
-  channel<CIn = Message, COut = Sendable>(
+  channel<CIn, COut = CIn>(
     name: string,
-    options?: ChannelOptions<CIn, COut>,
+    options: ChannelOptions<CIn, COut> & { codec: Codec<CIn, COut> },
   ): Promise<Channel<CIn, COut>>;
+  /** As above, without a codec: messages are text and buffers as they are. */
+  channel(name: string, options?: ChannelOptions): Promise<Channel>;
   /**
-   * The channels that the peer opens, until the connection is over. Several loops share them; a `next()` that waits when its
+   * The channels that the peer opens, for which {@link Channel.typed} gives a codec, until the connection is over. Several loops share them; a `next()` that waits when its
    * loop is left gives the end.
    */
   readonly channels: AsyncIterable<Channel, undefined>;

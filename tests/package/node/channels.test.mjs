@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { TidegateError } from "tidegate/channels";
+import { json, TidegateError } from "tidegate/channels";
 import { Here, pair } from "./in_memory.mjs";
 import { HELLO, data, open, raw, start, varint } from "./serving.mjs";
 
@@ -184,5 +184,27 @@ test("a_stream_fails_by_what_is_larger_than_the_peer_takes_and_not_by_what_is_ab
   assert.ok((await Promise.all(filling)).includes("enough"));
   assert.equal(other.bufferedAmount, 0);
   await assert.rejects(given.closed, (error) => error === "enough");
+  await client.close();
+});
+
+test("a_channel_that_the_peer_opens_is_given_a_codec", async () => {
+  const [client, server] = await pair();
+  const chat = await client.channel("chat", { codec: json });
+  for (const value of [{ kind: "hello" }, ["and", 1]]) await chat.send(value);
+  const { value: offered } = await server.channels[Symbol.asyncIterator]().next();
+  for (const codec of [undefined, null, {}, "json", { encode() {} }]) {
+    assert.throws(() => offered.typed(codec), { code: "option" });
+    if (codec) await assert.rejects(client.channel("wrong", { codec }), { code: "option" });
+  }
+  // What has come before it is decoded, too.
+  const there = offered.typed(json);
+  assert.deepEqual([await there.recv(), await there.recv()], [{ kind: "hello" }, ["and", 1]]);
+  await there.send({ kind: "welcome" });
+  assert.deepEqual(await chat.recv(), { kind: "welcome" });
+  await assert.rejects(there.send(undefined), { code: "encode" });
+  const reading = there.recv();
+  await (await client.channel("raw")).send("x");
+  await chat.send("text");
+  assert.equal(await reading, "text");
   await client.close();
 });
