@@ -171,6 +171,10 @@ test("origins_are_checked_and_a_missing_one_is_decided_upon", async () => {
   assert.ok(refusals.every(({ code }) => code === "refused"));
   assert.equal(refusals.length, 6);
   await stop();
+  const frames = await start(echo, { options: { origins: ["https://example.com", "null"] } });
+  for (const Origin of ["null", "https://example.com"]) assert.equal(await ask(frames.url, { Origin }), 101);
+  for (const Origin of ["NULL", "undefined"]) assert.equal(await ask(frames.url, { Origin }), 403);
+  await frames.stop();
   const strict = await start(echo, { options: { withoutOrigin: "refuse", origins: "any" } });
   assert.equal(await ask(strict.url), 403);
   assert.equal(await ask(strict.url, { Origin: "https://example.org" }), 101);
@@ -327,6 +331,7 @@ test("options_of_an_upgrade_that_cannot_work_are_refused_whoever_asks", async ()
   const wrong = [
     [wss, undefined], [wss, {}], [wss, { origins: "https://example.com", withoutOrigin: "refuse" }],
     [wss, { origins: ["https://example.com/"], withoutOrigin: "refuse" }], [wss, { origins: ["example.com"], withoutOrigin: "refuse" }],
+    [wss, { origins: [null], withoutOrigin: "refuse" }], [wss, { origins: ["NULL"], withoutOrigin: "refuse" }],
     [wss, { origins: "any" }], [wss, { origins: "any", withoutOrigin: true }],
     [small, { origins: "any", withoutOrigin: "accept" }],
     [wss, { origins: "any", withoutOrigin: "accept", maxChannels: -1 }],
