@@ -76,6 +76,10 @@ export interface Accept {
  * which is that of a socket whose `protocol` is not `tidegate.v1`. To be called in the task in which `ws` gives the socket:
  * what comes before is lost.
  *
+ * It looks neither at the origin nor at anything else of the request: whoever can open a socket of `ws` gets in, pages of any
+ * other site with the cookies of their visitors included. That is what {@link upgrade} is for; else it is the application's,
+ * before `ws` has answered (`verifyClient`, or an `upgrade` event of one's own).
+ *
  * The server should not accept permessage-deflate (`perMessageDeflate: false`, the default of `ws`): the length of
  * a compressed message tells something of what else is in it. And its `maxPayload` bounds what `ws` collects of one
  * message, which is 100 MiB if nothing is said; tidegate mode needs 65,535, and uses up to 263,168.
