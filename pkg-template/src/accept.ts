@@ -35,7 +35,10 @@ export interface AcceptOptions<In = Message, Out = Sendable>
    * before it is told cannot be less: here and for `maxChannels` a smaller value counts as the least one.
    */
   maxMessageBytes?: number | undefined;
-  /** How much may have arrived without having been taken, in bytes, in all channels together. Default 256 MiB. */
+  /**
+   * How much may have arrived without having been taken, in bytes, in all channels together. Default 256 MiB. Each message
+   * counts for 64 bytes more than its content, for each part that it has come in.
+   */
   maxQueuedBytes?: number | undefined;
   /**
    * Most bytes received and not yet taken, in plain mode. Default 64 MiB; 0: no bound. Then nothing more is read until half of

@@ -5,17 +5,16 @@ import { checkNumber } from "./address.js";
 import { readableOf, writableOf } from "./channel-streams.js";
 import {
   CLOSE,
-  CreditInbox,
   DROP,
   PREFER,
   RESET,
   STOP,
   type ChannelEvents,
   type HalfEnd,
-  type Origin,
   type TidegateBacked,
 } from "./channels-host.js";
 import type { Codec } from "./codec.js";
+import { CreditInbox, type Origin } from "./credit-inbox.js";
 import type { Core, CoreConstructor, Sink, WebSocketLike } from "./core.js";
 import type { Message, Parcel, Sendable } from "./data.js";
 import { invalid } from "./errors.js";
@@ -235,7 +234,7 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
    * This channel with a codec, which from now on encodes what is sent and decodes what is taken, also of what has come
    * before: for one that the peer has opened. The messages of one that was opened here have the codec of its options.
    *
-   * Throws a {@link TidegateError} `option` for what is no codec.
+   * Throws a `TidegateError` `option` for what is no codec.
    */
   typed<CIn, COut = CIn>(codec: Codec<CIn, COut>): Channel<CIn, COut> {
     if (!codec) throw invalid("codec", codec, "encode and decode");

@@ -2,11 +2,12 @@
 
 import { checkAmount, checkChoice, checkNumber, checkOptions, checkProtocols, resolveAddress } from "./address.js";
 import { Channel, make, type ChannelOptions } from "./channel.js";
-import { CreditInbox, SUBPROTOCOL, constructorOf, type Limits, type Offer, type TidegateBacked } from "./channels-host.js";
+import { SUBPROTOCOL, constructorOf, type Limits, type Offer, type TidegateBacked } from "./channels-host.js";
 import { now } from "./clock.js";
 import type { Codec } from "./codec.js";
 import { connectOn, type ConnectOptions } from "./connect.js";
 import type { WasmSource, WebSocketLike } from "./core.js";
+import { CreditInbox } from "./credit-inbox.js";
 import type { Message, Sendable } from "./data.js";
 import { TidegateError, invalid } from "./errors.js";
 import type { Socket } from "./socket.js";

@@ -7,10 +7,10 @@
 
 import { Arriving } from "./arriving.js";
 import type { WasmExports } from "./border.js";
+import type { CreditInbox, Origin } from "./credit-inbox.js";
 import type { CoreConstructor, Options, Sink, SocketEvent, WebSocketLike } from "./core.js";
 import { bytesOf, type Parcel } from "./data.js";
 import { RECEIVED, WasmBacked, guard, hostOf, imports as plain } from "./host.js";
-import { Inbox } from "./inbox.js";
 import { OUTCOMES } from "./ticket.js";
 
 /** The subprotocol. */
@@ -72,13 +72,6 @@ export interface ChannelEvents {
   stopped(end: HalfEnd): void;
 }
 
-/** Where an item came from, for the credit that is due when it is taken. */
-export interface Origin {
-  readonly key: number;
-  readonly serial: number;
-  readonly cost: number;
-}
-
 /** A channel, as long as anything is to be told of it. */
 interface Known {
   readonly events: ChannelEvents;
@@ -126,40 +119,6 @@ const TOO_LONG = (1 << 20) + 1;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const nothing = new Uint8Array(0);
-
-/** A receive queue whose peer waits for credit, once it is known to. */
-export class CreditInbox extends Inbox {
-  readonly #origins: Origin[] = [];
-  #from = 0;
-  /** Told of what was taken, and whether nothing else waits. */
-  took: ((origin: Origin, isLast: boolean) => void) | undefined;
-
-  /** It is in tidegate mode: there is no bound but the credit. */
-  unbind(took: (origin: Origin, isLast: boolean) => void): void {
-    this.maxBytes = this.maxMessages = 0;
-    this.took = took;
-  }
-
-  /** Where the next item that is put in comes from. */
-  note(origin: Origin): void {
-    this.#origins.push(origin);
-  }
-
-  override take(): unknown {
-    const value = super.take();
-    if (value !== undefined && this.took) {
-      const origin = this.#origins[this.#from++]!;
-      // Most readers take what is there in one go. Who never does keeps twice what is there.
-      if (this.#from === this.#origins.length) this.#origins.length = this.#from = 0;
-      else if (this.#from > 1000 && this.#from * 2 > this.#origins.length) {
-        this.#origins.splice(0, this.#from);
-        this.#from = 0;
-      }
-      this.took(origin, !this.queued.messages);
-    }
-    return value;
-  }
-}
 
 /** What the wasm calls. */
 export let imports: WebAssembly.ModuleImports;
