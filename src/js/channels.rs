@@ -161,6 +161,7 @@ impl Core {
         hello_ms: f64,
         message_bytes: f64,
     ) {
+        self.driver.transport().accepts.set(accepts);
         let side = if accepts { Side::Server { resume: None, hint: String::new() } } else { Side::Client };
         let delay = Duration::from_micros(count(delay_ms * 1000.0));
         let counts = [max_channels, max_message_bytes];

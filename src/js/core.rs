@@ -88,6 +88,8 @@ impl Core {
             host,
             #[cfg(feature = "v1")]
             is_tidegate: Cell::new(false),
+            #[cfg(feature = "v1")]
+            accepts: Cell::new(false),
         };
         let driver = Driver::new(FacadeOutlet::new(host), transport, HostClock, config);
         let core = Core {
