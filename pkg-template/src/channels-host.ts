@@ -29,10 +29,12 @@ export interface ChannelsExports extends WasmExports {
     helloMs: number,
     messageBytes: number,
   ): void;
+  /** Where messages and names are put, one for all. */
+  core_desk_new(): number;
   /** Where so many bytes may be written, until the next call that takes them. */
-  core_reserve(core: number, bytes: number): number;
-  core_receive(core: number, isBinary: number): void;
-  core_open(core: number, channel: number, priority: number): number;
+  core_desk_reserve(desk: number, bytes: number): number;
+  core_receive(core: number, desk: number, isBinary: number): void;
+  core_open(core: number, desk: number, channel: number, priority: number): number;
   core_sendOn(
     core: number,
     channel: number,
@@ -42,7 +44,7 @@ export interface ChannelsExports extends WasmExports {
     deadlineMs: number,
     replaces: number,
   ): number;
-  core_steer(core: number, channel: number, what: number, value: number): void;
+  core_steer(core: number, desk: number, channel: number, what: number, value: number): void;
   core_took(core: number, key: number, serial: number, cost: number, bad: number): void;
 }
 
@@ -113,8 +115,11 @@ const BROWSERS_SEND = /^function send\(\)\s*\{\s*\[native code\]\s*\}$/;
 /** The type of a record with content, and how much may stand in front of that: channel, flags, size of the item. */
 const DATA = 0x45;
 const FRONT = 17;
-/** One more than the largest WebSocket message that the protocol allows; what lies behind it the wasm need not know. */
-const TOO_LONG = (1 << 20) + 1;
+/**
+ * One more than the largest WebSocket message that this side takes (`Settings` in `src/proto/v1/session/config.rs`): to see
+ * that one is larger the wasm need not have more of it, whatever `ws` lets through.
+ */
+const TOO_LONG = 263_168 + 1;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -126,6 +131,8 @@ export let imports: WebAssembly.ModuleImports;
 /** A connection over the wasm that speaks `tidegate.v1`, if its server chooses to. */
 export class TidegateBacked extends WasmBacked {
   declare static wasm: ChannelsExports;
+  /** Where it is shown messages and names, those of all connections. */
+  static desk: number;
   declare protected readonly wasm: ChannelsExports;
   readonly #inbox: CreditInbox;
   /** Whether it is in tidegate mode. */
@@ -256,7 +263,7 @@ export class TidegateBacked extends WasmBacked {
     const channel = ++this.#lastChannel;
     this.#write(encoder.encode(name));
     this.#channels.set(channel, { events, pending: 0, isDropped: false });
-    const refused = this.wasm.core_open(this.core, channel, priority);
+    const refused = this.wasm.core_open(this.core, TidegateBacked.desk, channel, priority);
     if (!refused) return channel;
     this.#channels.delete(channel);
     return refused;
@@ -266,7 +273,7 @@ export class TidegateBacked extends WasmBacked {
   steer(channel: number, what: number, value = 0, detail: Uint8Array<ArrayBuffer> = nothing): void {
     if (!this.core) return;
     if (detail.length) this.#write(detail);
-    this.wasm.core_steer(this.core, channel, what, value);
+    this.wasm.core_steer(this.core, TidegateBacked.desk, channel, what, value);
     const known = this.#channels.get(channel);
     if (what !== DROP || !known) return;
     known.isDropped = true;
@@ -321,19 +328,19 @@ export class TidegateBacked extends WasmBacked {
       this.#message = bytesOf(data as ArrayBuffer);
       this.#show(this.#message);
     }
-    this.wasm.core_receive(this.core, +isBinary);
+    this.wasm.core_receive(this.core, TidegateBacked.desk, +isBinary);
     this.#message = nothing;
   }
 
   #write(bytes: Uint8Array): void {
-    this.#bytes(this.wasm.core_reserve(this.core, bytes.length), bytes.length).set(bytes);
+    this.#bytes(this.wasm.core_desk_reserve(TidegateBacked.desk, bytes.length), bytes.length).set(bytes);
   }
 
   /** Writes a message but for content that is large, at which the wasm does not look. */
   #show(message: Uint8Array): void {
     if (message.length < LARGE) return this.#write(message);
     const length = Math.min(message.length, TOO_LONG);
-    const memory = this.#bytes(this.wasm.core_reserve(this.core, length), length);
+    const memory = this.#bytes(this.wasm.core_desk_reserve(TidegateBacked.desk, length), length);
     let written = 0;
     for (let at = 0; at < length; ) {
       // As PROTOCOL.md 4.3 has it. What is cut off or worse makes `at` no number, or one beyond the end.

@@ -8,6 +8,15 @@ import { test } from "node:test";
 import { accept } from "tidegate/server";
 import { HELLO, data, open, record } from "./serving.mjs";
 
+/** The memory of the wasm module that is loaded next. */
+const memories = [];
+const { instantiate } = WebAssembly;
+WebAssembly.instantiate = async (...given) => {
+  const made = await instantiate(...given);
+  memories.push((made.instance ?? made).exports.memory);
+  return made;
+};
+
 /** The server's end; what it is given stands in it as long as `reads` is false. */
 class Stuck {
   protocol = "tidegate.v1";
@@ -119,4 +128,33 @@ test("b61_answers_go_on_when_the_socket_has_written", async () => {
   assert.equal(tickets.length, 8);
   ws.close();
   await peer.closed;
+});
+
+test("b61_the_wasm_has_no_more_of_a_message_than_shows_that_it_is_too_large", async () => {
+  const { ws, peer } = await accepted();
+  const before = memories[0].buffer.byteLength;
+  ws.say(Buffer.alloc(90 << 20));
+  assert.equal((await peer.closed).code, 4203);
+  assert.ok(memories[0].buffer.byteLength - before < 1 << 20, `${memories[0].buffer.byteLength - before} B`);
+});
+
+test("b61_idle_connections_keep_nothing_of_their_messages", async () => {
+  const all = [];
+  const [first] = [await accepted()];
+  first.ws.next(open, 0, "chat");
+  first.ws.next(data, 0, 0x03, Buffer.alloc(60_000));
+  const before = memories[0].buffer.byteLength;
+  for (let i = 0; i < 300; i++) all.push(await accepted());
+  const sessions = memories[0].buffer.byteLength - before;
+  for (const { ws } of all) {
+    ws.next(open, 0, "chat");
+    // One that stands in front of the wasm as it is, since none of it is large.
+    ws.say(Buffer.concat(Array.from({ length: 60 }, () => record(0x80, Buffer.alloc(1_000)))));
+  }
+  const kept = memories[0].buffer.byteLength - before - sessions;
+  assert.ok(kept < 300 * 16_000, `${kept / 300} B each, and ${sessions / 300} for a session`);
+  for (const { ws, peer } of [first, ...all]) {
+    ws.close();
+    await peer.closed;
+  }
 });
