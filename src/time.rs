@@ -14,6 +14,10 @@ pub struct Duration(u64);
 
 #[cfg(feature = "js")]
 impl Duration {
+    /// No time.
+    #[cfg(feature = "v1")]
+    pub const ZERO: Self = Self(0);
+
     /// So many microseconds.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {

@@ -35,7 +35,10 @@ export interface AcceptOptions<In = Message, Out = Sendable>
    * before it is told cannot be less: here and for `maxChannels` a smaller value counts as the least one.
    */
   maxMessageBytes?: number | undefined;
-  /** How much may have arrived without having been taken, in bytes, in all channels together. Default 256 MiB. */
+  /**
+   * How much may have arrived without having been taken, in bytes, in all channels together. Default 256 MiB. Each message
+   * counts for 64 bytes more than its content, for each part that it has come in.
+   */
   maxQueuedBytes?: number | undefined;
   /**
    * Most bytes received and not yet taken, in plain mode. Default 64 MiB; 0: no bound. Then nothing more is read until half of
@@ -76,13 +79,17 @@ export interface Accept {
  * which is that of a socket whose `protocol` is not `tidegate.v1`. To be called in the task in which `ws` gives the socket:
  * what comes before is lost.
  *
+ * It looks neither at the origin nor at anything else of the request: whoever can open a socket of `ws` gets in, pages of any
+ * other site with the cookies of their visitors included. That is what {@link upgrade} is for; else it is the application's,
+ * before `ws` has answered (`verifyClient`, or an `upgrade` event of one's own).
+ *
  * The server should not accept permessage-deflate (`perMessageDeflate: false`, the default of `ws`): the length of
  * a compressed message tells something of what else is in it. And its `maxPayload` bounds what `ws` collects of one
  * message, which is 100 MiB if nothing is said; tidegate mode needs 65,535, and uses up to 263,168.
  *
  * Rejects with a {@link TidegateError}: `option`, `wasm`; `connect` if the client is gone, or has said something else than a
- * greeting, with `closed`; `timeout`; `refused` if `connections` have no place. The socket is then closed, but for
- * `option`.
+ * greeting, with `closed`; `timeout`; `refused` if `connections` have no place, whose client has one second for its closing
+ * handshake with 1013. The socket is then closed, but for `option`.
  */
 export const accept: Accept = <In, Out>(ws: PeerSocketLike, options?: AcceptOptions<In, Out>) =>
   take<In, Out>(ws, options, undefined);
@@ -120,15 +127,15 @@ export async function take<In, Out>(
   if (!readyState) throw invalid("ws", "a socket that is connecting", "an open one");
   // There may be no event any more that would tell.
   if (readyState > 1) throw new TidegateError("connect", "the client is gone already");
+  const place = held ?? connections?.admit(options.address);
+  if (connections && !place) {
+    turnAway(ws);
+    throw new TidegateError("refused", "there is no place for another connection");
+  }
   // At once: from here on nothing of what comes is lost.
   const raw = new PeerSocket(ws, url);
   raw.binaryType = binaryType;
-  const place = held ?? connections?.admit(options.address);
   try {
-    if (connections && !place) {
-      ws.close(TRY_AGAIN_LATER);
-      throw new TidegateError("refused", "there is no place for another connection");
-    }
     if (!isLoaded) {
       // What comes meanwhile waits where it is, and not here.
       raw.pause(true);
@@ -173,11 +180,25 @@ export async function take<In, Out>(
     });
   } catch (error) {
     place?.leave();
-    // Nobody has taken it over, or it has ended.
-    if (ws.readyState < 2) ws.terminate();
+    // Nobody has taken it over, or it has ended: what still comes is not kept for anybody.
+    raw.removeEventListener();
     throw error;
   }
 }
 
+/**
+ * Closes a socket for which there is no place. It is read on, so that the client hears of it, but for a moment only, and
+ * nothing of what comes is kept: it counts nowhere.
+ */
+function turnAway(ws: PeerSocketLike): void {
+  // Or an error of the connection would end the process.
+  ws.on("error", () => {});
+  ws.close(TRY_AGAIN_LATER);
+  const late = setTimeout(() => ws.terminate(), TURNED_AWAY_WITHIN);
+  ws.on("close", () => clearTimeout(late));
+}
+
 /** RFC 6455 section 7.4.1 has the registry: the server has more to do than it can. */
 const TRY_AGAIN_LATER = 1013;
+/** How long one that is turned away has for its closing handshake, in milliseconds, where `ws` would give it 30 s. */
+const TURNED_AWAY_WITHIN = 1_000;

@@ -2,21 +2,22 @@
 /** One channel: two sockets that know nothing of each other, one for each direction. */
 
 import { checkNumber } from "./address.js";
+import { readableOf, writableOf } from "./channel-streams.js";
 import {
   CLOSE,
-  CreditInbox,
   DROP,
   PREFER,
   RESET,
   STOP,
   type ChannelEvents,
   type HalfEnd,
-  type Origin,
   type TidegateBacked,
 } from "./channels-host.js";
 import type { Codec } from "./codec.js";
+import { CreditInbox, type Origin } from "./credit-inbox.js";
 import type { Core, CoreConstructor, Sink, WebSocketLike } from "./core.js";
 import type { Message, Parcel, Sendable } from "./data.js";
+import { invalid } from "./errors.js";
 import { adopt, type Socket } from "./socket.js";
 import { PRIORITIES, type Priority, type Stats } from "./stats.js";
 import type { Ticket } from "./ticket.js";
@@ -111,6 +112,8 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
   /** Whether each direction goes on. */
   #sends = true;
   #receives = true;
+  /** What was sent before it was closed here, until all of it has ended. */
+  #flushing: Promise<void> | undefined;
   /** Whether the application has it, and wants what has come. */
   #isGiven = false;
   #isWanted = true;
@@ -150,6 +153,12 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
     };
   }
 
+  #codec: Codec<In, Out> | undefined;
+  /** What both halves are given: the codec may come later. */
+  readonly #coding: Codec<any, any> = {
+    encode: (value: any) => (this.#codec ? this.#codec.encode(value) : value),
+    decode: (message) => (this.#codec ? this.#codec.decode(message) : message),
+  };
   #halfOut: Sink | undefined;
   #halfIn: Sink | undefined;
   #inbox: CreditInbox;
@@ -162,6 +171,7 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
     options: ChannelOptions<In, Out>,
   ) {
     this.name = name;
+    this.#codec = checkCodec(options.codec);
     this.#backed = backed;
     this.#priority = priority;
     let accepted!: (end?: ChannelEnd) => void;
@@ -197,7 +207,7 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
         options: [],
         bounds,
         inbox: received,
-        codec: options.codec,
+        codec: this.#coding,
         opened() {},
         closed() {},
       });
@@ -218,6 +228,19 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
       new CreditInbox(0, 0, 1),
     );
     this.#in = half((sink) => (this.#halfIn = sink), idle, inbox);
+  }
+
+  /**
+   * This channel with a codec, which from now on encodes what is sent and decodes what is taken, also of what has come
+   * before: for one that the peer has opened. The messages of one that was opened here have the codec of its options.
+   *
+   * Throws a `TidegateError` `option` for what is no codec.
+   */
+  typed<CIn, COut = CIn>(codec: Codec<CIn, COut>): Channel<CIn, COut> {
+    if (!codec) throw invalid("codec", codec, "encode and decode");
+    const typed = this as unknown as Channel<CIn, COut>;
+    typed.#codec = checkCodec(codec);
+    return typed;
   }
 
   /** The class of what is sent. Setting it holds for what is queued, too. */
@@ -279,51 +302,38 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
 
   /**
    * What is received, as a WHATWG stream; a chunk is a message. It takes what is asked for and nothing ahead, so that a slow
-   * reader makes the peer wait. It fails with the end if the peer has reset the channel. Cancelling it is {@link stop}.
+   * reader makes the peer wait. Cancelling it is {@link stop}.
+   *
+   * It fails with a `TidegateError` whose `cause` is the {@link ChannelEnd}: `reset`, or `closed` with the connection.
    */
   get readable(): ReadableStream<In> {
-    return (this.#readable ??= new ReadableStream<In>(
-      {
-        pull: async (controller) => {
-          const message = await this.recv();
-          if (message !== undefined) return controller.enqueue(message);
-          const end = await this.ended;
-          if (end.kind === "closed") controller.close();
-          else controller.error(end);
-        },
-        cancel: () => this.stop(),
-      },
-      { highWaterMark: 0 },
-    ));
+    return (this.#readable ??= readableOf(this));
   }
 
   /**
-   * What is sent, as a WHATWG stream; a chunk is a message, and is done when the peer has it. Closing it is {@link close},
-   * aborting it {@link reset}.
+   * What is sent, as a WHATWG stream; a chunk is a message, and is written when there is room for it. Closing it is
+   * {@link close}, and done when the peer has everything that was written; aborting it is {@link reset}.
+   *
+   * It fails with a `TidegateError` if anything that was written was not delivered, also later than it was written:
+   * `reset` if the peer wants nothing more, `closed`, `tooBig`, `unreadable`. `cause` is the {@link ChannelEnd}, if there is
+   * one.
    */
   get writable(): WritableStream<Out> {
-    return (this.#writable ??= new WritableStream<Out>({
-      start: (controller) => void this.stopped.then((end) => end.kind !== "closed" && controller.error(end)),
-      write: async (chunk, { signal }) => {
-        const outcome = await (await this.send(chunk, { signal })).outcome;
-        if (outcome !== "delivered" && outcome !== "cancelled") throw outcome;
-      },
-      close: () => this.close(),
-      abort: () => this.reset(),
-    }));
+    return (this.#writable ??= writableOf(this));
   }
 
   /**
    * Sends nothing more; what is queued goes first, and then the peer sees the end. The other direction goes on. Resolves when
-   * the peer has everything, or the channel has ended otherwise.
+   * the peer has everything, or the channel has ended otherwise; a second call with the first.
    */
   async close(): Promise<void> {
-    if (!this.#sends) return;
-    this.#sends = false;
-    const flushed = this.#out.flushed();
-    void this.#out.close();
-    this.#dropIfOver();
-    await flushed.catch(() => {});
+    if (this.#sends) {
+      this.#sends = false;
+      this.#flushing = this.#out.flushed().catch(() => {});
+      void this.#out.close();
+      this.#dropIfOver();
+    }
+    await this.#flushing;
   }
 
   /**
@@ -388,6 +398,11 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
 function endOf({ code, detail }: HalfEnd): ChannelEnd {
   if (code > 0) return { kind: "reset", code, detail };
   return { kind: code ? "connectionOver" : "closed" };
+}
+
+function checkCodec<In, Out>(codec: Codec<In, Out> | undefined): Codec<In, Out> | undefined {
+  if (codec != undefined && !(Object(codec).encode && Object(codec).decode)) throw invalid("codec", codec, "encode and decode");
+  return codec ?? undefined;
 }
 
 /** Ends a half, once. */

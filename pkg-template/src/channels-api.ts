@@ -2,11 +2,12 @@
 
 import { checkAmount, checkChoice, checkNumber, checkOptions, checkProtocols, resolveAddress } from "./address.js";
 import { Channel, make, type ChannelOptions } from "./channel.js";
-import { CreditInbox, SUBPROTOCOL, constructorOf, type Limits, type Offer, type TidegateBacked } from "./channels-host.js";
+import { SUBPROTOCOL, constructorOf, type Limits, type Offer, type TidegateBacked } from "./channels-host.js";
 import { now } from "./clock.js";
 import type { Codec } from "./codec.js";
 import { connectOn, type ConnectOptions } from "./connect.js";
 import type { WasmSource, WebSocketLike } from "./core.js";
+import { CreditInbox } from "./credit-inbox.js";
 import type { Message, Sendable } from "./data.js";
 import { TidegateError, invalid } from "./errors.js";
 import type { Socket } from "./socket.js";
@@ -50,11 +51,16 @@ export interface ChannelSocket<In = Message, Out = Sendable> extends Socket<In, 
    * Rejects with a {@link TidegateError}: `plain` in plain mode, `closed`, `option` for an empty name or one that is longer
    * than the peer takes.
    */
-  channel<CIn = Message, COut = Sendable>(
+  channel<CIn, COut = CIn>(
     name: string,
-    options?: ChannelOptions<CIn, COut>,
+    options: ChannelOptions<CIn, COut> & { codec: Codec<CIn, COut> },
   ): Promise<Channel<CIn, COut>>;
-  /** The channels that the peer opens, until the connection is over. Several loops share them. */
+  /** As above, without a codec: messages are text and buffers as they are. */
+  channel(name: string, options?: ChannelOptions): Promise<Channel>;
+  /**
+   * The channels that the peer opens, for which {@link Channel.typed} gives a codec, until the connection is over. Several loops share them; a `next()` that waits when its
+   * loop is left gives the end.
+   */
   readonly channels: AsyncIterable<Channel, undefined>;
 }
 
@@ -194,17 +200,34 @@ export function withChannels<In, Out>(
   const channels: AsyncIterable<Channel, undefined> = {
     [Symbol.asyncIterator]: () => {
       let left = false;
+      // Of those who wait, this loop's.
+      const own = new Set<(channel: Channel | undefined) => void>();
+      const wait = async (): Promise<Channel | undefined> => {
+        let settle!: (channel: Channel | undefined) => void;
+        const channel = new Promise<Channel | undefined>((resolve) => waiting.push((settle = resolve)));
+        own.add(settle);
+        await channel;
+        own.delete(settle);
+        return channel;
+      };
       return {
         async next(): Promise<IteratorResult<Channel, undefined>> {
           const next = offered.shift();
           next?.give();
           const channel =
             next?.channel ??
-            (left || isOver() ? undefined : await new Promise<Channel | undefined>((resolve) => waiting.push(resolve)));
+            (left || isOver() ? undefined : await wait());
           return channel ? { done: false, value: channel } : { done: true, value: undefined };
         },
         async return() {
           left = true;
+          // Or the next channel would be given to who does not wait for it any more.
+          for (const settle of own) {
+            const at = waiting.indexOf(settle);
+            if (at < 0) continue;
+            waiting.splice(at, 1);
+            settle(undefined);
+          }
           return { done: true, value: undefined };
         },
       };

@@ -7,10 +7,10 @@
 
 import { Arriving } from "./arriving.js";
 import type { WasmExports } from "./border.js";
+import type { CreditInbox, Origin } from "./credit-inbox.js";
 import type { CoreConstructor, Options, Sink, SocketEvent, WebSocketLike } from "./core.js";
 import { bytesOf, type Parcel } from "./data.js";
 import { RECEIVED, WasmBacked, guard, hostOf, imports as plain } from "./host.js";
-import { Inbox } from "./inbox.js";
 import { OUTCOMES } from "./ticket.js";
 
 /** The subprotocol. */
@@ -29,10 +29,12 @@ export interface ChannelsExports extends WasmExports {
     helloMs: number,
     messageBytes: number,
   ): void;
+  /** Where messages and names are put, one for all. */
+  core_desk_new(): number;
   /** Where so many bytes may be written, until the next call that takes them. */
-  core_reserve(core: number, bytes: number): number;
-  core_receive(core: number, isBinary: number): void;
-  core_open(core: number, channel: number, priority: number): number;
+  core_desk_reserve(desk: number, bytes: number): number;
+  core_receive(core: number, desk: number, isBinary: number): void;
+  core_open(core: number, desk: number, channel: number, priority: number): number;
   core_sendOn(
     core: number,
     channel: number,
@@ -42,7 +44,7 @@ export interface ChannelsExports extends WasmExports {
     deadlineMs: number,
     replaces: number,
   ): number;
-  core_steer(core: number, channel: number, what: number, value: number): void;
+  core_steer(core: number, desk: number, channel: number, what: number, value: number): void;
   core_took(core: number, key: number, serial: number, cost: number, bad: number): void;
 }
 
@@ -70,13 +72,6 @@ export interface ChannelEvents {
   ended(end: HalfEnd): void;
   /** The peer wants nothing more. */
   stopped(end: HalfEnd): void;
-}
-
-/** Where an item came from, for the credit that is due when it is taken. */
-export interface Origin {
-  readonly key: number;
-  readonly serial: number;
-  readonly cost: number;
 }
 
 /** A channel, as long as anything is to be told of it. */
@@ -120,46 +115,15 @@ const BROWSERS_SEND = /^function send\(\)\s*\{\s*\[native code\]\s*\}$/;
 /** The type of a record with content, and how much may stand in front of that: channel, flags, size of the item. */
 const DATA = 0x45;
 const FRONT = 17;
-/** One more than the largest WebSocket message that the protocol allows; what lies behind it the wasm need not know. */
-const TOO_LONG = (1 << 20) + 1;
+/**
+ * One more than the largest WebSocket message that this side takes (`Settings` in `src/proto/v1/session/config.rs`): to see
+ * that one is larger the wasm need not have more of it, whatever `ws` lets through.
+ */
+const TOO_LONG = 263_168 + 1;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const nothing = new Uint8Array(0);
-
-/** A receive queue whose peer waits for credit, once it is known to. */
-export class CreditInbox extends Inbox {
-  readonly #origins: Origin[] = [];
-  #from = 0;
-  /** Told of what was taken, and whether nothing else waits. */
-  took: ((origin: Origin, isLast: boolean) => void) | undefined;
-
-  /** It is in tidegate mode: there is no bound but the credit. */
-  unbind(took: (origin: Origin, isLast: boolean) => void): void {
-    this.maxBytes = this.maxMessages = 0;
-    this.took = took;
-  }
-
-  /** Where the next item that is put in comes from. */
-  note(origin: Origin): void {
-    this.#origins.push(origin);
-  }
-
-  override take(): unknown {
-    const value = super.take();
-    if (value !== undefined && this.took) {
-      const origin = this.#origins[this.#from++]!;
-      // Most readers take what is there in one go. Who never does keeps twice what is there.
-      if (this.#from === this.#origins.length) this.#origins.length = this.#from = 0;
-      else if (this.#from > 1000 && this.#from * 2 > this.#origins.length) {
-        this.#origins.splice(0, this.#from);
-        this.#from = 0;
-      }
-      this.took(origin, !this.queued.messages);
-    }
-    return value;
-  }
-}
 
 /** What the wasm calls. */
 export let imports: WebAssembly.ModuleImports;
@@ -167,6 +131,8 @@ export let imports: WebAssembly.ModuleImports;
 /** A connection over the wasm that speaks `tidegate.v1`, if its server chooses to. */
 export class TidegateBacked extends WasmBacked {
   declare static wasm: ChannelsExports;
+  /** Where it is shown messages and names, those of all connections. */
+  static desk: number;
   declare protected readonly wasm: ChannelsExports;
   readonly #inbox: CreditInbox;
   /** Whether it is in tidegate mode. */
@@ -182,6 +148,8 @@ export class TidegateBacked extends WasmBacked {
   readonly #told: SocketEvent[] = [];
   /** By the core's number of the channel. */
   readonly #arriving = new Map<number, Arriving>();
+  /** Channels on which a text has come that is none, by the core's number, until the core knows: what is to be told it. */
+  readonly #refused = new Map<number, Origin>();
   readonly #channels = new Map<number, Known>();
   #lastChannel = 0;
   #taken: Origin[] = [];
@@ -295,7 +263,7 @@ export class TidegateBacked extends WasmBacked {
     const channel = ++this.#lastChannel;
     this.#write(encoder.encode(name));
     this.#channels.set(channel, { events, pending: 0, isDropped: false });
-    const refused = this.wasm.core_open(this.core, channel, priority);
+    const refused = this.wasm.core_open(this.core, TidegateBacked.desk, channel, priority);
     if (!refused) return channel;
     this.#channels.delete(channel);
     return refused;
@@ -305,7 +273,7 @@ export class TidegateBacked extends WasmBacked {
   steer(channel: number, what: number, value = 0, detail: Uint8Array<ArrayBuffer> = nothing): void {
     if (!this.core) return;
     if (detail.length) this.#write(detail);
-    this.wasm.core_steer(this.core, channel, what, value);
+    this.wasm.core_steer(this.core, TidegateBacked.desk, channel, what, value);
     const known = this.#channels.get(channel);
     if (what !== DROP || !known) return;
     known.isDropped = true;
@@ -360,19 +328,19 @@ export class TidegateBacked extends WasmBacked {
       this.#message = bytesOf(data as ArrayBuffer);
       this.#show(this.#message);
     }
-    this.wasm.core_receive(this.core, +isBinary);
+    this.wasm.core_receive(this.core, TidegateBacked.desk, +isBinary);
     this.#message = nothing;
   }
 
   #write(bytes: Uint8Array): void {
-    this.#bytes(this.wasm.core_reserve(this.core, bytes.length), bytes.length).set(bytes);
+    this.#bytes(this.wasm.core_desk_reserve(TidegateBacked.desk, bytes.length), bytes.length).set(bytes);
   }
 
   /** Writes a message but for content that is large, at which the wasm does not look. */
   #show(message: Uint8Array): void {
     if (message.length < LARGE) return this.#write(message);
     const length = Math.min(message.length, TOO_LONG);
-    const memory = this.#bytes(this.wasm.core_reserve(this.core, length), length);
+    const memory = this.#bytes(this.wasm.core_desk_reserve(TidegateBacked.desk, length), length);
     let written = 0;
     for (let at = 0; at < length; ) {
       // As PROTOCOL.md 4.3 has it. What is cut off or worse makes `at` no number, or one beyond the end.
@@ -487,6 +455,12 @@ export class TidegateBacked extends WasmBacked {
     first: number,
     cost: number,
   ): void {
+    const refused = this.#refused.get(key);
+    if (refused?.serial === serial) {
+      // Behind it nothing is taken, but paid for: PROTOCOL.md 7.4.
+      if (cost >= 0) this.#refused.set(key, { key, serial, cost: refused.cost + cost });
+      return;
+    }
     let arriving = this.#arriving.get(key);
     if (first >= 0) {
       // 1 for text, and twice one more than its size, or 0 if that is not known.
@@ -506,8 +480,11 @@ export class TidegateBacked extends WasmBacked {
         value = decoder.decode(bytes);
       } catch {
         // Not from here, which is inside the wasm.
+        this.#refused.set(key, origin);
         queueMicrotask(() => {
-          if (this.core) this.wasm.core_took(this.core, key, serial, cost, 1);
+          const { cost: all } = this.#refused.get(key)!;
+          this.#refused.delete(key);
+          if (this.core) this.wasm.core_took(this.core, key, serial, all, 1);
         });
         return;
       }
@@ -524,8 +501,11 @@ export class TidegateBacked extends WasmBacked {
     const known = this.#channels.get(channel);
     if (!known) return;
     known.pending--;
-    if (known.isDropped && !known.pending) this.#channels.delete(channel);
     known.events.outcome(ticket, outcome);
+    if (!known.isDropped || known.pending) return;
+    this.#channels.delete(channel);
+    // Of a channel that was dropped nobody else tells the end, and who waits for its messages may wait for that.
+    known.events.stopped({ code: 0, detail: nothing });
   }
 
   #offered(at: number, length: number, priority: number): number {

@@ -19,6 +19,8 @@ import type { Closed } from "./ticket.js";
  *   connection has ended, and `closed` tells how.
  * - `unsupported`: a value that is neither text, bytes nor a Blob, given or received.
  * - `unreadable`: a Blob that was written to a stream, and whose content could not be read.
+ * - `reset`: of a stream of a channel, whose other end has reset it; `cause` is the `ChannelEnd`.
+ * - `tooBig`: of such a stream, a message that is larger than the peer takes.
  * - `detached`: a buffer that has no bytes any more, or too few for its view, or cannot be transferred.
  * - `encode`, `decode`: the codec threw; `cause` has what it threw.
  * - `closeCode`, `closeReason`: may not be sent in a close frame; the socket stays open.
@@ -39,6 +41,8 @@ export type ErrorCode =
   | "closed"
   | "unsupported"
   | "unreadable"
+  | "reset"
+  | "tooBig"
   | "detached"
   | "encode"
   | "decode"

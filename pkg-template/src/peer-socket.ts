@@ -1,8 +1,9 @@
 /** A socket of the package `ws`, as a server has it, in the shape of a browser's. */
 
 import { joined } from "./arriving.js";
-import { CreditInbox, SUBPROTOCOL } from "./channels-host.js";
+import { SUBPROTOCOL } from "./channels-host.js";
 import type { SocketEvent, WebSocketLike } from "./core.js";
+import { CreditInbox } from "./credit-inbox.js";
 import { bytesOf } from "./data.js";
 
 // `any`: each version of `ws` has types of its own.

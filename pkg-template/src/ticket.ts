@@ -4,7 +4,8 @@
  * The end of one message; each has exactly one.
  *
  * - `handedOver`: given to the socket. Nobody but the peer can say whether it arrived.
- * - `cancelled`: by {@link Ticket.cancel} or the signal given to `send`.
+ * - `cancelled`: by {@link Ticket.cancel} or the signal given to `send`; on a channel also by a reset of it, or by a peer
+ *   that wants nothing more. The peer drops what it has of it.
  * - `unsent`: the connection ended first; it was never given to the socket.
  * - `unknown`: the connection ended while it was under way.
  * - `unreadable`: a Blob whose content could not be read, such as a file that has gone.

@@ -37,7 +37,8 @@ export interface UpgradeServer {
 export interface UpgradeOptions<R = UpgradeRequest, In = Message, Out = Sendable> extends AcceptOptions<In, Out> {
   /**
    * The origins whose pages may connect, such as `["https://example.com"]`, or `"any"`. A page of any other site
-   * can open a WebSocket here as well, with the cookies of its visitor: it is answered with 403.
+   * can open a WebSocket here as well, with the cookies of its visitor: it is answered with 403. `"null"` is the origin of
+   * files, and of whatever others put into a sandboxed frame.
    */
   origins: readonly string[] | "any";
   /** What is done with those who name no origin: programs, not pages. Whoever wants no browsers needs no origins. */
@@ -155,6 +156,7 @@ function checkOrigins(given: readonly string[] | "any"): readonly string[] | und
   if (given === "any") return undefined;
   if (!Array.isArray(given)) throw invalid("origins", given, 'an array of origins, or "any"');
   for (const origin of given) {
+    if (origin === "null") continue;
     // One with a path, or in capitals, would never be the same as what a browser sends.
     const url = URL.canParse(origin) ? new URL(origin) : undefined;
     if (!url || (url.origin !== origin && `${url.protocol}//${url.host}` !== origin)) {

@@ -19,6 +19,7 @@ export default function init(
   return (loading ??= instantiate(source, imports).then(
     (exports) => {
       TidegateBacked.wasm = exports as unknown as typeof bound satisfies ChannelsExports;
+      TidegateBacked.desk = TidegateBacked.wasm.core_desk_new();
       isLoaded = true;
     },
     (cause) => {

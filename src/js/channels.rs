@@ -6,6 +6,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 
 use wasm_bindgen::prelude::*;
 
@@ -59,7 +60,7 @@ const NEVER: Duration = Duration::from_micros(1 << 53);
 mod steer {
     /// Send nothing more on this channel, after what is queued.
     pub(super) const CLOSE: u8 = 0;
-    /// Reset what is sent: the code. The detail stands in the buffer, so many bytes.
+    /// Reset what is sent: the code. The detail stands on the desk.
     pub(super) const RESET: u8 = 1;
     /// Reset what is received, likewise.
     pub(super) const STOP: u8 = 2;
@@ -144,6 +145,44 @@ pub(super) fn over(host: Host) {
     channels_over(host);
 }
 
+/// Where the facade puts messages and names: one for all connections, which otherwise would keep the largest message of
+/// each, in a memory that never shrinks.
+#[wasm_bindgen(js_name = core_desk)]
+pub struct Desk {
+    buffer: RefCell<Vec<u8>>,
+    /// How much of it was asked for and is not taken yet.
+    reserved: Cell<usize>,
+}
+
+// Begins with what xtask keeps of the exports.
+#[wasm_bindgen(js_class = core_desk)]
+impl Desk {
+    /// To be made once.
+    #[wasm_bindgen(constructor)]
+    #[allow(clippy::new_without_default, reason = "the facade's alone")]
+    pub fn new() -> Desk {
+        Desk { buffer: RefCell::default(), reserved: Cell::new(0) }
+    }
+
+    /// Makes room for so many bytes, and tells where. It is gone with the next call that takes them.
+    ///
+    /// Where the facade writes nothing stands what it has written before: content, of which only the length counts.
+    pub fn reserve(&self, bytes: u32) -> *mut u8 {
+        let bytes = bytes as usize;
+        let mut buffer = self.buffer.borrow_mut();
+        if buffer.len() < bytes {
+            buffer.resize(bytes, 0);
+        }
+        self.reserved.set(bytes);
+        buffer.as_mut_ptr()
+    }
+
+    /// Takes what the facade has written since it asked for room; nothing if it has not.
+    fn written(&self) -> Vec<u8> {
+        self.buffer.borrow().get(..self.reserved.take()).unwrap_or_default().to_vec()
+    }
+}
+
 #[wasm_bindgen]
 impl Core {
     /// Speaks `tidegate.v1` if that is the subprotocol when the socket opens, with these limits; as server if it
@@ -161,6 +200,7 @@ impl Core {
         hello_ms: f64,
         message_bytes: f64,
     ) {
+        self.driver.transport().accepts.set(accepts);
         let side = if accepts { Side::Server { resume: None, hint: String::new() } } else { Side::Client };
         let delay = Duration::from_micros(count(delay_ms * 1000.0));
         let counts = [max_channels, max_message_bytes];
@@ -170,36 +210,24 @@ impl Core {
         self.driver.offer_tidegate(config);
     }
 
-    /// Makes room for so many bytes, and tells where. It is gone with the next call that takes them.
-    ///
-    /// Where the facade writes nothing stands what it has written before: content, of which only the length counts.
-    pub fn reserve(&self, bytes: u32) -> *mut u8 {
-        let bytes = bytes as usize;
-        let mut buffer = self.buffer.borrow_mut();
-        if buffer.len() < bytes {
-            buffer.resize(bytes, 0);
-        }
-        self.reserved.set(bytes);
-        buffer.as_mut_ptr()
-    }
-
     /// The message that stands there has arrived; without one, of another kind.
-    pub fn receive(&self, is_binary: bool) {
+    pub fn receive(&self, desk: &Desk, is_binary: bool) {
         self.driver.task();
         if is_binary {
-            let bytes = self.buffer.take();
-            self.driver.receive_bytes(bytes.get(..self.reserved.take()).unwrap_or_default());
+            // Out of it: who is told of an item may write there, also a message for another connection.
+            let bytes = desk.buffer.take();
+            self.driver.receive_bytes(bytes.get(..desk.reserved.take()).unwrap_or_default());
             // To be used again, and not to be filled again.
-            self.buffer.replace(bytes);
+            desk.buffer.replace(bytes);
         } else {
             self.driver.receive_text();
         }
         self.pump();
     }
 
-    /// Opens a channel, by a number that the facade has not used, whose name stands in the buffer. 0, or why not.
-    pub fn open(&self, channel: f64, class: u8) -> f64 {
-        let Ok(name) = String::from_utf8(self.written()) else { return NAME_TOO_LONG };
+    /// Opens a channel, by a number that the facade has not used, whose name stands there. 0, or why not.
+    pub fn open(&self, desk: &Desk, channel: f64, class: u8) -> f64 {
+        let Ok(name) = String::from_utf8(desk.written()) else { return NAME_TOO_LONG };
         let id = id_of(channel);
         let opened = match self.driver.open_channel(id, name, priority(class)) {
             None => return PLAIN,
@@ -242,9 +270,9 @@ impl Core {
     }
 
     /// See [`steer`].
-    pub fn steer(&self, channel: f64, what: u8, value: f64) {
+    pub fn steer(&self, desk: &Desk, channel: f64, what: u8, value: f64) {
         // First: what is left there would be the detail of another.
-        let detail = self.written();
+        let detail = desk.written();
         let Some((id, key)) = self.find(channel) else { return };
         let reset = |directions| {
             let code = ChannelCode::from_wire(u64::from(code(value)));
@@ -276,11 +304,6 @@ impl Core {
             self.driver.taken(origin);
         }
         self.pump();
-    }
-
-    /// Takes what the facade has written since it asked for room; nothing if it has not.
-    fn written(&self) -> Vec<u8> {
-        self.buffer.borrow().get(..self.reserved.take()).unwrap_or_default().to_vec()
     }
 
     fn find(&self, channel: f64) -> Option<(ChannelId, ChannelKey)> {

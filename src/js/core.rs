@@ -52,12 +52,6 @@ mod told {
 pub struct Core {
     pub(super) driver: Driver<HostTransport, HostClock, FacadeOutlet>,
     due: Cell<Option<Timestamp>>,
-    /// Where the facade puts messages and names.
-    #[cfg(feature = "v1")]
-    pub(super) buffer: core::cell::RefCell<alloc::vec::Vec<u8>>,
-    /// How much of that was asked for and is not taken yet.
-    #[cfg(feature = "v1")]
-    pub(super) reserved: Cell<usize>,
 }
 
 #[wasm_bindgen]
@@ -88,16 +82,11 @@ impl Core {
             host,
             #[cfg(feature = "v1")]
             is_tidegate: Cell::new(false),
+            #[cfg(feature = "v1")]
+            accepts: Cell::new(false),
         };
         let driver = Driver::new(FacadeOutlet::new(host), transport, HostClock, config);
-        let core = Core {
-            driver,
-            due: Cell::new(None),
-            #[cfg(feature = "v1")]
-            buffer: core::cell::RefCell::default(),
-            #[cfg(feature = "v1")]
-            reserved: Cell::new(0),
-        };
+        let core = Core { driver, due: Cell::new(None) };
         core.pump();
         core
     }
@@ -171,9 +160,6 @@ impl Core {
             }
             told::TIMER => {
                 self.due.set(None);
-                // Who has thousands of connections would keep the largest message of each.
-                #[cfg(feature = "v1")]
-                drop(self.buffer.take());
                 driver.timer();
             }
             told::ACKNOWLEDGED => driver.acknowledged(count(a)),

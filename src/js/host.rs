@@ -72,7 +72,15 @@ pub(super) struct HostTransport {
     /// The subprotocol is `tidegate.v1`, as the facade has said.
     #[cfg(feature = "v1")]
     pub(super) is_tidegate: core::cell::Cell<bool>,
+    /// A server's, whose facade tells when its socket has written something.
+    #[cfg(feature = "v1")]
+    pub(super) accepts: core::cell::Cell<bool>,
 }
+
+/// So much may wait in a server's socket before a session says more: answers too, which cost the peer little to ask for. The
+/// largest message that it sends, so that whoever reads is never kept waiting by one.
+#[cfg(feature = "v1")]
+const MOST_UNWRITTEN: u64 = 256 << 10;
 
 impl Transport for HostTransport {
     fn takes_values(&self) -> bool {
@@ -88,6 +96,11 @@ impl Transport for HostTransport {
     }
 
     fn has_room(&self) -> bool {
+        // A browser does not tell when it has written something, and nobody but its own server would fill it.
+        #[cfg(feature = "v1")]
+        if self.is_tidegate.get() && self.accepts.get() {
+            return self.buffered_amount() < MOST_UNWRITTEN;
+        }
         !self.is_paced || self.buffered_amount() == 0
     }
 

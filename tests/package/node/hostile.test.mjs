@@ -171,6 +171,10 @@ test("origins_are_checked_and_a_missing_one_is_decided_upon", async () => {
   assert.ok(refusals.every(({ code }) => code === "refused"));
   assert.equal(refusals.length, 6);
   await stop();
+  const frames = await start(echo, { options: { origins: ["https://example.com", "null"] } });
+  for (const Origin of ["null", "https://example.com"]) assert.equal(await ask(frames.url, { Origin }), 101);
+  for (const Origin of ["NULL", "undefined"]) assert.equal(await ask(frames.url, { Origin }), 403);
+  await frames.stop();
   const strict = await start(echo, { options: { withoutOrigin: "refuse", origins: "any" } });
   assert.equal(await ask(strict.url), 403);
   assert.equal(await ask(strict.url, { Origin: "https://example.org" }), 101);
@@ -235,6 +239,41 @@ test("there_is_no_place_for_more_than_there_may_be", async () => {
   await stop();
 });
 
+/** An open socket in the shape of `ws`, of whose peer nothing is known but what `hear` says. */
+function open(protocol) {
+  const listeners = { message: new Set(), close: new Set(), error: new Set() };
+  const did = [];
+  return {
+    protocol, extensions: "", readyState: 1, binaryType: "nodebuffer", bufferedAmount: 0, listeners, did,
+    on(type, listener) { listeners[type].add(listener); },
+    addEventListener(type, listener) { listeners[type].add(listener); },
+    removeEventListener(type, listener) { listeners[type].delete(listener); },
+    send(_data, done) { done(); },
+    ping() {}, pause() {}, resume() {},
+    close(code) { [this.readyState, did[did.length]] = [2, code]; },
+    terminate() { [this.readyState, did[did.length]] = [3, "terminate"]; },
+  };
+}
+
+test("b61_who_is_turned_away_is_kept_nothing_of_and_has_a_second", async (t) => {
+  const { accept, Connections } = await import("tidegate/server");
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const connections = new Connections({ maxConnections: 0 });
+  for (const [protocol, isClosed] of [["tidegate.v1", false], ["", false], ["tidegate.v1", true]]) {
+    const ws = open(protocol);
+    await assert.rejects(accept(ws, { connections }), { code: "refused" });
+    // One that is listened to would keep whatever comes until it has closed.
+    assert.equal(ws.listeners.message.size, 0);
+    assert.equal(ws.listeners.error.size, 1);
+    if (isClosed) for (const listener of ws.listeners.close) listener();
+    t.mock.timers.tick(999);
+    assert.deepEqual(ws.did, [1013]);
+    t.mock.timers.tick(1);
+    assert.deepEqual(ws.did, isClosed ? [1013] : [1013, "terminate"]);
+  }
+  assert.deepEqual(connections.counts, { open: 0, pending: 0, accepted: 0, refused: 3 });
+});
+
 test("one_address_takes_no_more_than_its_share", async () => {
   const { Connections } = await import("tidegate/server");
   const connections = new Connections({ maxConnections: 8, maxPerAddress: 1 });
@@ -292,6 +331,7 @@ test("options_of_an_upgrade_that_cannot_work_are_refused_whoever_asks", async ()
   const wrong = [
     [wss, undefined], [wss, {}], [wss, { origins: "https://example.com", withoutOrigin: "refuse" }],
     [wss, { origins: ["https://example.com/"], withoutOrigin: "refuse" }], [wss, { origins: ["example.com"], withoutOrigin: "refuse" }],
+    [wss, { origins: [null], withoutOrigin: "refuse" }], [wss, { origins: ["NULL"], withoutOrigin: "refuse" }],
     [wss, { origins: "any" }], [wss, { origins: "any", withoutOrigin: true }],
     [small, { origins: "any", withoutOrigin: "accept" }],
     [wss, { origins: "any", withoutOrigin: "accept", maxChannels: -1 }],

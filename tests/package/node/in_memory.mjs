@@ -80,10 +80,10 @@ class There {
   }
 }
 
-/** A client, on a socket of this class, and a server. */
-export async function pair(WebSocket = Here) {
+/** A client, on a socket of this class, and a server with these options. */
+export async function pair(WebSocket = Here, options = {}) {
   const connecting = connect("ws://in.memory/", { WebSocket });
-  const accepting = accept(Here.made.peer);
+  const accepting = accept(Here.made.peer, options);
   Here.made.open();
   return Promise.all([connecting, accepting]);
 }

@@ -124,7 +124,18 @@ async function channelled(): Promise<void> {
   const reader: ReadableStreamDefaultReader<FromServer> = chat.readable.getReader();
   const writer: WritableStreamDefaultWriter<ToServer> = chat.writable.getWriter();
   void [reader, writer];
-  for await (const offered of socket.channels) (await offered.recv()) satisfies Message | undefined;
+  for await (const offered of socket.channels) {
+    (await offered.recv()) satisfies Message | undefined;
+    const typed: Channel<ToServer, FromServer> = offered.typed<ToServer, FromServer>(json);
+    (await typed.recv()) satisfies ToServer | undefined;
+  }
+  (await socket.channel("plain", { priority: "bulk" })) satisfies Channel;
+  // @ts-expect-error values need a codec
+  await socket.channel<FromServer>("chat");
+  // @ts-expect-error also with other options
+  await socket.channel<FromServer, ToServer>("chat", { priority: "urgent" });
+  // @ts-expect-error nothing is typed by itself
+  chat.typed<FromServer>();
   const typed: ChannelSocket<FromServer, ToServer> = await connectChannels<FromServer, ToServer>("/live", { codec: json });
   await typed.send({ kind: "hello" });
   // @ts-expect-error a channel has its own priority and order

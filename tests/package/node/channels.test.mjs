@@ -1,0 +1,210 @@
+/** Channels of tidegate mode at their ends: what settles when they are closed, left, or cut off. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { json, TidegateError } from "tidegate/channels";
+import { Here, pair } from "./in_memory.mjs";
+import { HELLO, data, open, raw, start, varint } from "./serving.mjs";
+
+/** Runs what is ready until `condition` holds. */
+async function until(condition) {
+  while (!condition()) await new Promise(setImmediate);
+}
+
+/** A client and a server, a channel between them, and its other end. */
+async function channelled(name = "chat", options = {}) {
+  const [client, server] = await pair();
+  const chat = await client.channel(name, options);
+  const { value: there } = await server.channels[Symbol.asyncIterator]().next();
+  await chat.accepted;
+  return { client, server, chat, there };
+}
+
+/** What is sent on a channel that nobody reads, so that some of it stays. */
+function fill(chat) {
+  const tickets = [];
+  for (let ticket; (ticket = chat.trySend(new Uint8Array(1 << 20))); ) tickets.push(ticket);
+  assert.ok(chat.bufferedAmount > 0);
+  return tickets;
+}
+
+test("a_channel_that_was_left_is_left_at_the_latest_with_the_connection", async () => {
+  for (const leave of [(chat) => chat[Symbol.asyncDispose](), (chat) => (chat.stop(), chat.close())]) {
+    const { client, chat } = await channelled();
+    const tickets = fill(chat);
+    const left = leave(chat);
+    // The peer drops what it has of it, but nobody takes the rest.
+    Here.made.close(1006);
+    await client.closed;
+    const outcomes = await Promise.all(tickets.map(({ outcome }) => outcome));
+    assert.ok(outcomes.includes("unsent") || outcomes.includes("unknown"), outcomes.join());
+    await left;
+    await assert.rejects(chat.send("x"), { code: "closed" });
+  }
+});
+
+/** DATA of one item in one chunk: of text, and of bytes of which more is to come. */
+const text = (number, channel, bytes) => data(number, channel, 0x07, Buffer.from(bytes));
+const begin = (number, channel, size, total) => data(number, channel, 0x01, Buffer.alloc(size), varint(total + 1));
+const more = (number, channel, size) => data(number, channel, 0x02, Buffer.alloc(size));
+
+test("b58_nothing_is_delivered_behind_a_text_that_is_none", async () => {
+  const got = [];
+  const ends = [];
+  const serve = async (peer) => {
+    for await (const channel of peer.channels) {
+      void channel.ended.then(({ kind, code }) => ends.push([channel.name, kind, code]));
+      void (async () => {
+        for await (const message of channel) got.push([channel.name, message]);
+      })();
+    }
+  };
+  const { url, stop } = await start(serve);
+  const { socket, closed } = await raw(url);
+  // One behind the other in one message, as an item of which a part follows, and in messages that come together.
+  const messages = [
+    [HELLO],
+    [open(1, 0, "one"), text(2, 0, "a"), text(3, 0, [0xff]), text(4, 0, "b"), text(5, 0, [0xfe]), text(6, 0, "c")],
+    [open(7, 2, "two"), text(8, 2, "d"), text(9, 2, [0xff]), begin(10, 2, 600, 1_000)],
+    [more(11, 2, 400), text(12, 2, "e")],
+    [open(13, 4, "three"), text(14, 4, "f")],
+  ];
+  for (const records of messages) socket.send(Buffer.concat(records));
+  await until(() => got.some(([, message]) => message === "f") && ends.length > 1);
+  assert.deepEqual(got, [["one", "a"], ["two", "d"], ["three", "f"]]);
+  assert.deepEqual(ends, [["one", "reset", 36], ["two", "reset", 36]]);
+  socket.close(4200);
+  assert.equal(await closed, 4200);
+  await stop();
+});
+
+test("a_loop_over_channels_that_was_left_takes_none", async () => {
+  const { client, server } = await channelled();
+  const [left, stays] = [client.channels[Symbol.asyncIterator](), client.channels[Symbol.asyncIterator]()];
+  const end = { done: true, value: undefined };
+  // As one who waits for so long only.
+  const [first, second, third] = [left.next(), stays.next(), left.next()];
+  await left.return();
+  assert.deepEqual([await first, await third, await left.next()], [end, end, end]);
+  const [one, two] = [await server.channel("one"), await server.channel("two")];
+  assert.equal((await second).value.name, "one");
+  // It is given to who waits, also if it is left right then.
+  assert.equal((await stays.next()).value.name, "two");
+  const last = stays.next();
+  const three = await server.channel("three");
+  const other = client.channels[Symbol.asyncIterator]().next();
+  await stays.return();
+  assert.equal((await last).value.name, "three");
+  await server.channel("four");
+  assert.equal((await other).value.name, "four");
+  await Promise.all([one, two, three].map(({ accepted }) => accepted));
+});
+
+test("closing_a_channel_once_more_waits_as_long", async () => {
+  const { client, chat, there } = await channelled();
+  fill(chat);
+  const order = [];
+  const closing = [chat.close().then(() => order.push("first")), chat.close().then(() => order.push("second"))];
+  const leaving = chat[Symbol.asyncDispose]().then(() => order.push("left"));
+  for (let taken = 0; ; taken++) {
+    if ((await there.recv()) === undefined) break;
+    order.push("taken");
+  }
+  await Promise.all([...closing, leaving]);
+  assert.deepEqual(order.slice(-3), ["first", "second", "left"]);
+  assert.ok(order.length > 16);
+  await client.close();
+});
+
+/** That this is an error of the package with that code, and that cause. */
+function is(code, cause) {
+  return (error) => {
+    assert.ok(error instanceof TidegateError, String(error));
+    assert.deepEqual([error.code, error.cause?.kind, error.cause?.code], [code, ...(cause ?? [undefined, undefined])]);
+    return true;
+  };
+}
+
+test("writing_to_a_stream_waits_for_room_and_closing_it_for_the_peer", async () => {
+  const { client, chat, there } = await channelled("chat", { maxSendBytes: 64 << 20 });
+  const writer = chat.writable.getWriter();
+  // More than there is credit for, of which the peer has not taken anything.
+  for (let i = 0; i < 40; i++) await writer.write(new Uint8Array(1 << 20));
+  assert.ok(chat.bufferedAmount > 20 << 20);
+  let isClosed = false;
+  const closing = writer.close().then(() => (isClosed = true));
+  for (let i = 0; i < 39; i++) assert.equal((await there.recv()).byteLength, 1 << 20);
+  assert.ok(!isClosed || chat.bufferedAmount === 0);
+  assert.equal((await there.recv()).byteLength, 1 << 20);
+  assert.equal(await there.recv(), undefined);
+  await closing;
+  await client.close();
+});
+
+test("a_stream_fails_by_what_was_not_delivered_with_an_error_of_the_package", async () => {
+  // The peer wants nothing more, and has said so in the midst of what was written.
+  for (const close of [false, true]) {
+    const { client, chat, there } = await channelled();
+    const writer = chat.writable.getWriter();
+    await writer.write(new Uint8Array(14_000_000));
+    void writer.write(new Uint8Array(14_000_000)).catch(() => {});
+    const closing = close ? writer.close() : writer.closed;
+    there.stop(33, new Uint8Array(3));
+    await assert.rejects(closing, is("reset", ["reset", 33]));
+    await assert.rejects(writer.closed, is("reset", ["reset", 33]));
+    await client.close();
+  }
+  // It sends nothing more.
+  const { client, chat, there } = await channelled();
+  there.reset(38);
+  await assert.rejects(chat.readable.getReader().read(), is("reset", ["reset", 38]));
+  // The connection is over.
+  const gone = await client.channel("gone");
+  const [writer, reader] = [gone.writable.getWriter(), gone.readable.getReader()];
+  Here.made.close(1006);
+  await assert.rejects(writer.closed, is("closed", ["connectionOver", undefined]));
+  await assert.rejects(reader.read(), is("closed", ["connectionOver", undefined]));
+});
+
+test("a_stream_fails_by_what_is_larger_than_the_peer_takes_and_not_by_what_is_aborted", async () => {
+  const [client] = await pair(Here, { maxMessageBytes: 57_344 });
+  const chat = await client.channel("chat");
+  const writer = chat.writable.getWriter();
+  await writer.write(new Uint8Array(57_345));
+  await assert.rejects(writer.closed, is("tooBig"));
+  assert.equal(await (await chat.send("it is open")).outcome, "delivered");
+  const other = await client.channel("other", { maxSendBytes: 64 << 20 });
+  const given = other.writable.getWriter();
+  for (let i = 0; i < 1_000; i++) await given.write(new Uint8Array(50_000));
+  assert.ok(other.bufferedAmount > 0);
+  // Also while a write waits for room.
+  const filling = Array.from({ length: 1_000 }, () => given.write(new Uint8Array(100_000)).catch((error) => error));
+  await new Promise(setImmediate);
+  await given.abort("enough");
+  assert.ok((await Promise.all(filling)).includes("enough"));
+  assert.equal(other.bufferedAmount, 0);
+  await assert.rejects(given.closed, (error) => error === "enough");
+  await client.close();
+});
+
+test("a_channel_that_the_peer_opens_is_given_a_codec", async () => {
+  const [client, server] = await pair();
+  const chat = await client.channel("chat", { codec: json });
+  for (const value of [{ kind: "hello" }, ["and", 1]]) await chat.send(value);
+  const { value: offered } = await server.channels[Symbol.asyncIterator]().next();
+  for (const codec of [undefined, null, {}, "json", { encode() {} }]) {
+    assert.throws(() => offered.typed(codec), { code: "option" });
+    if (codec) await assert.rejects(client.channel("wrong", { codec }), { code: "option" });
+  }
+  // What has come before it is decoded, too.
+  const there = offered.typed(json);
+  assert.deepEqual([await there.recv(), await there.recv()], [{ kind: "hello" }, ["and", 1]]);
+  await there.send({ kind: "welcome" });
+  assert.deepEqual(await chat.recv(), { kind: "welcome" });
+  await assert.rejects(there.send(undefined), { code: "encode" });
+  const reading = there.recv();
+  await (await client.channel("raw")).send("x");
+  await chat.send("text");
+  assert.equal(await reading, "text");
+  await client.close();
+});
