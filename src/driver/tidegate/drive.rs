@@ -427,7 +427,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 // Whoever waits for the connection has waited long enough, and a server that says nothing need not answer
                 // a close either.
                 if over.cause == Cause::NoGreeting && self.connect_due.is_some() {
-                    self.hurry(Some(Duration::default()));
+                    self.hurry(Some(Duration::ZERO));
                 }
                 self.with(|tidegate| {
                     tidegate.over = Some(over);
