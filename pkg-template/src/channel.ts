@@ -56,6 +56,8 @@ export type ChannelSendOptions = Omit<SendOptions, "priority" | "flow">;
 const APPLICATION = 38;
 /** That of one who has lost interest. */
 const CANCELLED = 32;
+/** That of one who never wanted the channel. */
+const REFUSED = 33;
 
 /** What the two directions share with whoever makes the channel. @internal */
 export interface Made<In, Out> {
@@ -295,9 +297,12 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
     return this.#in[Symbol.asyncIterator]();
   }
 
-  /** The numbers of what this channel sends; those of the connection are the connection's. */
+  /** The numbers of what this channel sends, in the class that it has now; those of the connection are the connection's. */
   stats(): Stats {
-    return this.#out.stats();
+    const stats = this.#out.stats();
+    // The half below knows nothing of classes.
+    const { normal, [this.priority]: own } = stats.classes;
+    return { ...stats, classes: { ...stats.classes, normal: own, [this.priority]: normal } };
   }
 
   /**
@@ -364,6 +369,15 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
     this.#settle.ended(endOf(end));
     finish(this.#halfIn!, end);
     this.#dropIfOver();
+  }
+
+  /**
+   * Wants nothing of it in either direction: for a channel that the peer has opened and nobody here knows. It is told code 33,
+   * with `detail`.
+   */
+  refuse(detail?: Uint8Array<ArrayBuffer>): void {
+    this.reset(REFUSED, detail);
+    this.stop(REFUSED, detail);
   }
 
   /** Closes it, and asks the peer to stop: for `await using`. */

@@ -44,7 +44,7 @@ export async function listen(origins: readonly string[], port = 0): Promise<{ po
     for await (const channel of peer.channels) {
       if (channel.name === "chat") void chat(channel);
       else if (channel.name === "telemetry") collect(channel).catch(() => {}); // gone before the end
-      else channel.reset();
+      else channel.refuse();
     }
   });
   server.listen(port, "127.0.0.1");

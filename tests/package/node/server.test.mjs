@@ -475,6 +475,35 @@ test("what_the_peer_is_told_of_a_reset_is_what_was_said", async () => {
   });
 });
 
+test("a_channel_that_is_refused_is_told_so_in_both_directions_and_leaves_its_place", () => {
+  const why = new TextEncoder().encode("no such channel");
+  const serve = async (peer) => {
+    for await (const channel of peer.channels) channel.refuse(why);
+  };
+  return serving(serve, { options: { maxChannels: 16 } }, async ({ url }) => {
+    const socket = await connect(url, { WebSocket });
+    const end = { kind: "reset", code: 33, detail: new Uint8Array(why) };
+    for (let n = 0; n < 40; n++) {
+      const channel = await socket.channel("no-such");
+      assert.deepEqual([await channel.stopped, await channel.ended], [end, end]);
+      await assert.rejects(channel.send("x"), ({ code }) => code === "closed");
+    }
+    await socket.close();
+  });
+});
+
+test("a_channel_counts_what_it_sends_in_its_own_class", () =>
+  serving(echo, {}, async ({ url }) => {
+    const socket = await connect(url, { WebSocket });
+    const channel = await socket.channel("echo", { priority: "bulk" });
+    assert.equal(await (await channel.send("x")).outcome, "delivered");
+    const handedOver = () => Object.entries(channel.stats().classes).map(([name, { handedOver }]) => [name, handedOver.messages]);
+    assert.deepEqual(Object.fromEntries(handedOver()), { urgent: 0, normal: 0, bulk: 1, background: 0 });
+    channel.priority = "urgent";
+    assert.deepEqual(Object.fromEntries(handedOver()), { urgent: 1, normal: 0, bulk: 0, background: 0 });
+    await socket.close();
+  }));
+
 test("b55_channels_that_nobody_takes_fill_no_more_than_what_may_be_queued", () =>
   serving(() => new Promise(() => {}), { options: { maxChannels: 16, maxQueuedBytes: 4 << 20 } }, async ({ url }) => {
     const socket = await connect(url, { WebSocket });
