@@ -45,6 +45,21 @@ async function as(Class, text, act) {
 // As Chromium, Firefox and WebKit have it.
 const NATIVE = ["function send() { [native code] }", "function send() {\n    [native code]\n}"];
 
+/** Sends until the link is known to be so fast that messages are given where they lie. Gives the memory of the first. */
+async function warm(client, server, socket) {
+  const bytes = content(17, 1 << 20);
+  const { seen } = socket;
+  let memory;
+  socket.seen = (data) => (memory ??= isInPlace(data, bytes.length) ? data.buffer : undefined);
+  for (let n = 0; !memory && n < 100; n++) {
+    await client.send(bytes);
+    assert.deepEqual(new Uint8Array(await server.recv()), bytes);
+  }
+  assert.ok(memory, "no message was given where it lies");
+  socket.seen = seen;
+  return { bytes, memory };
+}
+
 const SIZES = [16_383, 16_384, 16_385, 65_504, 65_536, 262_144, 262_145, 1 << 20, 3_000_001];
 
 /** The content in memory of each kind, the memory and what it is to be all the time. */
@@ -95,13 +110,14 @@ test("nobody_sees_that_messages_are_given_where_they_lie", async () => {
   await as(Browsers, NATIVE[0], async () => {
     const [client, server] = await pair(Browsers);
     const socket = Here.made;
+    await warm(client, server, socket);
     for (const { kind, data, memory, sent, before } of memories(content(11, 700_000))) {
       let calls = 0;
+      let wrong = 0;
       socket.seen = (message) => {
         calls++;
-        assert.notEqual(message.buffer, memory.buffer, kind);
-        // Also while it is being sent.
-        assert.deepEqual(memory, before, kind);
+        // Also while it is being sent. What is thrown from here is a message that was not sent.
+        wrong += message.buffer === memory.buffer || !Buffer.from(memory).equals(before);
       };
       // Several at once of the same memory, which then is another message.
       const tickets = [await client.send(data), await client.send(data, { priority: "urgent" }), client.trySend(data)];
@@ -111,6 +127,7 @@ test("nobody_sees_that_messages_are_given_where_they_lie", async () => {
       for (let i = 0; i < tickets.length; i++) assert.deepEqual(new Uint8Array(await server.recv()), sent, kind);
       for (const ticket of tickets) assert.equal(await ticket.outcome, "delivered");
       assert.ok(calls > 3, kind);
+      assert.equal(wrong, 0, kind);
       socket.seen = () => {};
     }
     await client.close();
@@ -140,21 +157,19 @@ test("what_stood_around_a_message_comes_back_also_if_send_throws", async () => {
     for (const throws of [false, true]) {
       const [client, server] = await pair(Browsers);
       const socket = Here.made;
-      const bytes = content(17, 1 << 20);
-      const given = new Set();
-      socket.seen = (data) => {
-        if (!isInPlace(data, bytes.length)) return;
-        given.add(data.buffer);
-        if (throws) throw new RangeError("no memory");
-      };
-      client.trySend(bytes);
-      if (!throws) assert.deepEqual(new Uint8Array(await server.recv()), bytes);
-      assert.equal(given.size, 1, "its own copy, all the time");
-      for (const buffer of given) {
-        const own = new Uint8Array(buffer);
-        assert.deepEqual(own.slice(MARGIN, -MARGIN), bytes);
-        assert.ok([...own.slice(0, MARGIN), ...own.slice(-MARGIN)].every((byte) => byte === 0));
+      let { bytes, memory } = await warm(client, server, socket);
+      if (throws) {
+        memory = undefined;
+        socket.seen = (data) => {
+          if (!isInPlace(data, bytes.length)) return;
+          memory = data.buffer;
+          throw new RangeError("no memory");
+        };
+        client.trySend(bytes);
       }
+      const own = new Uint8Array(memory);
+      assert.deepEqual(own.slice(MARGIN, -MARGIN), bytes);
+      assert.ok([...own.slice(0, MARGIN), ...own.slice(-MARGIN)].every((byte) => byte === 0));
       await client.close(undefined, "", { within: 1, flush: false });
     }
   });
@@ -162,8 +177,10 @@ test("what_stood_around_a_message_comes_back_also_if_send_throws", async () => {
 
 /** A socket that looks at what it was given when `send` is back already. */
 class Late extends Here {
+  static inPlace = 0;
+
   send(data) {
-    assert.ok(!SIZES.some((size) => isInPlace(data, size)), "given where it lies");
+    Late.inPlace += SIZES.some((size) => isInPlace(data, size));
     queueMicrotask(() => super.send(new Uint8Array(data)));
   }
 }
@@ -190,6 +207,7 @@ test("a_socket_that_keeps_what_it_is_given_is_given_what_it_may_keep", async () 
         await reads;
       });
       await Promise.all(work);
+      assert.equal(Late.inPlace, 0, which);
       await client.close();
     };
     if (text === undefined) await act();
