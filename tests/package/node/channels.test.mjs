@@ -98,6 +98,7 @@ test("a_loop_over_channels_that_was_left_takes_none", async () => {
   await server.channel("four");
   assert.equal((await other).value.name, "four");
   await Promise.all([one, two, three].map(({ accepted }) => accepted));
+  await client.close(undefined, undefined, { within: 1 });
 });
 
 test("closing_a_channel_once_more_waits_as_long", async () => {
