@@ -340,7 +340,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     }
 
     /// See [`Session::handle_hurry`].
-    #[cfg(any(all(feature = "native", not(target_family = "wasm")), all(feature = "js", feature = "v1")))]
+    #[cfg(any(all(feature = "native", not(target_family = "wasm")), feature = "v1"))]
     pub(crate) fn hurry(&self, within: Option<Duration>) {
         if let Some(within) = within {
             let now = self.clock.now();

@@ -221,7 +221,8 @@ fn v1_python_connects_to_this_server_and_everything_comes_back() {
         }
         assert_eq!(names, ["echo", "given up"]);
         let closed = server.closed().await;
-        assert_eq!((closed.was_clean, closed.unknown.messages), (true, 0), "{closed:?}");
+        // One may have been under way on the channel that was given up.
+        assert!(closed.was_clean && closed.unknown.messages <= 1, "{closed:?}");
         assert_eq!(connecting.await.unwrap(), "ok\n");
     });
 }

@@ -351,6 +351,11 @@ impl End {
         self.waiting.push_back((place, cost));
     }
 
+    /// How many of its items have ended as unknown.
+    pub(crate) fn unknown(&self) -> u64 {
+        self.items.iter().filter(|item| item.outcome == Some(Outcome::Unknown)).count() as u64
+    }
+
     fn done(&mut self, done: Done) {
         let at = self.ids.remove(&done.id).expect("each item ends once");
         let now = self.now;
