@@ -85,6 +85,7 @@ fn chat(address: SocketAddr) -> Result<()> {
         let client = page("https://example.com").await?;
         let telemetry = client.channel("telemetry", ChannelOptions::bulk()).await?;
         telemetry.send(vec![0; 1_000_000]).await?;
+        telemetry.close();
         let chat = client.channel("chat", ChannelOptions::urgent()).await?;
         chat.send("hello").await?;
         let said = (chat.recv().await, telemetry.recv().await);
