@@ -71,7 +71,10 @@ pub use self::tidegate::{Mode, TidegateOptions};
     feature = "json",
     all(feature = "browser-json", target_family = "wasm", target_os = "unknown")
 ))]
-pub use self::typed::{Codec, DecodeError, EncodeError, Typed, TypedReceiver, TypedSendError, TypedSender};
+pub use self::typed::{
+    Codec, DecodeError, EncodeError, ReceiveMessages, SendMessages, Typed, TypedReceiver, TypedSendError,
+    TypedSender,
+};
 use self::wait::Wait;
 #[cfg(feature = "v1")]
 pub use crate::driver::ChannelEnd;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::error::{SendError, TryRecvError};
 use super::flush::NotSent;
 use super::message::{Message, Outline};
-use super::{Receiver, SendOptions, Sender, Ticket};
+use super::{Receiver, SendOptions, Sender, Sending, Ticket};
 use crate::proto::{Amount, Closed, Stats};
 
 /// Turns values into messages and back.
@@ -158,10 +158,7 @@ pub struct Typed<Out: ?Sized, In, C> {
 
 impl<Out, In, C: Codec> Typed<Out, In, C> {
     pub(super) fn new(sender: Sender, receiver: Receiver) -> Self {
-        Self {
-            sender: TypedSender { sender, marker: PhantomData },
-            receiver: TypedReceiver { receiver, marker: PhantomData },
-        }
+        Self { sender: TypedSender::new(sender), receiver: TypedReceiver::new(receiver) }
     }
 
     /// The two halves apart.
@@ -315,13 +312,58 @@ impl<Out, In, C: Codec> Typed<Out, In, C> {
     }
 }
 
+/// What values are sent by: [`Sender`], or the sending half of a channel.
+pub trait SendMessages: sealed::Sealed {
+    #[doc(hidden)]
+    fn send_message(&self, message: Message, options: SendOptions) -> Sending<'_>;
+    #[doc(hidden)]
+    fn try_send_message(&self, message: Message, options: SendOptions) -> Result<Ticket, SendError>;
+}
+
+/// What values are received by: [`Receiver`], or the receiving half of a channel.
+pub trait ReceiveMessages: Stream<Item = Message> + Unpin + sealed::Sealed {
+    #[doc(hidden)]
+    fn recv_message(&self) -> impl Future<Output = Option<Message>> + Send;
+    #[doc(hidden)]
+    fn try_recv_message(&self) -> Result<Message, TryRecvError>;
+}
+
+pub(super) mod sealed {
+    /// Only of this crate's halves.
+    pub trait Sealed {}
+}
+
+impl sealed::Sealed for Sender {}
+
+impl SendMessages for Sender {
+    fn send_message(&self, message: Message, options: SendOptions) -> Sending<'_> {
+        self.send_with(message, options)
+    }
+
+    fn try_send_message(&self, message: Message, options: SendOptions) -> Result<Ticket, SendError> {
+        self.try_send_with(message, options)
+    }
+}
+
+impl sealed::Sealed for Receiver {}
+
+impl ReceiveMessages for Receiver {
+    fn recv_message(&self) -> impl Future<Output = Option<Message>> + Send {
+        self.recv()
+    }
+
+    fn try_recv_message(&self) -> Result<Message, TryRecvError> {
+        self.try_recv()
+    }
+}
+
 /// Sends values of one type. Clones share one queue.
-pub struct TypedSender<Out: ?Sized, C> {
-    sender: Sender,
+pub struct TypedSender<Out: ?Sized, C, S = Sender> {
+    sender: S,
     marker: PhantomData<fn(&Out, C)>,
 }
 
-impl<Out: Serialize + ?Sized, C: Codec> TypedSender<Out, C> {
+impl<Out: Serialize + ?Sized, C: Codec, S: SendMessages> TypedSender<Out, C, S> {
     /// Encodes a value and queues it, when there is room.
     ///
     /// # Errors
@@ -334,7 +376,7 @@ impl<Out: Serialize + ?Sized, C: Codec> TypedSender<Out, C> {
     pub fn send(
         &self,
         value: &Out,
-    ) -> impl Future<Output = Result<Ticket, TypedSendError>> + use<'_, Out, C> {
+    ) -> impl Future<Output = Result<Ticket, TypedSendError>> + use<'_, Out, C, S> {
         self.send_with(value, SendOptions::new())
     }
 
@@ -353,8 +395,8 @@ impl<Out: Serialize + ?Sized, C: Codec> TypedSender<Out, C> {
         &self,
         value: &Out,
         options: SendOptions,
-    ) -> impl Future<Output = Result<Ticket, TypedSendError>> + use<'_, Out, C> {
-        let sending = C::encode(value).map(|message| self.sender.send_with(message, options));
+    ) -> impl Future<Output = Result<Ticket, TypedSendError>> + use<'_, Out, C, S> {
+        let sending = C::encode(value).map(|message| self.sender.send_message(message, options));
         async move { sending.map_err(TypedSendError::Encode)?.await.map_err(TypedSendError::Send) }
     }
 
@@ -374,38 +416,42 @@ impl<Out: Serialize + ?Sized, C: Codec> TypedSender<Out, C> {
     /// As [`try_send`](Self::try_send).
     pub fn try_send_with(&self, value: &Out, options: SendOptions) -> Result<Ticket, TypedSendError> {
         let message = C::encode(value).map_err(TypedSendError::Encode)?;
-        self.sender.try_send_with(message, options).map_err(TypedSendError::Send)
+        self.sender.try_send_message(message, options).map_err(TypedSendError::Send)
     }
 }
 
-impl<Out: ?Sized, C> TypedSender<Out, C> {
-    /// The sender of messages below it: for `flushed`, `drained`, `acknowledged`, `stats`, `close`, and to send
-    /// what is no `Out`.
+impl<Out: ?Sized, C, S> TypedSender<Out, C, S> {
+    pub(super) fn new(sender: S) -> Self {
+        Self { sender, marker: PhantomData }
+    }
+
+    /// The sender of messages below it: for `flushed`, `stats`, `close` and what else that has, and to send what is no
+    /// `Out`.
     #[must_use]
-    pub fn sender(&self) -> &Sender {
+    pub fn sender(&self) -> &S {
         &self.sender
     }
 }
 
-impl<Out: ?Sized, C> Clone for TypedSender<Out, C> {
+impl<Out: ?Sized, C, S: Clone> Clone for TypedSender<Out, C, S> {
     fn clone(&self) -> Self {
         Self { sender: self.sender.clone(), marker: PhantomData }
     }
 }
 
-impl<Out: ?Sized, C> fmt::Debug for TypedSender<Out, C> {
+impl<Out: ?Sized, C, S: fmt::Debug> fmt::Debug for TypedSender<Out, C, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.sender.fmt(f)
     }
 }
 
 /// Receives values of one type. A message that is not one is an error item; the next goes on.
-pub struct TypedReceiver<In, C> {
-    receiver: Receiver,
+pub struct TypedReceiver<In, C, R = Receiver> {
+    receiver: R,
     marker: PhantomData<fn(C) -> In>,
 }
 
-impl<In: DeserializeOwned, C: Codec> TypedReceiver<In, C> {
+impl<In: DeserializeOwned, C: Codec, R: ReceiveMessages> TypedReceiver<In, C, R> {
     /// The next value; `None` after the last.
     ///
     /// # Errors
@@ -416,7 +462,7 @@ impl<In: DeserializeOwned, C: Codec> TypedReceiver<In, C> {
     ///
     /// Dropping the future loses no message.
     pub async fn recv(&self) -> Option<Result<In, DecodeError>> {
-        Some(C::decode(self.receiver.recv().await?))
+        Some(C::decode(self.receiver.recv_message().await?))
     }
 
     /// A value that is there already, for loops that run once a frame.
@@ -428,19 +474,23 @@ impl<In: DeserializeOwned, C: Codec> TypedReceiver<In, C> {
     ///
     /// [`TryRecvError::Empty`] if nothing is there, [`TryRecvError::Closed`] if nothing will be.
     pub fn try_recv(&self) -> Result<Result<In, DecodeError>, TryRecvError> {
-        self.receiver.try_recv().map(C::decode)
+        self.receiver.try_recv_message().map(C::decode)
     }
 }
 
-impl<In, C> TypedReceiver<In, C> {
-    /// The receiver of messages below it: for `dropped`, `close`, `closed` and `failure`.
+impl<In, C, R> TypedReceiver<In, C, R> {
+    pub(super) fn new(receiver: R) -> Self {
+        Self { receiver, marker: PhantomData }
+    }
+
+    /// The receiver of messages below it: for `dropped`, `closed`, `ended` and what else that has.
     #[must_use]
-    pub fn receiver(&self) -> &Receiver {
+    pub fn receiver(&self) -> &R {
         &self.receiver
     }
 }
 
-impl<In: DeserializeOwned, C: Codec> Stream for TypedReceiver<In, C> {
+impl<In: DeserializeOwned, C: Codec, R: ReceiveMessages> Stream for TypedReceiver<In, C, R> {
     type Item = Result<In, DecodeError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -448,7 +498,7 @@ impl<In: DeserializeOwned, C: Codec> Stream for TypedReceiver<In, C> {
     }
 }
 
-impl<In, C> fmt::Debug for TypedReceiver<In, C> {
+impl<In, C, R: fmt::Debug> fmt::Debug for TypedReceiver<In, C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.receiver.fmt(f)
     }

@@ -1,7 +1,5 @@
 //! Channels that carry values of the application's own types.
 
-use core::fmt;
-use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
@@ -10,9 +8,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Channel, ChannelReceiver, ChannelSender};
-use crate::client::error::TryRecvError;
-use crate::client::typed::{Codec, DecodeError, TypedSendError};
-use crate::client::{SendOptions, Ticket};
+use crate::client::error::{SendError, TryRecvError};
+use crate::client::typed::sealed::Sealed;
+use crate::client::typed::{
+    Codec, DecodeError, ReceiveMessages, SendMessages, TypedReceiver, TypedSendError, TypedSender,
+};
+use crate::client::{Message, SendOptions, Sending, Ticket};
 
 /// A channel on which this side sends `Out` and receives `In`, encoded by `C`. From [`Channel::typed`].
 ///
@@ -44,10 +45,7 @@ pub struct TypedChannel<Out: ?Sized, In, C> {
 impl<Out: ?Sized, In, C: Codec> TypedChannel<Out, In, C> {
     pub(super) fn new(channel: Channel) -> Self {
         let (sender, receiver) = channel.split();
-        Self {
-            sender: TypedChannelSender { sender, marker: PhantomData },
-            receiver: TypedChannelReceiver { receiver, marker: PhantomData },
-        }
+        Self { sender: TypedSender::new(sender), receiver: TypedReceiver::new(receiver) }
     }
 
     /// Its two halves, each of which can go where the other is not.
@@ -168,120 +166,31 @@ impl<Out: ?Sized, In: DeserializeOwned, C: Codec> Stream for TypedChannel<Out, I
 }
 
 /// Sends values of one type on a channel.
-pub struct TypedChannelSender<Out: ?Sized, C> {
-    sender: ChannelSender,
-    marker: PhantomData<fn(&Out, C)>,
-}
-
-impl<Out: Serialize + ?Sized, C: Codec> TypedChannelSender<Out, C> {
-    /// Encodes a value and queues it, when there is room.
-    ///
-    /// # Errors
-    ///
-    /// [`TypedSendError`]; nothing was queued.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`ChannelSender::send`]: dropped while it waits, nothing was queued.
-    pub fn send(
-        &self,
-        value: &Out,
-    ) -> impl Future<Output = Result<Ticket, TypedSendError>> + use<'_, Out, C> {
-        self.send_with(value, SendOptions::new())
-    }
-
-    /// As [`send`](Self::send), with a deadline or as the latest value of a key; see [`ChannelSender::send_with`].
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`send`](Self::send).
-    pub fn send_with(
-        &self,
-        value: &Out,
-        options: SendOptions,
-    ) -> impl Future<Output = Result<Ticket, TypedSendError>> + use<'_, Out, C> {
-        let sending = C::encode(value).map(|message| self.sender.send_with(message, options));
-        async move { sending.map_err(TypedSendError::Encode)?.await.map_err(TypedSendError::Send) }
-    }
-
-    /// Encodes a value and queues it if there is room now; see [`ChannelSender::try_send`].
-    ///
-    /// # Errors
-    ///
-    /// [`TypedSendError`]; nothing was queued.
-    pub fn try_send(&self, value: &Out) -> Result<Ticket, TypedSendError> {
-        let message = C::encode(value).map_err(TypedSendError::Encode)?;
-        self.sender.try_send(message).map_err(TypedSendError::Send)
-    }
-}
-
-impl<Out: ?Sized, C> TypedChannelSender<Out, C> {
-    /// The half that sends messages: for `flushed`, `stats`, `close`, `reset`, and to send what is no `Out`.
-    #[must_use]
-    pub fn sender(&self) -> &ChannelSender {
-        &self.sender
-    }
-}
-
-impl<Out: ?Sized, C> fmt::Debug for TypedChannelSender<Out, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sender.fmt(f)
-    }
-}
+pub type TypedChannelSender<Out, C> = TypedSender<Out, C, ChannelSender>;
 
 /// Receives values of one type on a channel. A message that is not one is an error item; the next goes on.
-pub struct TypedChannelReceiver<In, C> {
-    receiver: ChannelReceiver,
-    marker: PhantomData<fn(C) -> In>,
-}
+pub type TypedChannelReceiver<In, C> = TypedReceiver<In, C, ChannelReceiver>;
 
-impl<In: DeserializeOwned, C: Codec> TypedChannelReceiver<In, C> {
-    /// The next value; `None` after the last.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`] with the message, if it is not a value of this type.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses no message.
-    pub async fn recv(&self) -> Option<Result<In, DecodeError>> {
-        Some(C::decode(self.receiver.recv().await?))
+impl Sealed for ChannelSender {}
+
+impl SendMessages for ChannelSender {
+    fn send_message(&self, message: Message, options: SendOptions) -> Sending<'_> {
+        self.send_with(message, options)
     }
 
-    /// A value that is there already, for loops that run once a frame. One that cannot be decoded is an `Ok` with the error
-    /// in it: it is taken, and others may be behind it.
-    ///
-    /// # Errors
-    ///
-    /// [`TryRecvError::Empty`] if nothing is there, [`TryRecvError::Closed`] if nothing will be.
-    pub fn try_recv(&self) -> Result<Result<In, DecodeError>, TryRecvError> {
-        self.receiver.try_recv().map(C::decode)
+    fn try_send_message(&self, message: Message, options: SendOptions) -> Result<Ticket, SendError> {
+        self.try_send_with(message, options)
     }
 }
 
-impl<In, C> TypedChannelReceiver<In, C> {
-    /// The half that receives messages: for `ended` and `stop`.
-    #[must_use]
-    pub fn receiver(&self) -> &ChannelReceiver {
-        &self.receiver
+impl Sealed for ChannelReceiver {}
+
+impl ReceiveMessages for ChannelReceiver {
+    fn recv_message(&self) -> impl Future<Output = Option<Message>> + Send {
+        self.recv()
     }
-}
 
-impl<In: DeserializeOwned, C: Codec> Stream for TypedChannelReceiver<In, C> {
-    type Item = Result<In, DecodeError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.receiver).poll_next(cx).map(|message| message.map(C::decode))
-    }
-}
-
-impl<In, C> fmt::Debug for TypedChannelReceiver<In, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.receiver.fmt(f)
+    fn try_recv_message(&self) -> Result<Message, TryRecvError> {
+        self.try_recv()
     }
 }
