@@ -580,8 +580,10 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
 #[cfg(feature = "client")]
 impl<T: Transport, C: Clock, O: Outlet<T>> Drop for Driver<T, C, O> {
     fn drop(&mut self) {
-        self.outlet.take_commands(self);
+        // First of all: a close that the last handle has just left behind would tell the peer of a clean end, though
+        // whoever held it may have been cut off halfway.
         self.session.borrow_mut().handle_abort();
+        self.outlet.take_commands(self);
         // Still set if a panic, such as a waker's, has ended the pump and with it the task.
         self.pumping.set(false);
         self.pump();

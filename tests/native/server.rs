@@ -183,6 +183,31 @@ fn b40_handles_that_outlive_their_runtime_do_not_wait_for_ever() {
 }
 
 #[test]
+fn b40_a_runtime_that_goes_with_its_server_ends_nothing_cleanly() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let client = std::thread::spawn(move || {
+        block_on(async {
+            let client = Client::builder(url).connect().await.unwrap();
+            client.send("here").await.unwrap();
+            (client.recv().await, client.closed().await)
+        })
+    });
+    runtime.block_on(async {
+        let mut stream = TcpListener::from_std(listener).unwrap().accept().await.unwrap().0;
+        let request = read_request(&mut stream).await.unwrap();
+        let server = accept(stream, &request, None, AcceptOptions::default()).unwrap();
+        assert_eq!(server.recv().await, Some(Message::from("here")));
+        // Dropped as by a task that is cut off halfway: 1000 would tell the peer that all has been said.
+    });
+    drop(runtime);
+    let (message, closed) = client.join().unwrap();
+    assert_eq!((message, closed.code, closed.was_clean), (None, 1006, false));
+}
+
+#[test]
 fn b05_a_subprotocol_that_was_not_offered_cannot_be_accepted() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
