@@ -1,5 +1,7 @@
 //! How much of an item is one record: what passes in the chunk time, so that little stands before what is urgent.
 
+use crate::proto::float::smaller;
+
 /// How many chunks have to be acknowledged, one agreeing sample behind the other, until they become larger. Counted in bytes:
 /// where the link is fast an acknowledgement is of many small ones, and they would stay small for megabytes.
 const AGREEING: f64 = 8.0;
@@ -53,7 +55,10 @@ impl Chunk {
             self.agreeing = 0.0;
             self.log = SMALLEST.max(self.log - 1);
         } else if self.log < self.most && bytes >= size(self.log + 1) {
-            self.agreeing += acknowledged;
+            // Near the border between two sizes R is now above it and now below, and each time that chunks are larger
+            // for nothing an urgent item waits some milliseconds more. There an acknowledgement of many counts as one.
+            let is_near = bytes < 2.0 * size(self.log + 1);
+            self.agreeing += if is_near { smaller(acknowledged, size(self.log)) } else { acknowledged };
             if self.agreeing >= AGREEING * size(self.log) {
                 self.agreeing = 0.0;
                 self.log += 1;

@@ -416,8 +416,21 @@ fn the_chunk_follows_the_rate_within_what_the_peer_takes() {
     );
     chunk.fit(1_000.0, 8_160.0);
     assert_eq!(chunk.bytes(), 4_064, "and down at once, by one");
-    chunk.fit(1e6, 32_512.0);
-    assert_eq!(chunk.bytes(), 8_160, "up after eight that one acknowledgement is of");
+    chunk.fit(16_320.0, 32_512.0);
+    assert_eq!(
+        chunk.bytes(),
+        8_160,
+        "up after eight that one acknowledgement is of, if it is to be much larger"
+    );
+    chunk.fit(1_000.0, 8_160.0);
+    for _ in 0..7 {
+        chunk.fit(16_319.0, 32_512.0);
+    }
+    assert_eq!(chunk.bytes(), 4_064, "else one is one");
+    chunk.fit(16_319.0, 1.0);
+    assert_eq!(chunk.bytes(), 4_064, "and one of less is less");
+    chunk.fit(16_319.0, 4_063.0);
+    assert_eq!(chunk.bytes(), 8_160);
 }
 
 #[test]
