@@ -112,6 +112,8 @@ pub struct Gate {
     /// What may go at once of [`GateConfig::max_bytes_per_second`], in millionths of a byte, since that is
     /// what a byte per second makes in a microsecond; below 0 it is owed.
     tokens: i64,
+    /// Up to when that is.
+    filled_at: Timestamp,
     /// Bytes a second, in the last window; 0 before.
     rate: u64,
     /// What is known from acknowledgements, once there was one.
@@ -140,6 +142,7 @@ impl Gate {
             window: Window::first(Timestamp::ZERO),
             shorts: 0,
             tokens: 1,
+            filled_at: Timestamp::ZERO,
             rate: 0,
             acknowledged: None,
             is_silent: false,
@@ -205,6 +208,8 @@ impl Gate {
         self.given = self.given.saturating_add(bytes);
         self.total = self.total.saturating_add(bytes);
         if self.config.max_bytes_per_second.is_some() {
+            // Before: what has passed until now makes up for nothing that is given now.
+            self.refill(now, 0);
             self.tokens = self.tokens.saturating_sub_unsigned(bytes.min(MOST) * 1_000_000);
         }
     }
@@ -219,7 +224,7 @@ impl Gate {
             Some(due) if !was_paused => now.micros_since(due),
             _ => 0,
         };
-        self.refill(interval, late);
+        self.refill(now, late);
         let was_silent = self.is_silent;
         if let Some(budget) = &mut self.acknowledged {
             budget.handle_time(now);
@@ -388,7 +393,7 @@ impl Gate {
     /// Whether it has to know when a message is handed over.
     #[must_use]
     pub fn wants_time(&self) -> bool {
-        self.acknowledged.is_some()
+        self.acknowledged.is_some() || self.config.max_bytes_per_second.is_some()
     }
 
     /// What acknowledgements say, as long as they come.
@@ -403,13 +408,16 @@ impl Gate {
         self.standing > 0 && self.rate > 0 && self.budget == self.config.budget_bytes
     }
 
-    /// Since the last look `interval` has passed, of which this one was `late`.
-    fn refill(&mut self, interval: u64, late: u64) {
+    /// Time has passed, and this look was `late`.
+    fn refill(&mut self, now: Timestamp, late: u64) {
         if let Some(rate) = self.config.max_bytes_per_second {
+            let passed = now.micros_since(self.filled_at);
+            self.filled_at = now;
             // Enough for two timers that come a little late; and in a hidden page, for those that are.
             let held_up = if late >= LATE { late.min(LONGEST_LATE) } else { 0 };
             let most = i64::try_from(scaled(rate, 5 * SHORTEST / 2 + held_up, 1)).unwrap_or(i64::MAX).max(1);
-            self.tokens = self.tokens.saturating_add_unsigned(scaled(rate, interval, 1)).min(most);
+            let most = most.max(self.tokens);
+            self.tokens = self.tokens.saturating_add_unsigned(scaled(rate, passed, 1)).min(most);
         }
     }
 }

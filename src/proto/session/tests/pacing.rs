@@ -496,6 +496,25 @@ fn b22_a_fast_link_is_known_though_only_a_message_goes_at_a_time() {
 }
 
 #[test]
+fn time_without_a_message_makes_up_for_none_that_comes_then() {
+    let config = GateConfig { max_bytes_per_second: Some(1), ..GateConfig::default() };
+    // At first, and after an hour: nobody has looked since. With wasm threads the clock's zero is in 1970.
+    let mut host = behind(config);
+    for _ in 0..2 {
+        let sent = host.sent.len();
+        host.standing = 0;
+        host.pass(Duration::from_secs(3_600));
+        host.send_new(new(Priority::Normal, 5, 1));
+        host.send_new(new(Priority::Normal, 5, 2));
+        assert_eq!(host.sent.len(), sent + 1);
+        host.pass(Duration::from_secs(1));
+        assert_eq!(host.sent.len(), sent + 1);
+        host.pass(Duration::from_secs(9));
+        assert_eq!(host.sent.len(), sent + 2);
+    }
+}
+
+#[test]
 fn an_urgent_message_is_not_held_up_by_the_bound_on_the_rate() {
     let config = GateConfig { max_bytes_per_second: Some(1_000), ..GateConfig::default() };
     let mut host = behind(config);
