@@ -4,16 +4,17 @@ let channel: MessageChannel | undefined;
 const hops: (() => void)[] = [];
 
 /** Runs `step` in the next task, without a timer: those have a floor of 4 ms when one sets the next. */
-function hop(step: () => void): void {
-  if (!channel) {
-    channel = new MessageChannel();
-    channel.port1.onmessage = () => hops.shift()?.();
-    // Node's only: a port that is listened to keeps the process alive.
-    (channel.port1 as { unref?(): void }).unref?.();
-  }
-  hops.push(step);
-  channel.port2.postMessage(0);
-}
+const hop: (step: () => void) => void =
+  // Node's keeps the process alive until it has run, and no longer, as no port of a channel does.
+  (globalThis as { setImmediate?(step: () => void): void }).setImmediate ??
+  ((step) => {
+    if (!channel) {
+      channel = new MessageChannel();
+      channel.port1.onmessage = () => hops.shift()?.();
+    }
+    hops.push(step);
+    channel.port2.postMessage(0);
+  });
 
 /** Undefined until it is needed, null where it is not allowed. */
 let worker: Worker | null | undefined;
