@@ -10,6 +10,7 @@ import type { WasmExports } from "./border.js";
 import type { CreditInbox, Origin } from "./credit-inbox.js";
 import type { CoreConstructor, Options, Sink, SocketEvent, WebSocketLike } from "./core.js";
 import { bytesOf, type Parcel } from "./data.js";
+import type { GoAway } from "./go-away.js";
 import { RECEIVED, WasmBacked, guard, hostOf, imports as plain } from "./host.js";
 import { OUTCOMES } from "./ticket.js";
 
@@ -161,7 +162,9 @@ export class TidegateBacked extends WasmBacked {
   #lastRefused = 2 ** 53;
   /** Whether the session is over. */
   isOver = false;
-  onOver: (() => void) | undefined;
+  /** What the peer has announced of its end, the newest of it, and who is told that it has. */
+  goAway: GoAway | null = null;
+  onGoAway: (() => void) | undefined;
   /** When the peer may come back, and up to how much later, in milliseconds: if this side goes away by `end`. */
   back: readonly [number, number] | undefined;
 
@@ -188,6 +191,8 @@ export class TidegateBacked extends WasmBacked {
           else events?.ended(end);
         }),
       channelsOver: (number: number) => guard(() => host(number).#over()),
+      goingAway: (number: number, ...told: [number, number, number, number, number, number]) =>
+        guard(() => host(number).#going(...told)),
     };
   }
 
@@ -515,6 +520,11 @@ export class TidegateBacked extends WasmBacked {
     return channel;
   }
 
+  #going(code: number, drain: number, reconnectAfter: number, jitter: number, at: number, length: number): void {
+    this.goAway = { code, reason: decoder.decode(this.#bytes(at, length).slice()), drain, reconnectAfter, jitter };
+    this.onGoAway?.();
+  }
+
   #over(): void {
     this.isOver = true;
     const end = { code: -1, detail: nothing };
@@ -524,7 +534,6 @@ export class TidegateBacked extends WasmBacked {
     }
     this.#channels.clear();
     this.#arriving.clear();
-    this.onOver?.();
   }
 }
 

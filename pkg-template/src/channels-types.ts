@@ -2,3 +2,4 @@
 
 export { Channel, type ChannelEnd, type ChannelOptions, type ChannelSendOptions } from "./channel.js";
 export type { ChannelSocket, ChannelsOptions, ConnectChannels } from "./channels-api.js";
+export type { GoAway } from "./go-away.js";

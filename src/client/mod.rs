@@ -14,6 +14,8 @@ mod channel;
 mod close;
 mod error;
 mod flush;
+#[cfg(feature = "v1")]
+mod go_away;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
@@ -54,6 +56,8 @@ pub use self::error::{
     BlobError, CloseError, ConnectError, ReceiveError, ReserveError, SendError, SinkError, TryRecvError,
 };
 pub use self::flush::NotSent;
+#[cfg(feature = "v1")]
+pub use self::go_away::GoAway;
 #[cfg(feature = "json")]
 pub use self::json::Json;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]

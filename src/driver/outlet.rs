@@ -164,6 +164,11 @@ impl<T: Transport> Outlet<T> for HubOutlet {
     }
 
     #[cfg(feature = "v1")]
+    fn going_away(&self, going: crate::proto::v1::GoingAway) {
+        self.hub.set_going(going);
+    }
+
+    #[cfg(feature = "v1")]
     fn attached(&self, transport: &T) {
         self.hub.open(transport.opened());
     }

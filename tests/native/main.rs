@@ -38,6 +38,8 @@ mod compressed;
 mod differential;
 mod examples;
 mod foreign;
+#[cfg(feature = "v1")]
+mod go_away;
 mod hostile;
 #[cfg(feature = "v1")]
 mod interop;

@@ -9,7 +9,7 @@ use futures_channel::oneshot;
 use super::{Command, Hub, Kick, Stage, State, ToWake, wake};
 use crate::driver::tidegate::{ChannelEnd, ChannelId, Origin};
 use crate::driver::waiters::Waiters;
-use crate::proto::v1::OpenError;
+use crate::proto::v1::{GoingAway, OpenError};
 use crate::proto::{Payload, Priority, RecvLimits, SendLimits};
 use crate::transport::Incoming;
 
@@ -40,6 +40,8 @@ pub(crate) struct Accepted {
 pub(super) struct Channels {
     /// This is the hub of a connection in tidegate mode.
     are_spoken: bool,
+    /// What the peer of the connection has announced of its end, the newest of it.
+    going: Option<GoingAway>,
     /// What was taken and the driver has not heard of.
     taken: Vec<Origin>,
     taken_cost: u64,
@@ -108,6 +110,16 @@ impl Hub {
     /// The connection is in tidegate mode.
     pub(crate) fn set_tidegate(&self) {
         self.lock().channels.are_spoken = true;
+    }
+
+    /// The peer goes away.
+    pub(crate) fn set_going(&self, going: GoingAway) {
+        let wakers = {
+            let mut state = self.lock();
+            state.channels.going = Some(going);
+            state.watchers.all()
+        };
+        wake(wakers);
     }
 
     /// Queues an item, which there is always room for: its sender waits for credit.
@@ -205,6 +217,24 @@ impl Hub {
     /// Whether the connection is in tidegate mode.
     pub(crate) fn is_tidegate(&self) -> bool {
         self.lock().channels.are_spoken
+    }
+
+    /// What the peer has announced of its end.
+    pub(crate) fn going(&self) -> Option<GoingAway> {
+        self.lock().channels.going.clone()
+    }
+
+    /// The same, as soon as it has; `None` at the end.
+    pub(crate) fn poll_going(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Option<GoingAway>> {
+        let _displaced;
+        let mut state = self.lock();
+        let going = state.channels.going.clone();
+        if going.is_some() || state.stage == Stage::Closed {
+            _displaced = state.watchers.remove(key);
+            return Poll::Ready(going);
+        }
+        _displaced = state.watchers.register(key, waker);
+        Poll::Pending
     }
 
     /// The connection's hub, if this is a channel's.

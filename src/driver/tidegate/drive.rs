@@ -410,7 +410,9 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 Some((Some(id), done)) => self.outlet.channel_done(id, done),
                 None => {}
             },
-            Event::GoingAway(_) => {
+            Event::GoingAway(going) => {
+                // First: whoever hears that nothing is taken any more may ask why.
+                self.outlet.going_away(going);
                 self.outlet.stop_sending();
                 self.outlet.take_commands(self);
                 self.with(Tidegate::close_lanes);

@@ -456,13 +456,7 @@ impl Session {
     /// Ends the session when everything has gone and was acknowledged, or after `within_ms`. No channel is opened
     /// any more.
     pub fn handle_close(&mut self, now: Timestamp, within_ms: u64) {
-        let going = GoingAway {
-            channels: self.mux.peer_opened(),
-            code: FatalCode::None,
-            drain_ms: within_ms,
-            reconnect_after_ms: 0,
-            jitter_ms: 0,
-        };
+        let going = self.going_away(within_ms, 0, 0);
         self.go_away(now, going, false);
     }
 
@@ -482,9 +476,8 @@ impl Session {
         reconnect_after_ms: u64,
         jitter_ms: u64,
     ) {
-        let channels = self.mux.peer_opened();
-        let code = FatalCode::None;
-        self.go_away(now, GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms }, true);
+        let going = self.going_away(drain_ms, reconnect_after_ms, jitter_ms);
+        self.go_away(now, going, true);
     }
 
     /// The name by which this session can be resumed, and for how many seconds.

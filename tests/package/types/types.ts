@@ -4,7 +4,7 @@ import { WebSocket as NodeSocket } from "ws";
 import { connect, json, TidegateError, Socket, type Amount, type Closed, type Codec, type ConnectOptions, type ErrorCode, type Message, type Outcome, type Sendable, Ticket } from "tidegate";
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
-import { connect as connectChannels, Channel, type ChannelEnd, type ChannelSocket } from "tidegate/channels";
+import { connect as connectChannels, Channel, type ChannelEnd, type ChannelSocket, type GoAway } from "tidegate/channels";
 import { accept, Connections, handleProtocols, shutdown, upgrade, type AcceptOptions } from "tidegate/server";
 import { connect as connectStreams, type StreamSocket } from "tidegate/streams";
 
@@ -130,6 +130,13 @@ async function channelled(): Promise<void> {
     (await typed.recv()) satisfies ToServer | undefined;
   }
   (await socket.channel("plain", { priority: "bulk" })) satisfies Channel;
+  const announced: GoAway | null = socket.goAway;
+  announced?.reconnectAfter satisfies number | undefined;
+  socket.addEventListener("goaway", ({ target }) => target, { once: true });
+  socket.addEventListener("bufferedamountlow", () => {});
+  socket.ongoaway = null;
+  // @ts-expect-error nor have these messages as events
+  socket.addEventListener("message", () => {});
   // @ts-expect-error values need a codec
   await socket.channel<FromServer>("chat");
   // @ts-expect-error also with other options

@@ -1,12 +1,13 @@
 //! How items, directions and channels end.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::waiting::{Control, Drain};
 use super::{Event, GoingAway, Session};
 use crate::proto::send::{Flow, MessageId, Queued};
 use crate::proto::v1::channel::{Begun, Block, ChannelKey, Rx, Tx};
-use crate::proto::v1::code::ChannelCode;
+use crate::proto::v1::code::{ChannelCode, FatalCode};
 use crate::proto::v1::flow::needed;
 use crate::proto::{Done, Outcome};
 use crate::time::{Duration, Timestamp};
@@ -152,6 +153,13 @@ impl Session {
         }
     }
 
+    /// What the peer is told of an end in good order, if that begins now.
+    pub(super) fn going_away(&self, drain_ms: u64, reconnect_after_ms: u64, jitter_ms: u64) -> GoingAway {
+        let (channels, code) = (self.mux.peer_opened(), FatalCode::None);
+        let reason = String::from(code.name());
+        GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, reason }
+    }
+
     pub(super) fn go_away(&mut self, now: Timestamp, going: GoingAway, waits_for_channels: bool) {
         self.now = now;
         if let Some(drain) = &mut self.drain {
@@ -163,9 +171,9 @@ impl Session {
             return;
         }
         self.handles = Some(going.channels);
-        self.goaway = Some(going);
         let due = now.saturating_add(Duration::from_millis(going.drain_ms));
         self.drain = Some(Drain { due, code: going.code, channels: waits_for_channels });
+        self.goaway = Some(going);
         // What is queued still goes, also if the peer has not heard of its channel yet.
         let queue = &self.queue;
         let (opens, empty): (Vec<ChannelKey>, Vec<ChannelKey>) =

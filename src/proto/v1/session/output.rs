@@ -159,7 +159,7 @@ pub struct ResumeRequest {
 }
 
 /// Where a session stands when the peer wants to end it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GoingAway {
     /// How many of this side's channels the peer handles.
     pub channels: u64,
@@ -171,6 +171,8 @@ pub struct GoingAway {
     pub reconnect_after_ms: u64,
     /// By how many milliseconds at most that is to be later, at random.
     pub jitter_ms: u64,
+    /// Why, in words for people.
+    pub reason: String,
 }
 
 /// How a session ended.

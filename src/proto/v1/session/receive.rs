@@ -142,9 +142,11 @@ impl Session {
                 self.liveness.handle_pong(t_us);
                 self.apply_ack(raw, rx, None)
             }
-            Record::GoAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, .. } => {
+            Record::GoAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, reason } => {
                 self.pay(raw)?;
-                self.apply_goaway(GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms });
+                let reason = reason.into();
+                let going = GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, reason };
+                self.apply_goaway(going);
                 Ok(())
             }
             Record::Credit { channel, limit } => {

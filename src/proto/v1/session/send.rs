@@ -325,11 +325,11 @@ impl Session {
         if out.len() > most {
             return false;
         }
-        if let Some(going) = self.goaway
+        if let Some(going) = &self.goaway
             && !core::mem::replace(&mut self.loose.went, true)
         {
-            let super::GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms } = going;
-            let reason = code.name();
+            let &super::GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, ref reason } =
+                going;
             Record::GoAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, reason }
                 .put(None, &mut out.bytes);
         }
