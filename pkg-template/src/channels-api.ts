@@ -1,7 +1,7 @@
 /** `connect` for servers that speak `tidegate.v1`, and what its sockets have beside the others. */
 
 import { checkAmount, checkChoice, checkNumber, checkOptions, checkProtocols, resolveAddress } from "./address.js";
-import { Channel, make, type ChannelOptions } from "./channel.js";
+import { Channel, make, type ChannelMessage, type ChannelOptions } from "./channel.js";
 import { SUBPROTOCOL, constructorOf, type Limits, type Offer, type TidegateBacked } from "./channels-host.js";
 import { now } from "./clock.js";
 import type { Codec } from "./codec.js";
@@ -194,7 +194,7 @@ export class Offers {
 
   constructor(raw: () => WebSocketLike) {
     this.take = (backed, number, name, priority) => {
-      const { channel, events, start, give } = make<Message, Sendable>(backed, raw(), name, priority, {});
+      const { channel, events, start, give } = make<ChannelMessage, Sendable>(backed, raw(), name, priority, {});
       start(number);
       events.accepted();
       const next = this.waiting.shift();

@@ -43,7 +43,9 @@ pub use self::address::{ProxyError, SubprotocolError, UrlError};
 pub use self::browser_json::BrowserJson;
 pub use self::builder::{BinaryType, ClientBuilder, Transport};
 #[cfg(feature = "v1")]
-pub use self::channel::{Channel, ChannelError, ChannelOptions, ChannelReceiver, ChannelSender, Channels};
+pub use self::channel::{
+    Channel, ChannelClosing, ChannelError, ChannelOptions, ChannelReceiver, ChannelSender, Channels,
+};
 #[cfg(all(
     feature = "v1",
     any(feature = "json", all(feature = "browser-json", target_family = "wasm", target_os = "unknown"))

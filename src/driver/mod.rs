@@ -139,7 +139,7 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     /// The peer sends nothing more on it.
     #[cfg(feature = "v1")]
     fn channel_ended(&self, id: ChannelId, end: ChannelEnd);
-    /// The peer wants nothing more on it.
+    /// What is sent on it has ended: the peer has acknowledged its close, or one of the two has reset it.
     #[cfg(feature = "v1")]
     fn channel_stopped(&self, id: ChannelId, end: ChannelEnd);
     /// All channels are over, with the session.

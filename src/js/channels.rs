@@ -289,7 +289,7 @@ impl Core {
             self.driver.reset_channel(key, directions, code, detail);
         };
         match what {
-            steer::CLOSE => self.driver.close_channel(key),
+            steer::CLOSE => _ = self.driver.close_channel(id, key),
             steer::RESET => reset(Directions::Sending),
             steer::STOP => reset(Directions::Receiving),
             steer::DROP => {

@@ -33,6 +33,8 @@ mod axum_server;
 mod blocked;
 mod broken;
 mod cancel;
+#[cfg(feature = "v1")]
+mod channel_ends;
 #[cfg(feature = "deflate")]
 mod compressed;
 mod differential;

@@ -180,6 +180,23 @@ impl Hub {
         wake(wakers);
     }
 
+    /// A handle ends what is sent: for a reset that is known at once, if it is the first that is said of it. How a close has
+    /// ended the peer tells.
+    pub(crate) fn end_own(&self, end: ChannelEnd) {
+        let is_first = self.stage() < Stage::Closing;
+        if is_first && matches!(end, ChannelEnd::Reset { .. }) {
+            self.end_sending(end.clone());
+        } else {
+            self.stop_sending();
+        }
+        self.command(Command::EndSending(end));
+    }
+
+    /// Whether nothing can be sent on this channel any more, though its connection is not over.
+    pub(crate) fn is_channel_closed(&self) -> bool {
+        self.main().is_some() && self.lock().channels.stopped != Some(ChannelEnd::ConnectionOver)
+    }
+
     /// The connection is over.
     pub(crate) fn end_channel(&self) {
         let wakers = {

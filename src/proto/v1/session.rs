@@ -344,6 +344,10 @@ impl Session {
         let receiving = directions.receiving() && channel.rx == Rx::Open;
         let still_receives = channel.rx == Rx::Open && !receiving;
         let Some(directions) = Directions::of(sending, receiving) else { return };
+        if sending {
+            self.tell_reset(key, code, &detail);
+        }
+        let Some(channel) = self.mux.get_mut(key) else { return };
         if sending && matches!(channel.stage, Stage::Pending { .. }) {
             // The peer has never heard of it.
             self.opens.retain(|open| *open != key);

@@ -529,12 +529,12 @@ test("who_waits_for_a_channel_that_is_closed_both_ways_hears_its_end", () =>
     const channel = await socket.channel("stall");
     const { accepted, stopped, ended } = channel;
     const reader = channel.readable.getReader();
-    const read = reader.read();
+    const read = assert.rejects(reader.read(), { code: "reset" });
     await channel[Symbol.asyncDispose]();
     await accepted;
     assert.equal((await stopped).kind, "closed");
     assert.equal((await ended).kind, "reset");
-    await assert.rejects(read);
+    await read;
     await socket.close();
   }));
 

@@ -120,12 +120,18 @@ async function channelled(): Promise<void> {
   (await ticket.outcome) satisfies Outcome;
   for await (const { name } of chat) name satisfies string;
   const end: ChannelEnd = await chat.ended;
-  end.detail satisfies Uint8Array | undefined;
+  if (end.kind === "reset") {
+    end.code satisfies number;
+    end.detail satisfies Uint8Array;
+  }
+  // @ts-expect-error only a reset has a code
+  end.code;
+  (await chat.close()) satisfies ChannelEnd;
   const reader: ReadableStreamDefaultReader<FromServer> = chat.readable.getReader();
   const writer: WritableStreamDefaultWriter<ToServer> = chat.writable.getWriter();
   void [reader, writer];
   for await (const offered of socket.channels) {
-    (await offered.recv()) satisfies Message | undefined;
+    (await offered.recv()) satisfies string | ArrayBuffer | undefined;
     const typed: Channel<ToServer, FromServer> = offered.typed<ToServer, FromServer>(json);
     (await typed.recv()) satisfies ToServer | undefined;
   }

@@ -128,6 +128,14 @@ pub enum Event {
         /// What it has added to that.
         detail: Vec<u8>,
     },
+    /// What was sent on a channel has come to its end, for which somebody waits under this tag
+    /// ([`Session::handle_close_tagged`](super::Session::handle_close_tagged)).
+    Closed {
+        /// The tag.
+        tag: u64,
+        /// Why it was reset instead, and what was added to that; `None` if the peer has acknowledged that it was closed.
+        reset: Option<(ChannelCode, Vec<u8>)>,
+    },
     /// An item has come to its end.
     Done(Done),
     /// The peer goes away: no channel can be opened any more.
