@@ -1,6 +1,6 @@
 /** `connect` for servers that speak `tidegate.v1`, and what its sockets have beside the others. */
 
-import { checkAmount, checkChoice, checkNumber, checkOptions, checkProtocols, resolveAddress } from "./address.js";
+import { checkAmount, checkChoice, checkNumber, checkOptions, checkProtocols, resolveAddress, shown } from "./address.js";
 import { Channel, make, type ChannelMessage, type ChannelOptions } from "./channel.js";
 import { SUBPROTOCOL, constructorOf, type Limits, type Offer, type TidegateBacked } from "./channels-host.js";
 import { now } from "./clock.js";
@@ -167,7 +167,7 @@ export function connectChannelsBy(
       const left = (options.within ?? 75_000) - (now() - began);
       const { code, closed } = error as TidegateError;
       if (code === "timeout" && backed?.isTidegate) {
-        const why = `${address} has chosen ${SUBPROTOCOL} and then not greeted in time; does it speak it?`;
+        const why = `${shown(address)} has chosen ${SUBPROTOCOL} and then not greeted in time; does it speak it?`;
         throw new TidegateError(code, why, { closed });
       }
       // A server that has chosen the subprotocol speaks it, whatever became of the session; but some choose whatever they are
