@@ -17,9 +17,12 @@ export type { PeerSocketLike } from "./peer-socket.js";
 export {
   handleProtocols,
   upgrade,
+  type IdentityOf,
   type Upgrade,
   type UpgradeOptions,
   type UpgradeRequest,
   type UpgradeServer,
   type UpgradeSocket,
+  type UpgradedSocket,
+  type Verdict,
 } from "./upgrade.js";

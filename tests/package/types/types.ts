@@ -187,6 +187,14 @@ function served(): void {
       onRefused: (error, { url }) => void [error.code satisfies ErrorCode, url],
     });
     peer?.mode satisfies string | undefined;
+    peer?.identity satisfies undefined;
+    const named = await upgrade(sockets, request, socket, head, {
+      origins: "any",
+      withoutOrigin: "accept",
+      authenticate: async ({ headers }) => (headers.cookie ? { identity: { name: headers.cookie } } : 401),
+    });
+    named?.identity.name satisfies string | undefined;
+    named?.channels satisfies AsyncIterable<Channel> | undefined;
     const typed = await upgrade<ToServer, FromServer>(sockets, request, socket, head, {
       origins: "any",
       withoutOrigin: "accept",
