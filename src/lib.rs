@@ -85,7 +85,7 @@ mod transport;
 #[cfg(feature = "client")]
 pub use client::*;
 #[cfg(all(feature = "client", feature = "v1"))]
-pub use proto::v1::ChannelCode;
+pub use proto::v1::{ChannelCode, FatalCode};
 #[cfg(feature = "client")]
 pub use proto::{
     Amount, ClassStats, CloseCause, Closed, Outcome, Priority, RecvLimits, RecvPolicy, SendLimits, Stats,

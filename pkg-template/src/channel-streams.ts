@@ -38,20 +38,28 @@ export function writableOf<Out>(channel: Channel<any, Out>): WritableStream<Out>
       const waits = new AbortController();
       const leave = (): void => waits.abort(signal.reason);
       signal.addEventListener("abort", leave);
-      const ticket = await channel.send(chunk, { signal: waits.signal }).finally(() => signal.removeEventListener("abort", leave));
+      const ticket = await channel
+        .send(chunk, { signal: waits.signal })
+        .catch(async (error: unknown) => {
+          // How the channel has ended says more, and is told in the same breath.
+          await undefined;
+          throw failure ?? error;
+        })
+        .finally(() => signal.removeEventListener("abort", leave));
       const told: Promise<void> = ticket.outcome.then(async (outcome) => {
         underWay.delete(told);
         if (outcome === "delivered" || (outcome === "cancelled" && signal.aborted)) return;
-        // How the channel has ended says more, and is told in the same breath.
+        // As above.
         await undefined;
         fail(undelivered(outcome));
       });
       underWay.add(told);
     },
     async close() {
-      await channel.close();
+      const end = await channel.close();
       await Promise.all(underWay);
       if (failure) throw failure;
+      if (end.kind !== "closed") throw broken(end);
     },
     abort: () => channel.reset(),
   });
@@ -59,8 +67,9 @@ export function writableOf<Out>(channel: Channel<any, Out>): WritableStream<Out>
 
 /** The error for a direction that has not come to its end. */
 function broken(cause: ChannelEnd): TidegateError {
-  const { kind, code } = cause;
-  if (kind === "reset") return new TidegateError("reset", `the channel was reset with code ${code}; see \`cause\``, { cause });
+  if (cause.kind === "reset") {
+    return new TidegateError("reset", `the channel was reset with code ${cause.code}; see \`cause\``, { cause });
+  }
   return new TidegateError("closed", "the connection is over, and the channel with it", { cause });
 }
 

@@ -16,29 +16,35 @@ import {
 import type { Codec } from "./codec.js";
 import { CreditInbox, type Origin } from "./credit-inbox.js";
 import type { Core, CoreConstructor, Sink, WebSocketLike } from "./core.js";
-import type { Message, Parcel, Sendable } from "./data.js";
-import { invalid } from "./errors.js";
+import type { Parcel, Sendable } from "./data.js";
+import { TidegateError, invalid } from "./errors.js";
 import { adopt, type Socket } from "./socket.js";
 import { PRIORITIES, type Priority, type Stats } from "./stats.js";
 import type { Ticket } from "./ticket.js";
 import type { SendOptions } from "./way.js";
 
-/** How a direction of a channel has ended. */
-export interface ChannelEnd {
-  /**
-   * - `"closed"`: whoever sends has sent everything.
-   * - `"reset"`: one of the two has reset it, with a code.
-   * - `"connectionOver"`: the connection is over.
-   */
-  readonly kind: "closed" | "reset" | "connectionOver";
-  /** The code of a reset: 38 is an application's own, the others stand in section 10 of the protocol. */
-  readonly code?: number;
-  /** What was added to it, up to 1,024 bytes. */
-  readonly detail?: Uint8Array<ArrayBuffer>;
-}
+/**
+ * How a direction of a channel has ended.
+ *
+ * - `"closed"`: whoever sends has sent everything, and closed it.
+ * - `"reset"`: one of the two has reset it, with a code.
+ * - `"connectionOver"`: the connection is over.
+ */
+export type ChannelEnd =
+  | { readonly kind: "closed" | "connectionOver" }
+  | {
+      readonly kind: "reset";
+      /** 38 is an application's own, the others stand in section 10 of the protocol. */
+      readonly code: number;
+      /** What was added to it, up to 1,024 bytes. */
+      readonly detail: Uint8Array<ArrayBuffer>;
+    };
+
+/** What a channel without a codec receives: never a Blob, also where the connection's plain mode would give some. */
+export type ChannelMessage = string | ArrayBuffer;
 
 /** How a channel is opened. */
-export interface ChannelOptions<In = Message, Out = Sendable> {
+export interface ChannelOptions<In = ChannelMessage, Out = Sendable> {
   /** The class of everything that this side sends on it. The peer is asked to answer in the same. Default `"normal"`. */
   priority?: Priority | undefined;
   /** Encodes what is sent and decodes what is received, such as `json`. Default: messages as they are. */
@@ -58,6 +64,10 @@ const APPLICATION = 38;
 const CANCELLED = 32;
 /** That of one who never wanted the channel. */
 const REFUSED = 33;
+/** The last that the protocol has: any other would read as {@link CANCELLED} at the peer. */
+const LAST_CODE = 41;
+/** The most that goes with a code, in bytes. */
+const LONGEST_DETAIL = 1_024;
 
 /** What the two directions share with whoever makes the channel. @internal */
 export interface Made<In, Out> {
@@ -91,14 +101,15 @@ export let make: <In, Out>(
  *
  * `In` is what it receives and `Out` what it sends.
  */
-export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, undefined>, AsyncDisposable {
+export class Channel<In = ChannelMessage, Out = Sendable> implements AsyncIterable<In, undefined>, AsyncDisposable {
   /** Its name. */
   readonly name: string;
   /** Resolves when the peer has accepted it, with `undefined`, or with how it has ended instead. Nothing has to wait for it. */
   readonly accepted: Promise<ChannelEnd | undefined>;
   /**
-   * Resolves when nothing can be sent any more, with how that has come: the peer wants nothing more, or the connection is
-   * over. Not when it was closed here, but with `"closed"` when both directions were.
+   * Resolves when what is sent has ended, with how that has come: `"closed"` if it was closed here and the peer has acknowledged
+   * everything and the end; `"reset"` if one of the two has reset it, at once for this side's own {@link reset};
+   * `"connectionOver"` if the connection ended first.
    */
   readonly stopped: Promise<ChannelEnd>;
   /** Resolves when the peer sends nothing more, with how that has come. What came before may still wait to be taken. */
@@ -114,11 +125,13 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
   /** Whether each direction goes on. */
   #sends = true;
   #receives = true;
-  /** What was sent before it was closed here, until all of it has ended. */
-  #flushing: Promise<void> | undefined;
+  /** How what is sent has ended, once it has. */
+  #end: ChannelEnd | undefined;
   /** Whether the application has it, and wants what has come. */
   #isGiven = false;
   #isWanted = true;
+  /** The core was told that it need not know it any more. */
+  #isDropped = false;
   readonly #settle: Settle;
 
   static {
@@ -144,9 +157,7 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
             channel.#dropIfOver();
           },
           stopped(end) {
-            channel.#sends = false;
-            settle.accepted(endOf(end));
-            settle.stopped(endOf(end));
+            channel.#stopped(endOf(end));
             finish(told.out, end);
             channel.#dropIfOver();
           },
@@ -213,7 +224,6 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
         opened() {},
         closed() {},
       });
-    const steer = (what: number): void => backed.steer(this.#number, what);
     this.#out = half(
       (sink) => (this.#halfOut = sink),
       {
@@ -221,9 +231,10 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
           backed.sendOn(this.#number, message, deadlineMs, replaces),
         cancel: (ticket) => backed.cancel(ticket),
         acknowledged() {},
-        close: () => steer(CLOSE),
-        end: () => steer(CLOSE),
-        abort: () => steer(CLOSE),
+        // What becomes of the channel is said by its own methods.
+        close() {},
+        end() {},
+        abort() {},
         stat: (index) => backed.stat(index),
         free() {},
       },
@@ -266,15 +277,24 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
    * go, and goes as the peer's application takes what was sent before. Its outcome is `delivered` once the peer has all of
    * it.
    *
-   * Rejects as `Socket.send`; `closed` also when the channel was closed here, or is not wanted there any more.
+   * Rejects as `Socket.send`; `closed` also when the channel was closed or reset here, or is not wanted there any more. Then
+   * `cause` is how it has ended, if that is known.
    */
-  send(data: Out, options?: ChannelSendOptions): Promise<Ticket> {
-    return this.#out.send(data, options);
+  async send(data: Out, options?: ChannelSendOptions): Promise<Ticket> {
+    try {
+      return await this.#out.send(data, options);
+    } catch (error) {
+      throw this.#why(error);
+    }
   }
 
   /** As `Socket.trySend`. */
   trySend(data: Out, options?: Omit<ChannelSendOptions, "signal">): Ticket | undefined {
-    return this.#out.trySend(data, options);
+    try {
+      return this.#out.trySend(data, options);
+    } catch (error) {
+      throw this.#why(error);
+    }
   }
 
   /** Resolves when the peer has all that was queued before, or it has ended otherwise; as `Socket.flushed`. */
@@ -328,44 +348,50 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
   }
 
   /**
-   * Sends nothing more; what is queued goes first, and then the peer sees the end. The other direction goes on. Resolves when
-   * the peer has everything, or the channel has ended otherwise; a second call with the first.
+   * Sends nothing more; what is queued goes first, and then the peer sees the end. The other direction goes on. It begins with
+   * the call, and gives what {@link stopped} does: `"closed"` once the peer has everything and the end of it, else how it has
+   * ended instead. Never rejects.
    */
-  async close(): Promise<void> {
+  close(): Promise<ChannelEnd> {
     if (this.#sends) {
       this.#sends = false;
-      this.#flushing = this.#out.flushed().catch(() => {});
       void this.#out.close();
+      this.#backed.steer(this.#number, CLOSE);
       this.#dropIfOver();
     }
-    await this.#flushing;
+    return this.stopped;
   }
 
   /**
    * Sends nothing more at once: what is queued is `cancelled`, and the peer drops the message of which it has a part.
-   * `code` is 38 for reasons of the application's own, the default; `detail` has up to 1,024 bytes.
+   * `code` is 38 for reasons of the application's own, the default, or another of 32 to 41 by the table in section 10 of the
+   * protocol; `detail` has up to 1,024 bytes, and the rest is cut off. Behind {@link close} it cuts off what has not gone by
+   * then, if the end has not.
+   *
+   * Throws a `TidegateError` `option` for any other code, and for a `detail` that is no `Uint8Array`.
    */
   reset(code: number = APPLICATION, detail?: Uint8Array<ArrayBuffer>): void {
-    checkNumber("code", code, APPLICATION);
+    const end = checkReset(code, APPLICATION, detail);
+    this.#backed.steer(this.#number, RESET, end.code, end.detail);
     if (!this.#sends) return;
-    this.#sends = false;
-    this.#backed.steer(this.#number, RESET, code, detail);
     void this.#out.close();
+    this.#stopped({ kind: "reset", ...end });
     this.#dropIfOver();
   }
 
   /**
    * Asks the peer to send nothing more, and why; as {@link reset}. What is there can still be taken. A channel that was
    * closed from both sides counts among the peer's until what has come is taken, or this says that it will not be.
+   *
+   * Throws as {@link reset}.
    */
   stop(code: number = CANCELLED, detail?: Uint8Array<ArrayBuffer>): void {
-    checkNumber("code", code, CANCELLED);
+    const end = checkReset(code, CANCELLED, detail);
     this.#isWanted = false;
     // It may have kept its place for what nobody has taken.
     if (!this.#receives) return this.#dropIfOver();
     this.#receives = this.#isWanted = false;
-    this.#backed.steer(this.#number, STOP, code, detail);
-    const end = { code, detail: detail ?? new Uint8Array(0) };
+    this.#backed.steer(this.#number, STOP, end.code, end.detail);
     this.#settle.ended(endOf(end));
     finish(this.#halfIn!, end);
     this.#dropIfOver();
@@ -373,7 +399,7 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
 
   /**
    * Wants nothing of it in either direction: for a channel that the peer has opened and nobody here knows. It is told code 33,
-   * with `detail`.
+   * with `detail`. Throws as {@link reset}.
    */
   refuse(detail?: Uint8Array<ArrayBuffer>): void {
     this.reset(REFUSED, detail);
@@ -398,15 +424,36 @@ export class Channel<In = Message, Out = Sendable> implements AsyncIterable<In, 
    * of one channel after the other.
    */
   #dropIfOver(): void {
-    if (this.#sends || this.#receives || !this.#number || !this.#isGiven) return;
+    if (this.#sends || this.#receives || !this.#number || !this.#isGiven || this.#isDropped) return;
     if (this.#isWanted && this.#inbox.queued.messages) return;
+    this.#isDropped = true;
     this.#backed.steer(this.#number, DROP);
-    // What has not been told by now nobody tells.
-    const end: ChannelEnd = { kind: "closed" };
+  }
+
+  /** What is sent has ended; the first time counts. */
+  #stopped(end: ChannelEnd): void {
+    this.#sends = false;
+    this.#end ??= end;
     this.#settle.accepted(end);
     this.#settle.stopped(end);
-    this.#settle.ended(end);
   }
+
+  /** What a message was refused with: by the connection, or by a channel of one that goes on. */
+  #why(error: unknown): unknown {
+    const { code, data } = error as TidegateError;
+    if (code !== "closed" || this.#end?.kind === "connectionOver") return error;
+    const why = "the channel takes no more messages: it was closed or reset here, or is not wanted there";
+    return new TidegateError("closed", `${why}; nothing was sent`, { cause: this.#end, data });
+  }
+}
+
+/** The end that such a reset is. */
+function checkReset(code: number, fallback: number, detail: Uint8Array<ArrayBuffer> | undefined): HalfEnd {
+  const wanted = `${CANCELLED} to ${LAST_CODE}: ${APPLICATION} is an application's own, with its reason as \`detail\``;
+  const number = checkNumber("code", code, fallback, wanted, LAST_CODE, CANCELLED);
+  if (!Number.isInteger(number)) throw invalid("code", code, wanted);
+  if (detail != undefined && !(detail instanceof Uint8Array)) throw invalid("detail", detail, "a Uint8Array");
+  return { code: number, detail: (detail ?? new Uint8Array(0)).slice(0, LONGEST_DETAIL) };
 }
 
 function endOf({ code, detail }: HalfEnd): ChannelEnd {

@@ -1,7 +1,7 @@
 /** `connect` for servers that speak `tidegate.v1`, and what its sockets have beside the others. */
 
-import { checkAmount, checkChoice, checkNumber, checkOptions, checkProtocols, resolveAddress } from "./address.js";
-import { Channel, make, type ChannelOptions } from "./channel.js";
+import { checkAmount, checkChoice, checkNumber, checkOptions, checkProtocols, resolveAddress, shown } from "./address.js";
+import { Channel, make, type ChannelMessage, type ChannelOptions } from "./channel.js";
 import { SUBPROTOCOL, constructorOf, type Limits, type Offer, type TidegateBacked } from "./channels-host.js";
 import { now } from "./clock.js";
 import type { Codec } from "./codec.js";
@@ -10,6 +10,7 @@ import type { WasmSource, WebSocketLike } from "./core.js";
 import { CreditInbox } from "./credit-inbox.js";
 import type { Message, Sendable } from "./data.js";
 import { TidegateError, invalid } from "./errors.js";
+import type { GoAway } from "./go-away.js";
 import type { Socket } from "./socket.js";
 import { PRIORITIES } from "./stats.js";
 
@@ -62,6 +63,25 @@ export interface ChannelSocket<In = Message, Out = Sendable> extends Socket<In, 
    * loop is left gives the end.
    */
   readonly channels: AsyncIterable<Channel, undefined>;
+  /**
+   * What the peer has announced of its end, the newest if it has done so more than once; also when the connection has ended.
+   * `null` in plain mode, and of a peer that has said nothing.
+   *
+   * From the announcement on no channel can be opened, and no message of the connection be sent; channels that are open go on
+   * for `drain`.
+   */
+  readonly goAway: GoAway | null;
+  /** Called with each `goaway` event, as a listener is. */
+  ongoaway: ((event: Event) => unknown) | null;
+  /**
+   * As that of `EventTarget`, for the events that there are. `goaway` comes when the peer has announced its end, which
+   * {@link goAway} then tells; what came before anybody listened stands there as well.
+   */
+  addEventListener(
+    type: "bufferedamountlow" | "goaway",
+    listener: Parameters<EventTarget["addEventListener"]>[1],
+    options?: Parameters<EventTarget["addEventListener"]>[2],
+  ): void;
 }
 
 /** The function `connect` of `tidegate/channels`. */
@@ -77,6 +97,9 @@ export interface ConnectChannels {
   /** As above, without a codec: messages are text, buffers and Blobs as they are. */
   (url: string | URL, options?: ChannelsOptions): Promise<ChannelSocket>;
 }
+
+/** The event that a peer's announcement is. */
+const GOAWAY = "goaway";
 
 /** For how long a server is known as plain, in milliseconds. */
 const PLAIN_MEMORY = 600_000;
@@ -144,7 +167,7 @@ export function connectChannelsBy(
       const left = (options.within ?? 75_000) - (now() - began);
       const { code, closed } = error as TidegateError;
       if (code === "timeout" && backed?.isTidegate) {
-        const why = `${address} has chosen ${SUBPROTOCOL} and then not greeted in time; does it speak it?`;
+        const why = `${shown(address)} has chosen ${SUBPROTOCOL} and then not greeted in time; does it speak it?`;
         throw new TidegateError(code, why, { closed });
       }
       // A server that has chosen the subprotocol speaks it, whatever became of the session; but some choose whatever they are
@@ -171,7 +194,7 @@ export class Offers {
 
   constructor(raw: () => WebSocketLike) {
     this.take = (backed, number, name, priority) => {
-      const { channel, events, start, give } = make<Message, Sendable>(backed, raw(), name, priority, {});
+      const { channel, events, start, give } = make<ChannelMessage, Sendable>(backed, raw(), name, priority, {});
       start(number);
       events.accepted();
       const next = this.waiting.shift();
@@ -197,6 +220,11 @@ export function withChannels<In, Out>(
     for (const resolve of waiting.splice(0)) resolve(undefined);
   });
   const isOver = (): boolean => backed.isOver || socket.readyState > 2;
+  // Not from there, which is inside the wasm.
+  backed.onGoAway = () => queueMicrotask(() => socket.dispatchEvent(new Event(GOAWAY)));
+  let onGoAway: ChannelSocket["ongoaway"] = null;
+  const tell = (event: Event): unknown => onGoAway?.call(socket, event);
+  const listening = socket as EventTarget;
   const channels: AsyncIterable<Channel, undefined> = {
     [Symbol.asyncIterator]: () => {
       let left = false;
@@ -235,6 +263,16 @@ export function withChannels<In, Out>(
   };
   return Object.defineProperties(socket, {
     mode: { get: () => (backed.isTidegate ? "tidegate" : "plain") },
+    goAway: { get: () => backed.goAway },
+    ongoaway: {
+      get: () => onGoAway,
+      set(listener: ChannelSocket["ongoaway"]) {
+        onGoAway = listener;
+        // As one of its own, also if the same function listens otherwise.
+        if (listener) listening.addEventListener(GOAWAY, tell);
+        else listening.removeEventListener(GOAWAY, tell);
+      },
+    },
     channels: { value: channels },
     channel: {
       value: async <CIn, COut>(name: string, given?: ChannelOptions<CIn, COut>) => {

@@ -10,6 +10,7 @@ import type { WasmExports } from "./border.js";
 import type { CreditInbox, Origin } from "./credit-inbox.js";
 import type { CoreConstructor, Options, Sink, SocketEvent, WebSocketLike } from "./core.js";
 import { bytesOf, type Parcel } from "./data.js";
+import type { GoAway } from "./go-away.js";
 import { RECEIVED, WasmBacked, guard, hostOf, imports as plain } from "./host.js";
 import { OUTCOMES } from "./ticket.js";
 
@@ -70,7 +71,7 @@ export interface ChannelEvents {
   accepted(): void;
   /** The peer sends nothing more. */
   ended(end: HalfEnd): void;
-  /** The peer wants nothing more. */
+  /** What is sent has ended: the peer has acknowledged its close, or one of the two has reset it. */
   stopped(end: HalfEnd): void;
 }
 
@@ -79,6 +80,8 @@ interface Known {
   readonly events: ChannelEvents;
   /** Messages that were sent and have not ended. */
   pending: number;
+  /** It was closed, of which the peer's word is still to come. */
+  isClosing: boolean;
   isDropped: boolean;
 }
 
@@ -161,7 +164,9 @@ export class TidegateBacked extends WasmBacked {
   #lastRefused = 2 ** 53;
   /** Whether the session is over. */
   isOver = false;
-  onOver: (() => void) | undefined;
+  /** What the peer has announced of its end, the newest of it, and who is told that it has. */
+  goAway: GoAway | null = null;
+  onGoAway: (() => void) | undefined;
   /** When the peer may come back, and up to how much later, in milliseconds: if this side goes away by `end`. */
   back: readonly [number, number] | undefined;
 
@@ -183,11 +188,16 @@ export class TidegateBacked extends WasmBacked {
         guard(() => {
           const backed = host(number);
           const end = { code, detail: backed.#bytes(at, length).slice() };
-          const events = backed.#channels.get(channel)?.events;
-          if (ours) events?.stopped(end);
-          else events?.ended(end);
+          const known = backed.#channels.get(channel);
+          if (!ours) return known?.events.ended(end);
+          if (!known) return;
+          known.isClosing = false;
+          known.events.stopped(end);
+          backed.#forgetIfOver(channel, known);
         }),
       channelsOver: (number: number) => guard(() => host(number).#over()),
+      goingAway: (number: number, ...told: [number, number, number, number, number, number]) =>
+        guard(() => host(number).#going(...told)),
     };
   }
 
@@ -262,22 +272,31 @@ export class TidegateBacked extends WasmBacked {
     if (!this.core) return -2;
     const channel = ++this.#lastChannel;
     this.#write(encoder.encode(name));
-    this.#channels.set(channel, { events, pending: 0, isDropped: false });
+    this.#channels.set(channel, { events, pending: 0, isClosing: false, isDropped: false });
     const refused = this.wasm.core_open(this.core, TidegateBacked.desk, channel, priority);
     if (!refused) return channel;
     this.#channels.delete(channel);
     return refused;
   }
 
-  /** See the numbers above. After `DROP` nothing more is told of it but what becomes of messages. */
+  /** See the numbers above. After `DROP` nothing more is told of it but what becomes of messages, and of its close. */
   steer(channel: number, what: number, value = 0, detail: Uint8Array<ArrayBuffer> = nothing): void {
     if (!this.core) return;
+    const known = this.#channels.get(channel);
+    // Before the call, within which it may be told.
+    if (what === CLOSE && known) known.isClosing = true;
     if (detail.length) this.#write(detail);
     this.wasm.core_steer(this.core, TidegateBacked.desk, channel, what, value);
-    const known = this.#channels.get(channel);
     if (what !== DROP || !known) return;
     known.isDropped = true;
-    if (!known.pending) this.#channels.delete(channel);
+    this.#forgetIfOver(channel, known);
+  }
+
+  /** Forgets a channel of which nothing is told any more. Who waits for its messages may wait for that. */
+  #forgetIfOver(channel: number, known: Known): void {
+    if (!known.isDropped || known.isClosing || known.pending) return;
+    this.#channels.delete(channel);
+    known.events.stopped({ code: 0, detail: nothing });
   }
 
   /** An item was taken. The last of what is there is told at once: the peer may have nothing else to wait for. */
@@ -502,17 +521,20 @@ export class TidegateBacked extends WasmBacked {
     if (!known) return;
     known.pending--;
     known.events.outcome(ticket, outcome);
-    if (!known.isDropped || known.pending) return;
-    this.#channels.delete(channel);
-    // Of a channel that was dropped nobody else tells the end, and who waits for its messages may wait for that.
-    known.events.stopped({ code: 0, detail: nothing });
+    this.#forgetIfOver(channel, known);
   }
 
   #offered(at: number, length: number, priority: number): number {
     const name = decoder.decode(this.#bytes(at, length).slice());
     const channel = ++this.#lastChannel;
-    this.#channels.set(channel, { events: this.#offer(this, channel, name, priority), pending: 0, isDropped: false });
+    const events = this.#offer(this, channel, name, priority);
+    this.#channels.set(channel, { events, pending: 0, isClosing: false, isDropped: false });
     return channel;
+  }
+
+  #going(code: number, drain: number, reconnectAfter: number, jitter: number, at: number, length: number): void {
+    this.goAway = { code, reason: decoder.decode(this.#bytes(at, length).slice()), drain, reconnectAfter, jitter };
+    this.onGoAway?.();
   }
 
   #over(): void {
@@ -524,7 +546,6 @@ export class TidegateBacked extends WasmBacked {
     }
     this.#channels.clear();
     this.#arriving.clear();
-    this.onOver?.();
   }
 }
 

@@ -10,6 +10,7 @@ import {
   checkProtocols,
   checkSignal,
   resolveAddress,
+  shown,
 } from "./address.js";
 import { now } from "./clock.js";
 import type { Codec } from "./codec.js";
@@ -216,14 +217,14 @@ function open<In, Out>(
     };
     const onAbort = (): void => (socket ? abort(socket) : abandon(aborted(signal)));
     const timedOut = (closed?: Closed): TidegateError =>
-      new TidegateError("timeout", `no connection to ${address} within ${within} ms; try again, or raise \`within\``, {
+      new TidegateError("timeout", `no connection to ${shown(address)} within ${within} ms; try again, or raise \`within\``, {
         closed,
       });
 
     const failed = (closed: Closed): TidegateError =>
       new TidegateError(
         "connect",
-        `no connection to ${address} (close code ${closed.code})${told ? "; see `cause`" : "; browsers do not tell why"}; ` +
+        `no connection to ${shown(address)} (close code ${closed.code})${told ? "; see `cause`" : "; browsers do not tell why"}; ` +
           "check the address, the server's log, and that it acknowledges a subprotocol",
         { closed, cause: told },
       );
@@ -304,7 +305,7 @@ function create(
     (raw as { on?: (type: string, listener: (cause: unknown) => void) => void }).on?.("error", onError);
     return raw;
   } catch (cause) {
-    throw new TidegateError("environment", `the WebSocket constructor refused ${address}; see \`cause\``, { cause });
+    throw new TidegateError("environment", `the WebSocket constructor refused ${shown(address)}; see \`cause\``, { cause });
   }
 }
 

@@ -186,7 +186,7 @@ export class Connections implements Iterable<ChannelSocket<any, any>> {
  * - To any other what is queued is sent within `drain`, and the connection closes with 1001.
  *
  * Called again for the same connection it can only be more impatient. A client is told when to come back and has to act upon
- * it: one of this package does not connect again by itself.
+ * it: one of this package has it as `goAway`, and does not connect again by itself.
  *
  * Rejects with a {@link TidegateError} `option`, and then changes nothing.
  *

@@ -9,16 +9,20 @@
 
 export { accept, type Accept, type AcceptOptions } from "./accept.js";
 export * from "./api.js";
-export { Channel, type ChannelEnd, type ChannelOptions, type ChannelSendOptions } from "./channel.js";
+export { Channel, type ChannelEnd, type ChannelMessage, type ChannelOptions, type ChannelSendOptions } from "./channel.js";
 export type { ChannelSocket } from "./channels-api.js";
+export type { GoAway } from "./go-away.js";
 export { Connections, shutdown, type ConnectionCounts, type ConnectionLimits, type ShutdownOptions } from "./connections.js";
 export type { PeerSocketLike } from "./peer-socket.js";
 export {
   handleProtocols,
   upgrade,
+  type IdentityOf,
   type Upgrade,
   type UpgradeOptions,
   type UpgradeRequest,
   type UpgradeServer,
   type UpgradeSocket,
+  type UpgradedSocket,
+  type Verdict,
 } from "./upgrade.js";

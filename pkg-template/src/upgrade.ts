@@ -33,8 +33,24 @@ export interface UpgradeServer {
   handleUpgrade(request: any, socket: any, head: any, done: (ws: any) => void): void;
 }
 
+/**
+ * What `authenticate` has found out: `true`, or whom it has found, accepts; a number is the status of the answer that refuses,
+ * 400 to 599; everything else refuses as well, so that nobody gets in by what was not meant so.
+ */
+export type Verdict<Identity = unknown> = boolean | number | { readonly identity: Identity };
+
+/** Whom those verdicts name that accept. */
+export type IdentityOf<V> = V extends { readonly identity: infer Identity } ? NonNullable<Identity> : V extends true ? undefined : never;
+
+/** What {@link upgrade} gives: the socket of a client, with who that is. */
+export interface UpgradedSocket<In = Message, Out = Sendable, Identity = undefined> extends ChannelSocket<In, Out> {
+  /** Whom `authenticate` has named, or `undefined` if it was not asked, or said `true`. */
+  readonly identity: Identity;
+}
+
 /** Options of {@link upgrade}. */
-export interface UpgradeOptions<R = UpgradeRequest, In = Message, Out = Sendable> extends AcceptOptions<In, Out> {
+export interface UpgradeOptions<R = UpgradeRequest, In = Message, Out = Sendable, V extends Verdict = Verdict>
+  extends AcceptOptions<In, Out> {
   /**
    * The origins whose pages may connect, such as `["https://example.com"]`, or `"any"`. A page of any other site
    * can open a WebSocket here as well, with the cookies of its visitor: it is answered with 403. `"null"` is the origin of
@@ -50,36 +66,37 @@ export interface UpgradeOptions<R = UpgradeRequest, In = Message, Out = Sendable
    */
   addressBy?: ((request: R) => string | undefined) | undefined;
   /**
-   * Who is asking, by the request: called last, for those whose origin is right and for whom there is a place. Only `true`
-   * accepts; a number is the status of the answer, 400 to 599, and everything else is 403. What it throws is 500, and what
-   * takes longer than `within` is 503. A page is shown nothing of the answer but that there was no connection.
+   * Who is asking, by the request: called last, for those whose origin is right and for whom there is a place. Only
+   * `{ identity: … }`, which the socket then has as its `identity`, and `true` accept; a number is the status of the answer, 400
+   * to 599, and everything else is 403, an `identity` of null or undefined too. What it throws is 500, and what takes longer than `within` is 503. A page is shown
+   * nothing of the answer but that there was no connection.
    */
-  authenticate?: ((request: R) => boolean | number | Promise<boolean | number>) | undefined;
+  authenticate?: ((request: R) => V | Promise<V>) | undefined;
   /** Told why a client was not accepted, with the request. What it throws is ignored. */
   onRefused?: ((error: TidegateError, request: R) => void) | undefined;
 }
 
 /** The function {@link upgrade}. */
 export interface Upgrade {
-  <In, Out = In, R extends UpgradeRequest = UpgradeRequest>(
+  <In, Out = In, R extends UpgradeRequest = UpgradeRequest, V extends Verdict = Verdict>(
     server: UpgradeServer,
     request: R,
     socket: UpgradeSocket,
     head: unknown,
-    options: UpgradeOptions<R, In, Out> & { codec: Codec<In, Out> },
-  ): Promise<ChannelSocket<In, Out> | undefined>;
-  <R extends UpgradeRequest>(
+    options: UpgradeOptions<R, In, Out, V> & { codec: Codec<In, Out> },
+  ): Promise<UpgradedSocket<In, Out, IdentityOf<V>> | undefined>;
+  <R extends UpgradeRequest, V extends Verdict = Verdict>(
     server: UpgradeServer,
     request: R,
     socket: UpgradeSocket,
     head: unknown,
-    options: UpgradeOptions<R>,
-  ): Promise<ChannelSocket | undefined>;
+    options: UpgradeOptions<R, Message, Sendable, V>,
+  ): Promise<UpgradedSocket<Message, Sendable, IdentityOf<V>> | undefined>;
 }
 
 /**
  * Answers Node's `upgrade` event over a server of `ws`: checks the origin, finds a place among `connections`, asks
- * `authenticate`, and then does as {@link accept}. Gives `undefined` if there is no connection, which is the client's
+ * `authenticate`, and then does as {@link accept}, with who it is as `identity`. Gives `undefined` if there is no connection, which is the client's
  * fault and told to `onRefused` only, since a rejection that nobody handles would end the process.
  *
  * Which subprotocol is spoken is the server's: see {@link handleProtocols}.
@@ -87,13 +104,13 @@ export interface Upgrade {
  * Rejects with a {@link TidegateError} that no client can bring about: `option`, `wasm`, `environment`. The socket is then
  * destroyed.
  */
-export const upgrade: Upgrade = async <R extends UpgradeRequest, In, Out>(
+export const upgrade: Upgrade = async <R extends UpgradeRequest, In, Out, V extends Verdict>(
   server: UpgradeServer,
   request: R,
   socket: UpgradeSocket,
   head: unknown,
-  given: UpgradeOptions<R, In, Out>,
-): Promise<ChannelSocket<In, Out> | undefined> => {
+  given: UpgradeOptions<R, In, Out, V>,
+): Promise<UpgradedSocket<In, Out, IdentityOf<V>> | undefined> => {
   // Or an error of the connection, while this waits, would end the process.
   socket.on("error", () => {});
   let place: Place | undefined;
@@ -112,15 +129,18 @@ export const upgrade: Upgrade = async <R extends UpgradeRequest, In, Out>(
     const { connections, authenticate } = options;
     place = connections?.admit(addressOf(request, socket, options));
     if (connections && !place) throw refusal(socket, 503, "there is no place for another connection");
+    let identity: unknown;
     if (authenticate) {
       const within = checkMilliseconds("within", options.within, 10_000);
-      const [status, cause] = await answer(() => authenticate(request), within);
-      if (status) throw refusal(socket, status, "`authenticate` has refused it", cause);
+      const said = await answer(() => authenticate(request), within);
+      if (said.status) throw refusal(socket, said.status, "`authenticate` has refused it", said.cause);
+      ({ identity } = said);
     }
     // At once, or what comes with the handshake is lost.
     const begin = (ws: PeerSocketLike): Promise<ChannelSocket<In, Out>> =>
       take<In, Out>(ws, { url: request.url, ...options }, place);
-    return await handshake(server, request, socket, head, begin);
+    const peer = await handshake(server, request, socket, head, begin);
+    return Object.defineProperty(peer, "identity", { value: identity }) as UpgradedSocket<In, Out, IdentityOf<V>>;
   } catch (error) {
     place?.leave();
     const { code } = error as TidegateError;
@@ -179,18 +199,27 @@ function addressOf<R extends UpgradeRequest>(
   }
 }
 
-/** The status with which `ask` refuses, and what it has thrown; 0 if it accepts. */
-async function answer(ask: () => unknown, within: number): Promise<[status: number, cause?: unknown]> {
+/** What `ask` has said: whom it accepts, or the status with which it refuses, and what it has thrown. */
+interface Answer {
+  readonly status?: number;
+  readonly cause?: unknown;
+  readonly identity?: unknown;
+}
+
+async function answer(ask: () => unknown, within: number): Promise<Answer> {
   let timer;
   try {
     const late = new Promise<number>((resolve) => {
       if (within) timer = setTimeout(() => resolve(503), within);
     });
     const said = await Promise.race([ask(), late]);
-    if (said === true) return [0];
-    return [Number.isInteger(said) && (said as number) >= 400 && (said as number) < 600 ? (said as number) : 403];
+    if (said === true) return {};
+    const { identity } = Object(said) as { identity?: unknown };
+    // One that was looked up and is not there is nobody.
+    if (identity != undefined) return { identity };
+    return { status: Number.isInteger(said) && (said as number) >= 400 && (said as number) < 600 ? (said as number) : 403 };
   } catch (cause) {
-    return [500, cause];
+    return { status: 500, cause };
   } finally {
     clearTimeout(timer);
   }

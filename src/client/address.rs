@@ -9,14 +9,14 @@ use core::fmt;
 pub enum UrlError {
     /// Not a URL, even against the base.
     Invalid {
-        /// The text that was given.
+        /// The text that was given, but for its query, in which a token may be, and user and password.
         url: String,
     },
     /// A relative URL where there is no base to resolve it: on the host without
     /// [`ClientBuilder::base`](super::ClientBuilder::base), in Node, or in a worker made from a
     /// `blob:` URL.
     NoBase {
-        /// The text that was given.
+        /// The text that was given, but for its query, in which a token may be, and user and password.
         url: String,
     },
     /// A scheme other than `ws`, `wss`, `http` and `https`.
@@ -129,11 +129,11 @@ pub(crate) fn resolve(
             Some(base) if base.starts_with("blob:") || base.starts_with("data:") => {
                 return Err(relative(url));
             }
-            Some(base) => parse(url, Some(base)).ok_or_else(|| UrlError::Invalid { url: url.into() })?,
+            Some(base) => parse(url, Some(base)).ok_or_else(|| UrlError::Invalid { url: shown(url) })?,
         },
     };
     let Some((scheme, rest)) = resolved.split_once(':') else {
-        return Err(UrlError::Invalid { url: url.into() });
+        return Err(UrlError::Invalid { url: shown(url) });
     };
     let scheme = match scheme {
         "ws" | "http" => "ws",
@@ -147,15 +147,23 @@ pub(crate) fn resolve(
     Ok(format!("{scheme}:{rest}"))
 }
 
+/// What may be shown of a text that is no URL. Where in it a password ends cannot be known, so that nothing in front of the
+/// last `@` is.
+#[cfg(any(feature = "native", feature = "sim", all(target_family = "wasm", target_os = "unknown")))]
+fn shown(url: &str) -> String {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    path.rsplit('@').next().unwrap_or_default().into()
+}
+
 /// A text that does not parse by itself: relative if it looks like a path, else no URL at all.
 #[cfg(any(feature = "native", feature = "sim", all(target_family = "wasm", target_os = "unknown")))]
 fn relative(url: &str) -> UrlError {
     let scheme_end = url.find(':').unwrap_or(usize::MAX);
     let path_begin = url.find(['/', '?', '#']).unwrap_or(usize::MAX);
     if scheme_end < path_begin {
-        UrlError::Invalid { url: url.into() }
+        UrlError::Invalid { url: shown(url) }
     } else {
-        UrlError::NoBase { url: url.into() }
+        UrlError::NoBase { url: shown(url) }
     }
 }
 

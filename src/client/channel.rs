@@ -14,7 +14,7 @@ use futures_channel::oneshot;
 use futures_core::Stream;
 
 use self::halves::Keep;
-pub use self::halves::{ChannelReceiver, ChannelSender};
+pub use self::halves::{ChannelClosing, ChannelReceiver, ChannelSender};
 #[cfg(any(
     feature = "json",
     all(feature = "browser-json", target_family = "wasm", target_os = "unknown")
@@ -236,8 +236,12 @@ impl Channel {
     }
 
     /// See [`ChannelSender::close`].
-    pub fn close(&self) {
-        self.sender.close();
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub fn close(&self) -> ChannelClosing {
+        self.sender.close()
     }
 
     /// Wants nothing of it in either direction: for a channel that the peer has opened and nobody here knows. It is told

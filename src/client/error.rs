@@ -156,6 +156,10 @@ pub enum SendError {
     Full(Message),
     /// The connection is closing or closed.
     Closed(Message),
+    /// The channel takes no more messages, though its connection may go on: it was closed or reset here, or its peer wants
+    /// nothing more on it, of which [`ChannelSender::stopped`](crate::ChannelSender::stopped) tells.
+    #[cfg(feature = "v1")]
+    ChannelClosed(Message),
     /// The Blob was received on another connection; read it and send its bytes.
     ForeignBlob(Message),
     /// [`Message::Error`] cannot be sent.
@@ -174,6 +178,8 @@ impl SendError {
             | Self::ForeignBlob(message)
             | Self::Unsupported(message)
             | Self::AbovePermit(message) => message,
+            #[cfg(feature = "v1")]
+            Self::ChannelClosed(message) => message,
         }
     }
 }
@@ -183,6 +189,8 @@ impl fmt::Debug for SendError {
         let (name, message) = match self {
             Self::Full(message) => ("Full", message),
             Self::Closed(message) => ("Closed", message),
+            #[cfg(feature = "v1")]
+            Self::ChannelClosed(message) => ("ChannelClosed", message),
             Self::ForeignBlob(message) => ("ForeignBlob", message),
             Self::Unsupported(message) => ("Unsupported", message),
             Self::AbovePermit(message) => ("AbovePermit", message),
@@ -196,6 +204,10 @@ impl fmt::Display for SendError {
         f.write_str(match self {
             Self::Full(_) => "the send queue is full",
             Self::Closed(_) => "the connection is closing or closed",
+            #[cfg(feature = "v1")]
+            Self::ChannelClosed(_) => {
+                "the channel takes no more messages: it was closed, reset or is not wanted"
+            }
             Self::ForeignBlob(_) => "the blob was received on another connection",
             Self::Unsupported(_) => "a receive error cannot be sent",
             Self::AbovePermit(_) => "the message is larger than the room that was reserved for it",

@@ -14,6 +14,8 @@ mod channel;
 mod close;
 mod error;
 mod flush;
+#[cfg(feature = "v1")]
+mod go_away;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
@@ -41,7 +43,9 @@ pub use self::address::{ProxyError, SubprotocolError, UrlError};
 pub use self::browser_json::BrowserJson;
 pub use self::builder::{BinaryType, ClientBuilder, Transport};
 #[cfg(feature = "v1")]
-pub use self::channel::{Channel, ChannelError, ChannelOptions, ChannelReceiver, ChannelSender, Channels};
+pub use self::channel::{
+    Channel, ChannelClosing, ChannelError, ChannelOptions, ChannelReceiver, ChannelSender, Channels,
+};
 #[cfg(all(
     feature = "v1",
     any(feature = "json", all(feature = "browser-json", target_family = "wasm", target_os = "unknown"))
@@ -54,6 +58,8 @@ pub use self::error::{
     BlobError, CloseError, ConnectError, ReceiveError, ReserveError, SendError, SinkError, TryRecvError,
 };
 pub use self::flush::NotSent;
+#[cfg(feature = "v1")]
+pub use self::go_away::GoAway;
 #[cfg(feature = "json")]
 pub use self::json::Json;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]

@@ -325,6 +325,8 @@ pub(super) fn refused(why: NoRoom, payload: Payload, hub: &Arc<Hub>) -> SendErro
     let message = Message::from_payload(payload, hub);
     match why {
         NoRoom::Full => SendError::Full(message),
+        #[cfg(feature = "v1")]
+        NoRoom::Closed if hub.is_channel_closed() => SendError::ChannelClosed(message),
         NoRoom::Closed => SendError::Closed(message),
     }
 }

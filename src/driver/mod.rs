@@ -114,6 +114,9 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     /// The connection is open, and both sides have greeted; in place of [`opened`](Self::opened).
     #[cfg(feature = "v1")]
     fn attached(&self, transport: &T);
+    /// The peer has announced that it goes away.
+    #[cfg(feature = "v1")]
+    fn going_away(&self, going: crate::proto::v1::GoingAway);
     /// An item has arrived, on a channel or for the connection. Whoever takes it says so by [`Driver::taken`].
     #[cfg(all(feature = "v1", feature = "client"))]
     fn deliver_item(&self, channel: Option<ChannelId>, item: Payload, origin: Origin);
@@ -136,7 +139,7 @@ pub(crate) trait Outlet<T: Transport>: Sized {
     /// The peer sends nothing more on it.
     #[cfg(feature = "v1")]
     fn channel_ended(&self, id: ChannelId, end: ChannelEnd);
-    /// The peer wants nothing more on it.
+    /// What is sent on it has ended: the peer has acknowledged its close, or one of the two has reset it.
     #[cfg(feature = "v1")]
     fn channel_stopped(&self, id: ChannelId, end: ChannelEnd);
     /// All channels are over, with the session.

@@ -164,6 +164,11 @@ impl<T: Transport> Outlet<T> for HubOutlet {
     }
 
     #[cfg(feature = "v1")]
+    fn going_away(&self, going: crate::proto::v1::GoingAway) {
+        self.hub.set_going(going);
+    }
+
+    #[cfg(feature = "v1")]
     fn attached(&self, transport: &T) {
         self.hub.open(transport.opened());
     }
@@ -262,9 +267,7 @@ impl<T: Transport> Outlet<T> for HubOutlet {
 
     #[cfg(feature = "v1")]
     fn channel_stopped(&self, id: ChannelId, end: ChannelEnd) {
-        if let Some(hub) = self.channel_hub(id) {
-            hub.end_sending(end);
-        }
+        self.end_sending_on(id, end);
     }
 
     #[cfg(feature = "v1")]

@@ -18,7 +18,7 @@ use super::host::{Host, HostClock};
 use crate::driver::ChannelEnd;
 use crate::driver::tidegate::{ChannelId, Origin, TidegateConfig};
 use crate::proto::payload::Outgoing;
-use crate::proto::v1::{ChannelCode, ChannelKey, Chunk, Directions, OpenError, Side};
+use crate::proto::v1::{ChannelCode, ChannelKey, Chunk, Directions, GoingAway, OpenError, Side};
 use crate::proto::{Flow, Hosted, MessageId, NewMessage, Outcome, Payload, Priority, Slot};
 use crate::time::{Clock as _, Duration};
 
@@ -47,6 +47,9 @@ extern "C" {
     fn half_ended(host: Host, channel: f64, ours: i32, code: i32, at: i32, length: i32);
     #[wasm_bindgen(js_name = channelsOver)]
     fn channels_over(host: Host);
+    /// The peer goes away: its code, milliseconds to drain, until a return, and of jitter, and `length` bytes of a reason.
+    #[wasm_bindgen(js_name = goingAway)]
+    fn is_going(host: Host, code: i32, drain: f64, back: f64, jitter: f64, at: i32, length: i32);
 }
 
 /// What [`Core::open`] returns beside 0.
@@ -143,6 +146,13 @@ pub(super) fn ended(host: Host, id: ChannelId, end: &ChannelEnd, is_ours: bool) 
 
 pub(super) fn over(host: Host) {
     channels_over(host);
+}
+
+pub(super) fn going_away(host: Host, going: &GoingAway) {
+    let code = i32::try_from(going.code.to_wire()).unwrap_or(0);
+    let [drain, back, jitter] = [going.drain_ms, going.reconnect_after_ms, going.jitter_ms].map(number);
+    let reason = going.reason.as_bytes();
+    is_going(host, code, drain, back, jitter, at(reason.as_ptr()), length(reason.len()));
 }
 
 /// Where the facade puts messages and names: one for all connections, which otherwise would keep the largest message of
@@ -279,7 +289,7 @@ impl Core {
             self.driver.reset_channel(key, directions, code, detail);
         };
         match what {
-            steer::CLOSE => self.driver.close_channel(key),
+            steer::CLOSE => _ = self.driver.close_channel(id, key),
             steer::RESET => reset(Directions::Sending),
             steer::STOP => reset(Directions::Receiving),
             steer::DROP => {

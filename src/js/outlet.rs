@@ -93,6 +93,11 @@ impl Outlet<HostTransport> for FacadeOutlet {
     }
 
     #[cfg(feature = "v1")]
+    fn going_away(&self, going: crate::proto::v1::GoingAway) {
+        channels::going_away(self.host, &going);
+    }
+
+    #[cfg(feature = "v1")]
     fn attached(&self, _: &HostTransport) {
         host::opened(self.host);
     }

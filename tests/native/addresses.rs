@@ -30,8 +30,21 @@ fn b02_wrong_urls_are_typed_errors() {
     for url in ["ws://", "ws://a b/", "ws://a:99999/", "http://[::1/"] {
         assert_eq!(url_error(url), UrlError::Invalid { url: url.into() }, "{url}");
     }
-    for url in ["/path", "//host/path", "path", "?query", ""] {
+    for url in ["/path", "//host/path", "path", ""] {
         assert_eq!(url_error(url), UrlError::NoBase { url: url.into() }, "{url}");
+    }
+    // There may be secrets in it, whose end nobody knows who cannot read it.
+    for (url, shown) in [
+        ("ws://user:secret@a:99999/path?token=secret", "a:99999/path"),
+        ("ws://user:secret/secret@a/#secret", "a/"),
+        ("ws://user:@secret@:99999", ":99999"),
+    ] {
+        assert_eq!(url_error(url), UrlError::Invalid { url: shown.into() }, "{url}");
+    }
+    for (url, shown) in
+        [("/path?token=secret", "/path"), ("//user:secret@host/?secret", "host/"), ("?secret", "")]
+    {
+        assert_eq!(url_error(url), UrlError::NoBase { url: shown.into() }, "{url}");
     }
 }
 

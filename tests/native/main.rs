@@ -33,11 +33,15 @@ mod axum_server;
 mod blocked;
 mod broken;
 mod cancel;
+#[cfg(feature = "v1")]
+mod channel_ends;
 #[cfg(feature = "deflate")]
 mod compressed;
 mod differential;
 mod examples;
 mod foreign;
+#[cfg(feature = "v1")]
+mod go_away;
 mod hostile;
 #[cfg(feature = "v1")]
 mod interop;

@@ -95,7 +95,7 @@ fn channels_go_beside_each_other() {
         // Closed in one direction, used in the other.
         chat.send("last").await.unwrap();
         chat.close();
-        assert!(matches!(chat.try_send("more"), Err(SendError::Closed(_))));
+        assert!(matches!(chat.try_send("more"), Err(SendError::ChannelClosed(_))));
         assert_eq!(there.recv().await, Some("last".into()));
         assert_eq!(there.recv().await, None);
         assert_eq!(there.receiver().ended(), Some(ChannelEnd::Closed));
@@ -111,7 +111,7 @@ fn channels_go_beside_each_other() {
         news.receiver().stop(ChannelCode::BadItem, *b"what?");
         let end = ChannelEnd::Reset { code: ChannelCode::BadItem, detail: b"what?".to_vec() };
         assert_eq!(here.sender().stopped().await, end);
-        assert!(matches!(here.send("x").await, Err(SendError::Closed(_))));
+        assert!(matches!(here.send("x").await, Err(SendError::ChannelClosed(_))));
     });
 }
 

@@ -66,7 +66,7 @@ async fn channels_are_opened_used_and_closed() {
     assert_eq!(refused.recv().await, None);
     assert_eq!(refused.receiver().ended(), Some(end.clone()));
     assert_eq!(refused.sender().stopped().await, end);
-    assert!(matches!(refused.try_send("x"), Err(SendError::Closed(_))));
+    assert!(matches!(refused.try_send("x"), Err(SendError::ChannelClosed(_))));
 }
 
 #[wasm_bindgen_test]

@@ -96,8 +96,8 @@ impl ChannelSender {
     ///
     /// # Errors
     ///
-    /// As [`Sender::send`](crate::Sender::send); [`SendError::Closed`] also when the channel was closed here or is no
-    /// longer wanted there, of which [`stopped`](Self::stopped) tells.
+    /// As [`Sender::send`](crate::Sender::send); [`SendError::ChannelClosed`] when the channel was closed or reset here, or
+    /// is no longer wanted there, of which [`stopped`](Self::stopped) tells.
     ///
     /// # Cancel safety
     ///
@@ -179,8 +179,9 @@ impl ChannelSender {
         Wait::new(self.half.hub.clone(), Hub::poll_accepted, Hub::leave_watchers)
     }
 
-    /// Resolves when nothing can be sent on this channel any more, with how that has come: the peer wants nothing more,
-    /// or the connection is over. Not when it was closed here, but with [`ChannelEnd::Closed`] when both directions were.
+    /// Resolves when what is sent on this channel has ended, with how that has come: [`ChannelEnd::Closed`] if it was
+    /// closed here and the peer has acknowledged everything and the end; [`ChannelEnd::Reset`] if one of the two has reset
+    /// it, at once for this side's own reset; [`ChannelEnd::ConnectionOver`] if the connection ended first.
     ///
     /// # Cancel safety
     ///
@@ -201,20 +202,49 @@ impl ChannelSender {
         self.half.hub.command(Command::Prefer(priority));
     }
 
-    /// Sends nothing more; what is queued goes first, and then the peer sees the end. The other direction goes on.
-    pub fn close(&self) {
-        self.end(ChannelEnd::Closed);
+    /// Sends nothing more; what is queued goes first, and then the peer sees the end. The other direction goes on. It begins
+    /// with the call; awaiting gives what [`stopped`](Self::stopped) does: [`ChannelEnd::Closed`] once the peer has
+    /// everything and the end of it, else how it has ended instead.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future only stops waiting.
+    pub fn close(&self) -> ChannelClosing {
+        self.half.hub.end_own(ChannelEnd::Closed);
+        ChannelClosing { wait: Wait::new(self.half.hub.clone(), Hub::poll_stopped, Hub::leave_watchers) }
     }
 
     /// Sends nothing more at once: what is queued ends as [`Outcome::Cancelled`](crate::Outcome::Cancelled), and the peer
-    /// drops the message of which it has a part. `detail` goes with it, up to 1,024 bytes.
+    /// drops the message of which it has a part. `detail` goes with it, up to 1,024 bytes; the rest is cut off.
+    ///
+    /// Behind [`close`](Self::close) it cuts off what has not gone by then, if the end has not.
     pub fn reset(&self, code: ChannelCode, detail: impl Into<Vec<u8>>) {
-        self.end(ChannelEnd::Reset { code, detail: detail.into() });
+        let mut detail = detail.into();
+        detail.truncate(LONGEST_DETAIL);
+        self.half.hub.end_own(ChannelEnd::Reset { code, detail });
     }
+}
 
-    fn end(&self, end: ChannelEnd) {
-        self.half.hub.stop_sending();
-        self.half.hub.command(Command::EndSending(end));
+/// PROTOCOL section 5.3: the most that goes with a RESET, in bytes.
+const LONGEST_DETAIL: usize = 1_024;
+
+/// A close of what is sent on a channel, which has begun: what [`ChannelSender::close`] gives. Awaiting it tells how that
+/// has ended; dropping it only stops waiting.
+pub struct ChannelClosing {
+    wait: Wait<ChannelEnd>,
+}
+
+impl Future for ChannelClosing {
+    type Output = ChannelEnd;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ChannelEnd> {
+        self.wait.poll_ask(cx)
+    }
+}
+
+impl fmt::Debug for ChannelClosing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelClosing").finish_non_exhaustive()
     }
 }
 
@@ -268,9 +298,11 @@ impl ChannelReceiver {
         self.hub.ended()
     }
 
-    /// Asks the peer to send nothing more, and why; `detail` has up to 1,024 bytes. What is there can still be taken.
+    /// Asks the peer to send nothing more, and why; `detail` has up to 1,024 bytes, and the rest is cut off. What is there
+    /// can still be taken.
     pub fn stop(&self, code: ChannelCode, detail: impl Into<Vec<u8>>) {
-        let detail = detail.into();
+        let mut detail = detail.into();
+        detail.truncate(LONGEST_DETAIL);
         self.hub.command(Command::EndReceiving(ChannelEnd::Reset { code, detail: detail.clone() }));
         self.hub.end_receiving(ChannelEnd::Reset { code, detail });
     }

@@ -7,7 +7,7 @@ use futures_core::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Channel, ChannelReceiver, ChannelSender};
+use super::{Channel, ChannelClosing, ChannelReceiver, ChannelSender};
 use crate::client::error::{SendError, TryRecvError};
 use crate::client::typed::sealed::Sealed;
 use crate::client::typed::{
@@ -152,8 +152,12 @@ impl<Out: ?Sized, In, C: Codec> TypedChannel<Out, In, C> {
     }
 
     /// See [`ChannelSender::close`].
-    pub fn close(&self) {
-        self.sender().close();
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub fn close(&self) -> ChannelClosing {
+        self.sender().close()
     }
 }
 

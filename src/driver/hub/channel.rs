@@ -9,7 +9,7 @@ use futures_channel::oneshot;
 use super::{Command, Hub, Kick, Stage, State, ToWake, wake};
 use crate::driver::tidegate::{ChannelEnd, ChannelId, Origin};
 use crate::driver::waiters::Waiters;
-use crate::proto::v1::OpenError;
+use crate::proto::v1::{GoingAway, OpenError};
 use crate::proto::{Payload, Priority, RecvLimits, SendLimits};
 use crate::transport::Incoming;
 
@@ -40,6 +40,8 @@ pub(crate) struct Accepted {
 pub(super) struct Channels {
     /// This is the hub of a connection in tidegate mode.
     are_spoken: bool,
+    /// What the peer of the connection has announced of its end, the newest of it.
+    going: Option<GoingAway>,
     /// What was taken and the driver has not heard of.
     taken: Vec<Origin>,
     taken_cost: u64,
@@ -110,6 +112,16 @@ impl Hub {
         self.lock().channels.are_spoken = true;
     }
 
+    /// The peer goes away.
+    pub(crate) fn set_going(&self, going: GoingAway) {
+        let wakers = {
+            let mut state = self.lock();
+            state.channels.going = Some(going);
+            state.watchers.all()
+        };
+        wake(wakers);
+    }
+
     /// Queues an item, which there is always room for: its sender waits for credit.
     pub(crate) fn deliver_item(&self, item: Payload, origin: Origin) {
         let (first, others) = {
@@ -168,6 +180,23 @@ impl Hub {
         wake(wakers);
     }
 
+    /// A handle ends what is sent: for a reset that is known at once, if it is the first that is said of it. How a close has
+    /// ended the peer tells.
+    pub(crate) fn end_own(&self, end: ChannelEnd) {
+        let is_first = self.stage() < Stage::Closing;
+        if is_first && matches!(end, ChannelEnd::Reset { .. }) {
+            self.end_sending(end.clone());
+        } else {
+            self.stop_sending();
+        }
+        self.command(Command::EndSending(end));
+    }
+
+    /// Whether nothing can be sent on this channel any more, though its connection is not over.
+    pub(crate) fn is_channel_closed(&self) -> bool {
+        self.main().is_some() && self.lock().channels.stopped != Some(ChannelEnd::ConnectionOver)
+    }
+
     /// The connection is over.
     pub(crate) fn end_channel(&self) {
         let wakers = {
@@ -205,6 +234,24 @@ impl Hub {
     /// Whether the connection is in tidegate mode.
     pub(crate) fn is_tidegate(&self) -> bool {
         self.lock().channels.are_spoken
+    }
+
+    /// What the peer has announced of its end.
+    pub(crate) fn going(&self) -> Option<GoingAway> {
+        self.lock().channels.going.clone()
+    }
+
+    /// The same, as soon as it has; `None` at the end.
+    pub(crate) fn poll_going(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Option<GoingAway>> {
+        let _displaced;
+        let mut state = self.lock();
+        let going = state.channels.going.clone();
+        if going.is_some() || state.stage == Stage::Closed {
+            _displaced = state.watchers.remove(key);
+            return Poll::Ready(going);
+        }
+        _displaced = state.watchers.register(key, waker);
+        Poll::Pending
     }
 
     /// The connection's hub, if this is a channel's.

@@ -13,6 +13,7 @@ use crate::time::{Clock, Timestamp};
 use crate::transport::Transport;
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is said once, in any order")]
 struct Side {
     id: ChannelId,
     hub: Arc<Hub>,
@@ -24,6 +25,8 @@ struct Side {
     /// Handles of each half are left.
     has_sender: bool,
     has_receiver: bool,
+    /// It was closed, of which the peer's word is still to come.
+    is_closing: bool,
     /// Somebody waits for room until then.
     due: Option<Timestamp>,
     /// The session knows it no more; its key may be that of another.
@@ -54,6 +57,7 @@ impl Sides {
             under_way: 0,
             has_sender: true,
             has_receiver: true,
+            is_closing: false,
             due: None,
             is_dropped: false,
         };
@@ -63,7 +67,8 @@ impl Sides {
     /// Forgets those of which nobody will ask any more.
     fn tidy(&mut self) {
         self.sides.retain(|side| {
-            side.has_sender || side.has_receiver || side.under_way > 0 || !side.done.is_empty()
+            let is_used = side.has_sender || side.has_receiver || side.is_closing;
+            is_used || side.under_way > 0 || !side.done.is_empty()
         });
     }
 }
@@ -118,13 +123,17 @@ impl HubOutlet {
             Command::Taken(origins) => origins.into_iter().for_each(|origin| driver.taken(origin)),
             Command::Prefer(priority) => driver.prefer_channel(key, priority),
             Command::EndSending(end) => {
-                match end {
+                let is_told = match end {
                     ChannelEnd::Reset { code, detail } => {
                         driver.reset_channel(key, Directions::Sending, code, detail);
+                        false
                     }
-                    ChannelEnd::Closed | ChannelEnd::ConnectionOver => driver.close_channel(key),
-                }
-                self.drop_half(driver, id, |side| side.has_sender = false);
+                    ChannelEnd::Closed | ChannelEnd::ConnectionOver => driver.close_channel(id, key),
+                };
+                self.drop_half(driver, id, |side| {
+                    side.has_sender = false;
+                    side.is_closing |= is_told;
+                });
             }
             Command::EndReceiving(end) => {
                 let (code, detail) = match end {
@@ -187,17 +196,33 @@ impl HubOutlet {
             let mut sides = self.sides.borrow_mut();
             let Some(side) = sides.find(id) else { return };
             note(side);
-            let over = (!side.has_sender && !side.has_receiver).then(|| (side.key, side.hub.clone()));
+            let over = (!side.has_sender && !side.has_receiver)
+                .then(|| (side.key, side.hub.clone(), side.is_closing));
             side.is_dropped = over.is_some();
             sides.tidy();
             over
         };
-        if let Some((key, hub)) = over {
+        if let Some((key, hub, is_closing)) = over {
             driver.drop_channel(key);
-            // Whatever the peer says of it now, nobody hears.
+            // Whatever the peer says of it now, nobody hears, but whether it has heard of the close.
             hub.end_receiving(ChannelEnd::Closed);
-            hub.end_sending(ChannelEnd::Closed);
+            if !is_closing {
+                hub.end_sending(ChannelEnd::Closed);
+            }
         }
+    }
+
+    /// What is sent on a channel has ended.
+    pub(super) fn end_sending_on(&self, id: ChannelId, end: ChannelEnd) {
+        let hub = {
+            let mut sides = self.sides.borrow_mut();
+            let Some(side) = sides.find(id) else { return };
+            side.is_closing = false;
+            let hub = side.hub.clone();
+            sides.tidy();
+            hub
+        };
+        hub.end_sending(end);
     }
 
     /// Notes the end of a message.

@@ -130,9 +130,10 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         });
     }
 
-    /// See [`Session::handle_close_channel`](crate::proto::v1::Session::handle_close_channel).
-    pub(crate) fn close_channel(&self, key: ChannelKey) {
-        self.with(|tidegate| tidegate.session.handle_close_channel(key));
+    /// See [`Session::handle_close_tagged`](crate::proto::v1::Session::handle_close_tagged): true if
+    /// [`Outlet::channel_stopped`] will tell how it has come to its end, or else that of the session.
+    pub(crate) fn close_channel(&self, id: ChannelId, key: ChannelKey) -> bool {
+        self.with(|tidegate| tidegate.session.handle_close_tagged(key, id.0)) == Some(true)
     }
 
     /// See [`Session::handle_reset`](crate::proto::v1::Session::handle_reset).
@@ -405,12 +406,18 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
             Event::PeerStopped { channel, code, detail } => {
                 self.peer_stopped(channel, ChannelEnd::Reset { code, detail });
             }
+            Event::Closed { tag, reset } => {
+                let end = reset.map(|(code, detail)| ChannelEnd::Reset { code, detail });
+                self.outlet.channel_stopped(ChannelId(tag), end.unwrap_or(ChannelEnd::Closed));
+            }
             Event::Done(done) => match self.with(|tidegate| tidegate.finish(done)).flatten() {
                 Some((None, done)) => self.outlet.done(done),
                 Some((Some(id), done)) => self.outlet.channel_done(id, done),
                 None => {}
             },
-            Event::GoingAway(_) => {
+            Event::GoingAway(going) => {
+                // First: whoever hears that nothing is taken any more may ask why.
+                self.outlet.going_away(going);
                 self.outlet.stop_sending();
                 self.outlet.take_commands(self);
                 self.with(Tidegate::close_lanes);

@@ -230,6 +230,8 @@ pub(super) struct Channel {
     /// What the peer wants it to be.
     pub(super) wish: Option<Priority>,
     pub(super) tx: Tx,
+    /// Under which tag somebody waits for CLOSE to be acknowledged, until that has been handed over.
+    pub(super) tag: Option<u64>,
     pub(super) rx: Rx,
     pub(super) send_window: SendWindow,
     pub(super) recv_window: RecvWindow,
@@ -267,6 +269,7 @@ impl Channel {
             class,
             wish: None,
             tx: Tx::Open,
+            tag: None,
             rx: Rx::Open,
             send_window,
             recv_window,

@@ -55,6 +55,15 @@ impl Sources {
     }
 }
 
+/// What comes to its end with a record.
+#[derive(Debug)]
+pub(super) enum Ends {
+    /// An item, but for its outcome.
+    Item(Done),
+    /// What this side sends on a channel, by the tag under which somebody waits for it.
+    Channel(u64),
+}
+
 /// One record.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -66,9 +75,9 @@ pub(super) struct Entry {
     pub(super) content: Option<(SourceKey, Range<u64>)>,
     /// When it was last handed over.
     pub(super) stamp: Option<Stamp>,
-    /// The item whose last record it is.
-    pub(super) ends: Option<Done>,
-    /// The channel of that item, by its number.
+    /// Whose last record it is.
+    pub(super) ends: Option<Ends>,
+    /// The channel of that, by its number.
     pub(super) channel: u64,
 }
 
@@ -164,8 +173,8 @@ impl Log {
         Some(entry)
     }
 
-    /// Takes the ends of items on channels for which `is_one` says so.
-    pub(super) fn take_ends(&mut self, is_one: impl Fn(u64) -> bool) -> Vec<Done> {
+    /// Takes the ends of what belongs to channels for which `is_one` says so.
+    pub(super) fn take_ends(&mut self, is_one: impl Fn(u64) -> bool) -> Vec<Ends> {
         let entries = self.entries.iter_mut().filter(|entry| is_one(entry.channel));
         entries.filter_map(|entry| entry.ends.take()).collect()
     }

@@ -344,6 +344,10 @@ impl Session {
         let receiving = directions.receiving() && channel.rx == Rx::Open;
         let still_receives = channel.rx == Rx::Open && !receiving;
         let Some(directions) = Directions::of(sending, receiving) else { return };
+        if sending {
+            self.tell_reset(key, code, &detail);
+        }
+        let Some(channel) = self.mux.get_mut(key) else { return };
         if sending && matches!(channel.stage, Stage::Pending { .. }) {
             // The peer has never heard of it.
             self.opens.retain(|open| *open != key);
@@ -456,13 +460,7 @@ impl Session {
     /// Ends the session when everything has gone and was acknowledged, or after `within_ms`. No channel is opened
     /// any more.
     pub fn handle_close(&mut self, now: Timestamp, within_ms: u64) {
-        let going = GoingAway {
-            channels: self.mux.peer_opened(),
-            code: FatalCode::None,
-            drain_ms: within_ms,
-            reconnect_after_ms: 0,
-            jitter_ms: 0,
-        };
+        let going = self.going_away(within_ms, 0, 0);
         self.go_away(now, going, false);
     }
 
@@ -482,9 +480,8 @@ impl Session {
         reconnect_after_ms: u64,
         jitter_ms: u64,
     ) {
-        let channels = self.mux.peer_opened();
-        let code = FatalCode::None;
-        self.go_away(now, GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms }, true);
+        let going = self.going_away(drain_ms, reconnect_after_ms, jitter_ms);
+        self.go_away(now, going, true);
     }
 
     /// The name by which this session can be resumed, and for how many seconds.

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { inspect } from "node:util";
 import { FakeCore, FakeSocket, deferred } from "./fake.mjs";
 
 const { TIDEGATE_PACKAGE } = process.env;
@@ -78,6 +79,35 @@ test("b2_addresses_resolve_as_in_the_standard", () => {
 test("b3_a_relative_address_without_a_base_is_a_typed_error", () => {
   assert.throws(() => resolveAddress("/live"), code("url"));
   assert.throws(() => resolveAddress("/live", "blob:https://page.test/8f14"), code("url"));
+});
+
+/** What of an error anybody may come to see who prints it. */
+const printed = (error) => inspect(error, { depth: 9, showHidden: true });
+
+test("no_error_shows_what_may_be_secret_in_an_address", async () => {
+  const secrets = "wss://user:hidden@host.test:8443/live/@all?token=hidden";
+  const connect = connectOn({ Core: FakeCore, load: () => undefined });
+  const fails = async (connecting, expected, words) => {
+    const error = await connecting.then(assert.fail, (error) => error);
+    tells(expected, words)(error);
+    assert.ok(!/hidden|user/.test(printed(error)), printed(error));
+  };
+  const refused = connect(secrets, { WebSocket: FakeSocket });
+  FakeSocket.sockets.at(-1).finish(1006, "", false);
+  await fails(refused, "connect", "wss://host.test:8443/live/@all ");
+  await fails(connectOn({ Core: FakeCore, load: () => new Promise(() => {}) })(secrets, { WebSocket: FakeSocket, within: 1 }), "timeout", "wss://host.test:8443/live/@all ");
+  await fails(connect(secrets, { WebSocket: Refusing }), "environment", "wss://host.test:8443/live/@all;");
+  // The socket has all of it.
+  assert.equal(FakeSocket.sockets.at(-1).url, secrets);
+  for (const [bad, shown] of [
+    [`${secrets}#top`, '"wss://host.test:8443/live/@all" has a fragment'],
+    ["ftp://user:hidden@host.test/?hidden", '"ftp://host.test/" has the scheme ftp:'],
+    ["ws://user:hid/den@host.test/?hidden", '"host.test/" is not'],
+    ["ws://user:hidden@host.test:99999/", '"ws://host.test:99999/" is not'],
+    ["/live?token=hidden", '"/live" is not'],
+  ]) {
+    await fails(connect(bad, { WebSocket: FakeSocket }), "url", shown);
+  }
 });
 
 test("b5_a_refused_connection_fails_once_with_the_close_event", async () => {

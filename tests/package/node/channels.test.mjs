@@ -208,3 +208,144 @@ test("a_channel_that_the_peer_opens_is_given_a_codec", async () => {
   assert.equal(await reading, "text");
   await client.close();
 });
+
+test("a_close_tells_that_the_peer_has_everything_and_the_end_of_it", async () => {
+  const { client, chat, there } = await channelled();
+  const ticket = await chat.send("the last");
+  assert.deepEqual(await chat.close(), { kind: "closed" });
+  assert.equal(await ticket.outcome, "delivered");
+  assert.deepEqual([await chat.stopped, await chat.close()], [{ kind: "closed" }, { kind: "closed" }]);
+  assert.deepEqual([await there.recv(), await there.recv(), await there.ended], ["the last", undefined, { kind: "closed" }]);
+  // The other direction goes on.
+  await there.send("an answer");
+  assert.equal(await chat.recv(), "an answer");
+  await client.close();
+});
+
+test("a_close_whose_connection_is_lost_says_so_with_nothing_queued_as_well", async () => {
+  for (const fills of [false, true]) {
+    const { client, chat, there } = await channelled();
+    if (fills) fill(chat);
+    // What the client says from here on arrives nowhere.
+    Here.made.send = () => {};
+    const closing = chat.close();
+    // Also when nobody has the channel any more.
+    chat.stop();
+    await new Promise(setImmediate);
+    Here.made.close(1006);
+    assert.deepEqual(await closing, { kind: "connectionOver" });
+    assert.deepEqual([(await client.closed).code, await chat.stopped, await there.ended].map((end) => end.kind ?? end), [1006, "connectionOver", "connectionOver"]);
+  }
+});
+
+test("an_own_reset_is_what_it_has_ended_with_and_what_is_sent_then_is_refused_by_the_channel", async () => {
+  const { client, chat, there } = await channelled();
+  const detail = new TextEncoder().encode("no more");
+  const end = { kind: "reset", code: 38, detail: new Uint8Array(detail) };
+  chat.reset(38, detail);
+  detail.fill(0);
+  assert.deepEqual([await chat.stopped, await chat.close(), await there.ended], [end, end, end]);
+  const refused = (error) => {
+    assert.ok(error instanceof TidegateError && error.code === "closed" && error.data === "x", String(error));
+    assert.match(error.message, /the channel takes no more messages/);
+    assert.deepEqual(error.cause, end);
+    return true;
+  };
+  await assert.rejects(chat.send("x"), refused);
+  assert.throws(() => chat.trySend("x"), refused);
+  // What the peer does later is no other end of it.
+  there.stop(37);
+  there.reset(33, new Uint8Array(2_000));
+  assert.deepEqual(await chat.ended, { kind: "reset", code: 33, detail: new Uint8Array(1_024) });
+  assert.deepEqual(await there.stopped, { kind: "reset", code: 33, detail: new Uint8Array(1_024) });
+  assert.deepEqual(await chat.stopped, end);
+  // Nor is the end of the connection, of which one that was closed speaks.
+  const other = await client.channel("other");
+  await client.close();
+  await assert.rejects(other.send("x"), ({ message }) => /the connection is closed/.test(message));
+  await assert.rejects(chat.send("x"), refused);
+});
+
+test("a_close_that_waits_hears_that_the_peer_wants_no_more", async () => {
+  // In what is queued, and behind what has gone: its end crosses the word of the peer.
+  for (const fills of [true, false]) {
+    const { client, chat, there } = await channelled();
+    if (fills) fill(chat);
+    else await chat.send("the last");
+    const give = Here.made.send;
+    const held = [];
+    if (!fills) Here.made.send = (data) => held.push(new Uint8Array(data));
+    const closing = chat.close();
+    there.stop(38, new Uint8Array([1]));
+    await new Promise(setImmediate);
+    Here.made.send = give;
+    for (const data of held) Here.made.send(data);
+    assert.deepEqual(await closing, { kind: "reset", code: 38, detail: new Uint8Array([1]) });
+    await assert.rejects(chat.send("x"), { code: "closed" });
+    await client.close(1000, "", { within: 1 });
+  }
+});
+
+test("a_reset_behind_a_close_cuts_off_what_has_not_gone", async () => {
+  const { client, chat, there } = await channelled();
+  const tickets = fill(chat);
+  const closing = chat.close();
+  chat.reset(32);
+  assert.equal((await closing).code, 32);
+  assert.ok((await Promise.all(tickets.map(({ outcome }) => outcome))).includes("cancelled"));
+  while ((await there.recv()) !== undefined);
+  assert.equal((await there.ended).code, 32);
+  // Behind one that was heard it changes nothing.
+  assert.deepEqual(await there.close(), { kind: "closed" });
+  there.reset();
+  assert.deepEqual([await there.stopped, await chat.ended], [{ kind: "closed" }, { kind: "closed" }]);
+  await client.close();
+});
+
+test("a_code_that_the_peer_would_not_know_is_refused_where_it_is_given", async () => {
+  const { client, chat, there } = await channelled();
+  for (const code of [0, 31, 42, 38.5, -1, NaN, Infinity, 2 ** 40, "38", {}]) {
+    for (const say of ["reset", "stop"]) assert.throws(() => chat[say](code), { name: "TidegateError", code: "option" }, String(code));
+  }
+  for (const detail of ["why", 1, [1], new ArrayBuffer(1)]) {
+    for (const say of [() => chat.reset(38, detail), () => chat.stop(32, detail), () => chat.refuse(detail)]) {
+      assert.throws(say, { name: "TidegateError", code: "option" }, String(detail));
+    }
+  }
+  // Nothing has happened.
+  await chat.send("still");
+  assert.equal(await there.recv(), "still");
+  await there.send("open");
+  assert.equal(await chat.recv(), "open");
+  for (const code of [32, 41]) {
+    const other = await client.channel("other");
+    other.reset(code);
+    other.stop(code);
+    assert.deepEqual([(await other.stopped).code, (await other.ended).code], [code, code]);
+  }
+  await client.close();
+});
+
+test("a_write_that_waits_for_room_fails_by_the_peers_reset_and_so_does_closing", async () => {
+  const { client, chat, there } = await channelled();
+  const writer = chat.writable.getWriter();
+  const writes = [];
+  // More than there is room for, of which the peer has not taken anything.
+  for (let i = 0; i < 40; i++) writes.push(writer.write(new Uint8Array(1 << 20)));
+  const settled = Promise.allSettled(writes);
+  await until(() => chat.bufferedAmount >= 15 << 20);
+  await new Promise(setImmediate);
+  there.stop(33, new Uint8Array(3));
+  const failed = (await settled).filter(({ status }) => status === "rejected").map(({ reason }) => reason);
+  assert.ok(failed.length > 1);
+  for (const reason of failed) is("reset", ["reset", 33])(reason);
+  await assert.rejects(writer.closed, is("reset", ["reset", 33]));
+  // One that has nothing to write fails when it is closed.
+  const other = await client.channel("other");
+  const idle = other.writable.getWriter();
+  Here.made.send = () => {};
+  const closing = idle.close();
+  await new Promise(setImmediate);
+  Here.made.close(1006);
+  await assert.rejects(closing, is("closed", ["connectionOver", undefined]));
+});

@@ -188,7 +188,9 @@ test("whom_authenticate_does_not_accept_is_refused", async () => {
   const cases = [
     [() => true, 101], [async () => true, 101], [() => false, 403], [() => 401, 401], [async () => 429, 429],
     // What is no answer is no yes.
-    [() => undefined, 403], [() => ({ name: "x" }), 403], [() => 101, 403], [() => 200, 403], [() => "401", 403],
+    [() => undefined, 403], [() => ({ name: "x" }), 403], [() => new Response("", { status: 200 }), 403],
+    // Nor is somebody who was looked up in vain somebody.
+    [() => ({ identity: undefined }), 403], [async () => ({ identity: null }), 403], [() => ({ identity: 401 }), 101], [() => 101, 403], [() => 200, 403], [() => "401", 403],
     [() => { throw new Error("the database is down"); }, 500], [() => Promise.reject(new Error("likewise")), 500], [() => never, 503],
     [({ headers, url }) => headers.cookie === "user=1" && url === "/", 101],
   ];

@@ -64,6 +64,31 @@ test("the_server_knows_mode_address_and_protocol", () => {
   });
 });
 
+test("who_a_client_is_goes_from_authenticate_to_its_socket", async () => {
+  const users = new Map([["user=1", { name: "Ada" }]]);
+  for (const [authenticate, wanted] of [
+    [async ({ headers }) => ({ identity: users.get(headers.cookie) }), { name: "Ada" }],
+    [() => ({ identity: 0 }), 0],
+    [() => true, undefined],
+    [undefined, undefined],
+  ]) {
+    const seen = [];
+    await serving((peer) => void seen.push(peer), { options: { authenticate } }, async ({ url, connections }) => {
+      const named = await new Promise((resolve) => {
+        const socket = new WebSocket(url, "chat.v2", { headers: { cookie: "user=1" } });
+        socket.on("open", () => resolve(socket));
+      });
+      await until(() => seen.length);
+      assert.equal(seen[0].mode, "plain");
+      assert.deepEqual(seen[0].identity, wanted);
+      assert.ok([...connections].includes(seen[0]));
+      named.close();
+      if (wanted?.name) await assert.rejects(connect(url, { WebSocket }), { code: "connect" });
+      else await (await connect(url, { WebSocket })).close();
+    });
+  }
+});
+
 test("handle_protocols_prefers_tidegate_then_the_clients_order", async () => {
   const { handleProtocols } = await import("tidegate/server");
   const choose = handleProtocols(["a", "b"]);
@@ -529,12 +554,12 @@ test("who_waits_for_a_channel_that_is_closed_both_ways_hears_its_end", () =>
     const channel = await socket.channel("stall");
     const { accepted, stopped, ended } = channel;
     const reader = channel.readable.getReader();
-    const read = reader.read();
+    const read = assert.rejects(reader.read(), { code: "reset" });
     await channel[Symbol.asyncDispose]();
     await accepted;
     assert.equal((await stopped).kind, "closed");
     assert.equal((await ended).kind, "reset");
-    await assert.rejects(read);
+    await read;
     await socket.close();
   }));
 

@@ -4,7 +4,7 @@ import { WebSocket as NodeSocket } from "ws";
 import { connect, json, TidegateError, Socket, type Amount, type Closed, type Codec, type ConnectOptions, type ErrorCode, type Message, type Outcome, type Sendable, Ticket } from "tidegate";
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
-import { connect as connectChannels, Channel, type ChannelEnd, type ChannelSocket } from "tidegate/channels";
+import { connect as connectChannels, Channel, type ChannelEnd, type ChannelSocket, type GoAway } from "tidegate/channels";
 import { accept, Connections, handleProtocols, shutdown, upgrade, type AcceptOptions } from "tidegate/server";
 import { connect as connectStreams, type StreamSocket } from "tidegate/streams";
 
@@ -120,16 +120,29 @@ async function channelled(): Promise<void> {
   (await ticket.outcome) satisfies Outcome;
   for await (const { name } of chat) name satisfies string;
   const end: ChannelEnd = await chat.ended;
-  end.detail satisfies Uint8Array | undefined;
+  if (end.kind === "reset") {
+    end.code satisfies number;
+    end.detail satisfies Uint8Array;
+  }
+  // @ts-expect-error only a reset has a code
+  end.code;
+  (await chat.close()) satisfies ChannelEnd;
   const reader: ReadableStreamDefaultReader<FromServer> = chat.readable.getReader();
   const writer: WritableStreamDefaultWriter<ToServer> = chat.writable.getWriter();
   void [reader, writer];
   for await (const offered of socket.channels) {
-    (await offered.recv()) satisfies Message | undefined;
+    (await offered.recv()) satisfies string | ArrayBuffer | undefined;
     const typed: Channel<ToServer, FromServer> = offered.typed<ToServer, FromServer>(json);
     (await typed.recv()) satisfies ToServer | undefined;
   }
   (await socket.channel("plain", { priority: "bulk" })) satisfies Channel;
+  const announced: GoAway | null = socket.goAway;
+  announced?.reconnectAfter satisfies number | undefined;
+  socket.addEventListener("goaway", ({ target }) => target, { once: true });
+  socket.addEventListener("bufferedamountlow", () => {});
+  socket.ongoaway = null;
+  // @ts-expect-error nor have these messages as events
+  socket.addEventListener("message", () => {});
   // @ts-expect-error values need a codec
   await socket.channel<FromServer>("chat");
   // @ts-expect-error also with other options
@@ -174,6 +187,14 @@ function served(): void {
       onRefused: (error, { url }) => void [error.code satisfies ErrorCode, url],
     });
     peer?.mode satisfies string | undefined;
+    peer?.identity satisfies undefined;
+    const named = await upgrade(sockets, request, socket, head, {
+      origins: "any",
+      withoutOrigin: "accept",
+      authenticate: async ({ headers }) => (headers.cookie ? { identity: { name: headers.cookie } } : 401),
+    });
+    named?.identity.name satisfies string | undefined;
+    named?.channels satisfies AsyncIterable<Channel> | undefined;
     const typed = await upgrade<ToServer, FromServer>(sockets, request, socket, head, {
       origins: "any",
       withoutOrigin: "accept",

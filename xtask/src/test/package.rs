@@ -175,11 +175,11 @@ fn types(project: &Project, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// Writes every TypeScript block of the READMEs as a module below `types/readme`.
+/// Writes every TypeScript block of the READMEs and of the page about servers as a module below `types/readme`.
 fn readme_blocks(project: &Project) -> Result<()> {
     let directory = project.directory.join("types/readme");
     std::fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
-    for (name, readme) in READMES {
+    for (name, readme) in READMES.into_iter().chain([("server", "docs/SERVER.md")]) {
         let path = tools::root().join(readme);
         let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         let blocks: Vec<_> =

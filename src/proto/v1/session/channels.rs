@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 
 use super::receive::{class, violation};
 use super::{Chunk, Control, Event, Session};
+use crate::proto::Outcome;
 use crate::proto::v1::channel::{Arriving, ChannelKey, ChannelKind, Directions, Rx, Stage, Text, Tx};
 use crate::proto::v1::code::{ChannelCode, FatalCode};
 use crate::proto::v1::flow::cost;
 use crate::proto::v1::record::{Data, Fault, Open, Raw};
-use crate::proto::{Done, Outcome};
 
 impl Session {
     pub(super) fn apply_open(&mut self, raw: &Raw<'_>, open: &Open<'_>) -> Result<(), Fault> {
@@ -85,9 +85,7 @@ impl Session {
         if dir & 2 != 0 {
             // What has gone, CLOSE included, may have come too late, and then it is thrown away; that it is acknowledged says
             // no more.
-            for done in self.log.take_ends(|of| of == id) {
-                self.finish(Done { outcome: Outcome::Unknown, ..done });
-            }
+            self.give_up_ends(|of| of == id, Outcome::Unknown, (code, detail));
         }
         let Some(key) = found else { return self.pay(raw) };
         let Some(channel) = self.mux.get_mut(key) else { return Ok(()) };
@@ -100,6 +98,7 @@ impl Session {
             self.event(Event::PeerEnded { channel: key, code: Some(code), detail: Vec::from(detail) });
         }
         if stops {
+            self.tell_reset(key, code, detail);
             self.stop_sending(key, Outcome::Cancelled);
             let directions = Directions::Sending;
             self.controls.push_back(Control::Reset { channel: key, directions, code, detail: Vec::new() });

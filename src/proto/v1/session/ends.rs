@@ -1,13 +1,15 @@
 //! How items, directions and channels end.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::waiting::{Control, Drain};
 use super::{Event, GoingAway, Session};
 use crate::proto::send::{Flow, MessageId, Queued};
 use crate::proto::v1::channel::{Begun, Block, ChannelKey, Rx, Tx};
-use crate::proto::v1::code::ChannelCode;
+use crate::proto::v1::code::{ChannelCode, FatalCode};
 use crate::proto::v1::flow::needed;
+use crate::proto::v1::replay::Ends;
 use crate::proto::{Done, Outcome};
 use crate::time::{Duration, Timestamp};
 
@@ -71,6 +73,41 @@ impl Session {
         if let Some(arriving) = channel.arriving.take() {
             self.event(Event::Void(key));
             self.consume(key, arriving.cost);
+        }
+    }
+
+    /// As [`handle_close_channel`](Self::handle_close_channel), and [`Event::Closed`] with this tag tells how that has come to
+    /// its end, unless the session ends before. False, and nothing has happened, if the direction does not go on any more.
+    pub fn handle_close_tagged(&mut self, key: ChannelKey, tag: u64) -> bool {
+        let Some(channel) = self.mux.get_mut(key).filter(|channel| channel.tx == Tx::Open) else {
+            return false;
+        };
+        channel.tag = Some(tag);
+        self.handle_close_channel(key);
+        true
+    }
+
+    /// Tells who waits for CLOSE to be acknowledged that it does not go.
+    pub(super) fn tell_reset(&mut self, key: ChannelKey, code: ChannelCode, detail: &[u8]) {
+        if let Some(tag) = self.mux.get_mut(key).and_then(|channel| channel.tag.take()) {
+            self.event(Event::Closed { tag, reset: Some((code, Vec::from(detail))) });
+        }
+    }
+
+    /// What has gone on some channels may never be seen by anybody, for this reason.
+    pub(super) fn give_up_ends(
+        &mut self,
+        is_one: impl Fn(u64) -> bool,
+        outcome: Outcome,
+        (code, detail): (ChannelCode, &[u8]),
+    ) {
+        for ends in self.log.take_ends(is_one) {
+            match ends {
+                Ends::Item(done) => self.finish(Done { outcome, ..done }),
+                Ends::Channel(tag) => {
+                    self.event(Event::Closed { tag, reset: Some((code, Vec::from(detail))) });
+                }
+            }
         }
     }
 
@@ -152,6 +189,13 @@ impl Session {
         }
     }
 
+    /// What the peer is told of an end in good order, if that begins now.
+    pub(super) fn going_away(&self, drain_ms: u64, reconnect_after_ms: u64, jitter_ms: u64) -> GoingAway {
+        let (channels, code) = (self.mux.peer_opened(), FatalCode::None);
+        let reason = String::from(code.name());
+        GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, reason }
+    }
+
     pub(super) fn go_away(&mut self, now: Timestamp, going: GoingAway, waits_for_channels: bool) {
         self.now = now;
         if let Some(drain) = &mut self.drain {
@@ -163,9 +207,9 @@ impl Session {
             return;
         }
         self.handles = Some(going.channels);
-        self.goaway = Some(going);
         let due = now.saturating_add(Duration::from_millis(going.drain_ms));
         self.drain = Some(Drain { due, code: going.code, channels: waits_for_channels });
+        self.goaway = Some(going);
         // What is queued still goes, also if the peer has not heard of its channel yet.
         let queue = &self.queue;
         let (opens, empty): (Vec<ChannelKey>, Vec<ChannelKey>) =
@@ -183,6 +227,7 @@ impl Session {
         }
         self.drop_items(key, outcome);
         let code = ChannelCode::Refused;
+        self.tell_reset(key, code, &[]);
         self.event(Event::PeerStopped { channel: key, code, detail: Vec::new() });
         self.event(Event::PeerEnded { channel: key, code: Some(code), detail: Vec::new() });
         self.forget_if_over(key);

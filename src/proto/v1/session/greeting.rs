@@ -9,6 +9,7 @@ use super::{Cause, Event, Loose, Outgoing, Output, Over, ResumeRequest, Session,
 use crate::proto::v1::channel::{ChannelKey, Stage};
 use crate::proto::v1::code::{FatalCode, RefusedCode, Retry, SessionFate, fate_of_close};
 use crate::proto::v1::record::{Fault, Hello, Raw, Record, Resume, Resumed, Welcome};
+use crate::proto::v1::replay::Ends;
 use crate::proto::v1::resume::{self, Position};
 use crate::proto::{Done, Outcome};
 use crate::time::{Duration, Timestamp};
@@ -182,7 +183,7 @@ impl Session {
             if let Some((source, _)) = entry.content {
                 self.release_source(source);
             }
-            if let Some(done) = entry.ends {
+            if let Some(Ends::Item(done)) = entry.ends {
                 self.finish(Done { outcome: Outcome::Unknown, ..done });
             }
         }

@@ -128,6 +128,14 @@ pub enum Event {
         /// What it has added to that.
         detail: Vec<u8>,
     },
+    /// What was sent on a channel has come to its end, for which somebody waits under this tag
+    /// ([`Session::handle_close_tagged`](super::Session::handle_close_tagged)).
+    Closed {
+        /// The tag.
+        tag: u64,
+        /// Why it was reset instead, and what was added to that; `None` if the peer has acknowledged that it was closed.
+        reset: Option<(ChannelCode, Vec<u8>)>,
+    },
     /// An item has come to its end.
     Done(Done),
     /// The peer goes away: no channel can be opened any more.
@@ -159,7 +167,7 @@ pub struct ResumeRequest {
 }
 
 /// Where a session stands when the peer wants to end it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GoingAway {
     /// How many of this side's channels the peer handles.
     pub channels: u64,
@@ -171,6 +179,8 @@ pub struct GoingAway {
     pub reconnect_after_ms: u64,
     /// By how many milliseconds at most that is to be later, at random.
     pub jitter_ms: u64,
+    /// Why, in words for people.
+    pub reason: String,
 }
 
 /// How a session ended.

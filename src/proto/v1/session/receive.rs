@@ -11,6 +11,7 @@ use crate::proto::v1::channel::{ChannelKey, Directions, Rx, Tx};
 use crate::proto::v1::code::{ChannelCode, FatalCode, RefusedCode};
 use crate::proto::v1::mux::Found;
 use crate::proto::v1::record::{Fault, Raw, Record, Records, kind};
+use crate::proto::v1::replay::Ends;
 use crate::proto::{Done, Outcome, Priority};
 use crate::time::{Duration, Timestamp};
 
@@ -142,9 +143,11 @@ impl Session {
                 self.liveness.handle_pong(t_us);
                 self.apply_ack(raw, rx, None)
             }
-            Record::GoAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, .. } => {
+            Record::GoAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, reason } => {
                 self.pay(raw)?;
-                self.apply_goaway(GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms });
+                let reason = reason.into();
+                let going = GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, reason };
+                self.apply_goaway(going);
                 Ok(())
             }
             Record::Credit { channel, limit } => {
@@ -249,8 +252,10 @@ impl Session {
             if let Some((source, _)) = entry.content {
                 self.release_source(source);
             }
-            if let Some(done) = entry.ends {
-                self.finish(Done { outcome: Outcome::Delivered, ..done });
+            match entry.ends {
+                Some(Ends::Item(done)) => self.finish(Done { outcome: Outcome::Delivered, ..done }),
+                Some(Ends::Channel(tag)) => self.event(Event::Closed { tag, reset: None }),
+                None => {}
             }
             self.waits_since = Some(self.now);
         }
@@ -280,9 +285,7 @@ impl Session {
         // What is under way on channels that nobody will handle is not applied: it is safe to send it again.
         let parity = u64::from(self.config.is_server());
         let is_unhandled = |id: u64| id % 2 == parity && id / 2 >= handled;
-        for done in self.log.take_ends(is_unhandled) {
-            self.finish(Done { outcome: Outcome::Unsent, ..done });
-        }
+        self.give_up_ends(is_unhandled, Outcome::Unsent, (ChannelCode::Refused, &[]));
         let unhandled: Vec<ChannelKey> =
             self.mux.live().filter(|(id, _)| is_unhandled(*id)).map(|(_, key)| key).collect();
         for key in unhandled {

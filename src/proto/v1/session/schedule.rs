@@ -9,7 +9,7 @@ use crate::proto::v1::budget::Class;
 use crate::proto::v1::channel::{Begun, Block, ChannelKey, Reading, Stage};
 use crate::proto::v1::flow::cost;
 use crate::proto::v1::record::{DataFlags, data_head_len, put_data_head};
-use crate::proto::v1::replay::SourceKey;
+use crate::proto::v1::replay::{Ends, SourceKey};
 use crate::proto::{Done, Outcome};
 
 /// The least payload of a chunk that is not an item's last.
@@ -199,7 +199,7 @@ impl Session {
         }
         let Some(begun) = channel.begun.take() else { return };
         let block = channel.block.take();
-        let ends = (!begun.is_void).then_some((begun.done, id));
+        let ends = (!begun.is_void).then_some((Ends::Item(begun.done), id));
         self.hand_over(out, class, head, content, ends);
         self.queue.remove(begun.done.id);
         if begun.is_void {

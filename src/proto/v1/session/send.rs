@@ -15,8 +15,8 @@ use crate::proto::v1::code::FatalCode;
 use crate::proto::v1::flow::SendWindow;
 use crate::proto::v1::liveness::Verdict;
 use crate::proto::v1::record::{Meta, Open, Record, kind};
-use crate::proto::v1::replay::{Entry, SourceKey};
-use crate::proto::{Done, Outcome, Payload};
+use crate::proto::v1::replay::{Ends, Entry, SourceKey};
+use crate::proto::{Outcome, Payload};
 use crate::time::{Duration, Timestamp};
 
 /// More than any unsequenced record takes, and than GOAWAY and those that mean nothing do together.
@@ -325,11 +325,11 @@ impl Session {
         if out.len() > most {
             return false;
         }
-        if let Some(going) = self.goaway
+        if let Some(going) = &self.goaway
             && !core::mem::replace(&mut self.loose.went, true)
         {
-            let super::GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms } = going;
-            let reason = code.name();
+            let &super::GoingAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, ref reason } =
+                going;
             Record::GoAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, reason }
                 .put(None, &mut out.bytes);
         }
@@ -411,7 +411,7 @@ impl Session {
         class: Class,
         head: Vec<u8>,
         content: Option<(SourceKey, Range<u64>)>,
-        ends: Option<(Done, u64)>,
+        ends: Option<(Ends, u64)>,
     ) {
         let bytes = head.len() as u64 + content.as_ref().map_or(0, |(_, range)| range.end - range.start);
         let stamp = Some(self.budget.handle_sent(self.now, bytes, class));
@@ -428,7 +428,7 @@ impl Session {
         }
         let head = if keeps { head } else { Vec::new() };
         let channel = ends.as_ref().map_or(u64::MAX, |(_, channel)| *channel);
-        let ends = ends.map(|(done, _)| done);
+        let ends = ends.map(|(ends, _)| ends);
         self.log.push(Entry { bytes, head, content, stamp, ends, channel });
     }
 
@@ -472,7 +472,12 @@ impl Session {
                 return false;
             }
             let Some(control) = self.controls.remove(at) else { return true };
-            self.hand_over(out, Class::Control, head, None, None);
+            let tag = match &control {
+                Control::Close(key) => self.mux.get_mut(*key).and_then(|state| state.tag.take()),
+                _ => None,
+            };
+            let ends = tag.map(|tag| (Ends::Channel(tag), channel));
+            self.hand_over(out, Class::Control, head, None, ends);
             self.note_control(&control);
         }
         true

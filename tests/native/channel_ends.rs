@@ -1,0 +1,190 @@
+//! What both sides are told of the ends of a channel, over streams in memory and in virtual time.
+
+use tidegate::proto::ws::HeadLimits;
+use tidegate::server::{AcceptOptions, accept, read_request};
+use tidegate::{Channel, ChannelCode, ChannelEnd, ChannelOptions, Client, Mode, Outcome, SendError};
+use tokio::task::JoinHandle;
+
+use crate::in_virtual_time;
+
+/// A client and a server, the channel between them at both ends, and what carries their bytes.
+struct Pair {
+    client: Client,
+    here: Channel,
+    there: Channel,
+    _server: Client,
+    carries: JoinHandle<()>,
+}
+
+async fn pair() -> Pair {
+    let (here, mut near) = tokio::io::duplex(64 << 10);
+    let (mut far, mut there) = tokio::io::duplex(64 << 10);
+    let carries = tokio::spawn(async move {
+        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+    });
+    let server = tokio::spawn(async move {
+        let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
+        accept(there, &request, Some("tidegate.v1"), AcceptOptions::default()).unwrap()
+    });
+    let client = Client::builder("ws://example.com/").mode(Mode::Tidegate).connect_over(here).await.unwrap();
+    let server = server.await.unwrap();
+    let here = client.channel("chat", ChannelOptions::new()).await.unwrap();
+    let there = server.channels().accept().await.unwrap();
+    here.sender().accepted().await.unwrap();
+    Pair { client, here, there, _server: server, carries }
+}
+
+fn reset(code: ChannelCode, detail: &[u8]) -> ChannelEnd {
+    ChannelEnd::Reset { code, detail: detail.to_vec() }
+}
+
+#[test]
+fn a_close_tells_that_the_peer_has_everything_and_the_end_of_it() {
+    in_virtual_time(async {
+        let Pair { here, there, .. } = pair().await;
+        let stopped = here.sender().stopped();
+        let ticket = here.send("the last").await.unwrap();
+        assert_eq!(here.close().await, ChannelEnd::Closed);
+        assert_eq!(ticket.await, Outcome::Delivered);
+        assert_eq!((stopped.await, here.close().await), (ChannelEnd::Closed, ChannelEnd::Closed));
+        assert_eq!(there.recv().await, Some("the last".into()));
+        assert_eq!((there.recv().await, there.receiver().ended()), (None, Some(ChannelEnd::Closed)));
+        // The other direction goes on.
+        there.send("an answer").await.unwrap();
+        assert_eq!(here.recv().await, Some("an answer".into()));
+    });
+}
+
+#[test]
+fn a_close_whose_connection_is_lost_says_so_with_nothing_queued_as_well() {
+    in_virtual_time(async {
+        for sends in [false, true] {
+            let Pair { client, here, carries, .. } = pair().await;
+            let ticket = if sends { Some(here.send("the last").await.unwrap()) } else { None };
+            let closing = here.close();
+            carries.abort();
+            assert_eq!(closing.await, ChannelEnd::ConnectionOver, "{sends}");
+            assert_eq!(client.closed().await.code, 1006);
+            if let Some(ticket) = ticket {
+                assert_eq!(ticket.await, Outcome::Unknown);
+            }
+            assert_eq!(here.sender().stopped().await, ChannelEnd::ConnectionOver);
+            assert!(matches!(here.try_send("x"), Err(SendError::Closed(_))));
+        }
+    });
+}
+
+#[test]
+fn an_own_reset_is_what_it_has_ended_with() {
+    in_virtual_time(async {
+        let Pair { here, there, .. } = pair().await;
+        let (stopped, end) = (here.sender().stopped(), reset(ChannelCode::Application, b"no more"));
+        here.sender().reset(ChannelCode::Application, *b"no more");
+        assert_eq!((stopped.await, here.close().await), (end.clone(), end.clone()));
+        assert_eq!((there.recv().await, there.receiver().ended()), (None, Some(end.clone())));
+        let error = here.send("x").await.unwrap_err();
+        assert_eq!(error, SendError::ChannelClosed("x".into()));
+        assert!(
+            error.to_string().contains("channel") && !error.to_string().contains("connection"),
+            "{error}"
+        );
+        // What the peer does later is no other end of it.
+        there.receiver().stop(ChannelCode::Deadline, *b"late");
+        drop(there);
+        assert_eq!(here.recv().await, None);
+        assert_eq!(here.sender().stopped().await, end);
+    });
+}
+
+#[test]
+fn a_refused_channel_has_ended_by_that_on_both_sides() {
+    in_virtual_time(async {
+        let Pair { here, there, .. } = pair().await;
+        let stopped = there.sender().stopped();
+        there.refuse(*b"nobody knows it");
+        let end = reset(ChannelCode::Refused, b"nobody knows it");
+        assert_eq!((stopped.await, here.sender().stopped().await), (end.clone(), end.clone()));
+        assert_eq!((here.recv().await, here.receiver().ended()), (None, Some(end)));
+    });
+}
+
+/// Queues more than the peer has room for.
+fn fill(channel: &Channel) {
+    while channel.try_send(vec![0; 1 << 20]).is_ok() {}
+    assert!(channel.sender().queued().messages > 1);
+}
+
+#[test]
+fn a_close_that_waits_hears_that_the_peer_wants_no_more() {
+    in_virtual_time(async {
+        let Pair { here, there, .. } = pair().await;
+        fill(&here);
+        let closing = here.close();
+        there.receiver().stop(ChannelCode::Deadline, *b"too long");
+        assert_eq!(closing.await, reset(ChannelCode::Deadline, b"too long"));
+        assert!(matches!(here.try_send("x"), Err(SendError::ChannelClosed(_))));
+    });
+}
+
+#[test]
+fn a_close_that_crosses_the_peers_stop_was_not_heard() {
+    in_virtual_time(async {
+        let Pair { here, there, .. } = pair().await;
+        let ticket = here.send("the last").await.unwrap();
+        let closing = here.close();
+        there.receiver().stop(ChannelCode::Application, *b"enough");
+        assert_eq!(closing.await, reset(ChannelCode::Application, b"enough"));
+        assert_eq!(ticket.await, Outcome::Unknown);
+    });
+}
+
+#[test]
+fn a_reset_behind_a_close_cuts_off_what_has_not_gone() {
+    in_virtual_time(async {
+        let Pair { here, there, .. } = pair().await;
+        fill(&here);
+        let closing = here.close();
+        here.sender().reset(ChannelCode::Cancelled, Vec::new());
+        assert_eq!(closing.await, reset(ChannelCode::Cancelled, b""));
+        while there.recv().await.is_some() {}
+        assert_eq!(there.receiver().ended(), Some(reset(ChannelCode::Cancelled, b"")));
+        // Behind one that was heard it changes nothing.
+        there.close().await;
+        there.sender().reset(ChannelCode::Application, Vec::new());
+        assert_eq!(there.sender().stopped().await, ChannelEnd::Closed);
+        assert_eq!((here.recv().await, here.receiver().ended()), (None, Some(ChannelEnd::Closed)));
+    });
+}
+
+#[test]
+fn a_close_is_waited_for_also_when_nobody_has_the_channel_any_more() {
+    in_virtual_time(async {
+        for loses in [false, true] {
+            let Pair { client, here, there, carries, .. } = pair().await;
+            fill(&here);
+            let mut closing = core::pin::pin!(here.close());
+            drop(here);
+            let waits = core::future::poll_fn(|cx| core::task::Poll::Ready(closing.as_mut().poll(cx))).await;
+            assert!(waits.is_pending());
+            if loses {
+                carries.abort();
+                client.closed().await;
+                assert_eq!(closing.await, ChannelEnd::ConnectionOver);
+            } else {
+                while there.recv().await.is_some() {}
+                assert_eq!(closing.await, ChannelEnd::Closed);
+            }
+        }
+    });
+}
+
+#[test]
+fn more_detail_than_goes_with_a_reset_is_cut_off_on_both_sides() {
+    in_virtual_time(async {
+        let Pair { here, there, .. } = pair().await;
+        here.sender().reset(ChannelCode::Application, vec![b'x'; 2_000]);
+        there.receiver().recv().await;
+        let end = reset(ChannelCode::Application, &[b'x'; 1_024]);
+        assert_eq!((here.sender().stopped().await, there.receiver().ended()), (end.clone(), Some(end)));
+    });
+}
