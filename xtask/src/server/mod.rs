@@ -21,7 +21,7 @@
 //! | `/burst` | Text `one`, binary 1 2 3, text `three`, close 4001 `done`, in one write with the 101. |
 //! | `/close?code=C&reason=R` | A close frame in one write with the 101; any code, no body without one. |
 //! | `/raw?hex=H` | These bytes in one write with the 101. A close or ping of the peer is answered, unless the bytes had a close frame or broke the protocol. |
-//! | `/stall?seconds=S` | Reads nothing after the handshake, into small buffers; at most 600 s, else 120 s. |
+//! | `/stall?seconds=S` | Reads nothing after the handshake, into small buffers; at most 3,600 s, which is also what it does untold. |
 //! | `/reset?after=N` | Resets the connection when `N` bytes have come behind the handshake, however they are framed. |
 //! | `/never` | Never answers the handshake. |
 //! | `/refuse` | Drops the connection instead of an answer. |
