@@ -20,10 +20,10 @@ use crate::proto::{Done, Outcome, Payload};
 use crate::time::{Duration, Timestamp};
 
 /// More than any unsequenced record takes, and than GOAWAY and those that mean nothing do together.
-const LOOSE_BYTES: u64 = 160;
+pub(super) const LOOSE_BYTES: u64 = 160;
 
 /// The most that ACK takes: type, length, and two numbers of 8 bytes.
-const MOST_ACK: u64 = 18;
+pub(super) const MOST_ACK: u64 = 18;
 
 /// How long after a look at the connection's buffer the next one may come unasked, in microseconds.
 const LOOK_AGAIN: u64 = 4_000;
