@@ -157,6 +157,9 @@ impl Session {
 
     /// Ends the session: the peer has broken the protocol.
     pub(super) fn fail(&mut self, fault: &Fault) {
+        // PROTOCOL section 6.1: what stands behind RESUME is the fault of this connection, and whoever could be asked for
+        // another session is not asked.
+        self.pending.retain(|output| !matches!(output, Output::Event(Event::Resume(_))));
         let mut out = Outgoing::default();
         let Fault { code, record_type, why } = *fault;
         Record::Error { code, record_type, reason: why }.put(None, &mut out.bytes);
