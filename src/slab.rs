@@ -1,6 +1,12 @@
-//! A table with small reusable keys.
+//! A table with small reusable keys, and one whose keys are never used again.
+
+#[cfg(feature = "v1")]
+mod ascending;
 
 use alloc::vec::Vec;
+
+#[cfg(feature = "v1")]
+pub(crate) use self::ascending::Ascending;
 
 /// Values under keys that are reused as soon as they are free. All operations are O(1).
 #[derive(Debug)]
@@ -46,6 +52,8 @@ impl<V> Slab<V> {
         allow(dead_code, reason = "only host values are looked at")
     )]
     pub(crate) fn get(&self, key: u32) -> Option<&V> {
+        #[cfg(test)]
+        steps::add(1);
         match self.entries.get(key as usize) {
             Some(Entry::Used(value)) => Some(value),
             _ => None,
@@ -54,6 +62,8 @@ impl<V> Slab<V> {
 
     /// The value of `key`, to change.
     pub(crate) fn get_mut(&mut self, key: u32) -> Option<&mut V> {
+        #[cfg(test)]
+        steps::add(1);
         match self.entries.get_mut(key as usize) {
             Some(Entry::Used(value)) => Some(value),
             _ => None,
@@ -91,6 +101,28 @@ impl<V> Slab<V> {
         if let Some(old) = self.get_mut(key) {
             *old = value;
         }
+    }
+}
+
+/// How many entries were looked at, of all tables of this thread: for tests of what something costs.
+#[cfg(test)]
+pub(crate) mod steps {
+    use core::cell::Cell;
+
+    std::thread_local! {
+        static COUNT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn add(more: usize) {
+        COUNT.with(|count| count.set(count.get() + more));
+    }
+
+    /// How many `call` looks at.
+    #[cfg(feature = "v1")]
+    pub(crate) fn of<R>(call: impl FnOnce() -> R) -> usize {
+        let before = COUNT.with(Cell::get);
+        call();
+        COUNT.with(Cell::get) - before
     }
 }
 

@@ -269,12 +269,12 @@ impl Tidegate {
         }
         if flow != Flow::default() && self.lanes.are_many() {
             // Beside the messages of its class that have no flow, in their order.
-            let (_, key) = self.lane(priority, Flow::default())?;
-            return Some((self.lanes.insert(priority, flow, key, true), key));
+            let (host, _) = self.lane(priority, Flow::default())?;
+            return self.lanes.insert_guest(priority, flow, host);
         }
         let key = self.session.open(ChannelKind::Items, String::new(), Vec::new(), priority).ok()?;
         self.enter(key, Whose::Connection, true);
-        Some((self.lanes.insert(priority, flow, key, false), key))
+        Some((self.lanes.insert(priority, flow, key), key))
     }
 
     /// Opens a channel.

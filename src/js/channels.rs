@@ -245,7 +245,7 @@ impl Core {
             Some(Err(_)) => return CLOSED,
             Some(Ok(key)) => key,
         };
-        self.driver.outlet().channels.borrow_mut().push((id, opened));
+        self.driver.outlet().channels.borrow_mut().insert(id.0, opened);
         self.pump();
         0.0
     }
@@ -293,7 +293,7 @@ impl Core {
             steer::RESET => reset(Directions::Sending),
             steer::STOP => reset(Directions::Receiving),
             steer::DROP => {
-                self.driver.outlet().channels.borrow_mut().retain(|known| known.0 != id);
+                self.driver.outlet().channels.borrow_mut().remove(id.0);
                 self.driver.drop_channel(key);
             }
             steer::PREFER => {
@@ -318,6 +318,7 @@ impl Core {
 
     fn find(&self, channel: f64) -> Option<(ChannelId, ChannelKey)> {
         let id = id_of(channel);
-        self.driver.outlet().channels.borrow().iter().find(|known| known.0 == id).copied()
+        let key = self.driver.outlet().channels.borrow().get(id.0).copied()?;
+        Some((id, key))
     }
 }

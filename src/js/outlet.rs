@@ -26,7 +26,7 @@ pub(super) struct FacadeOutlet {
     current: Cell<Option<(MessageId, Option<Outcome>)>>,
     /// The keys of channels by the numbers that the facade has given them.
     #[cfg(feature = "v1")]
-    pub(super) channels: core::cell::RefCell<Vec<(ChannelId, ChannelKey)>>,
+    pub(super) channels: core::cell::RefCell<crate::slab::Ascending<ChannelKey>>,
 }
 
 impl FacadeOutlet {
@@ -125,7 +125,7 @@ impl Outlet<HostTransport> for FacadeOutlet {
     #[cfg(feature = "v1")]
     fn channel_offered(&self, offered: Offered) -> Option<ChannelId> {
         let id = channels::offer(self.host, &offered.name, offered.priority)?;
-        self.channels.borrow_mut().push((id, offered.key));
+        self.channels.borrow_mut().insert(id.0, offered.key);
         Some(id)
     }
 
@@ -146,7 +146,7 @@ impl Outlet<HostTransport> for FacadeOutlet {
 
     #[cfg(feature = "v1")]
     fn channels_over<C: Clock>(&self, _: &Driver<HostTransport, C, Self>) {
-        self.channels.borrow_mut().clear();
+        self.channels.take();
         channels::over(self.host);
     }
 }

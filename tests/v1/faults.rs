@@ -156,6 +156,31 @@ fn a_refused_connection_may_greet_anew_and_not_guess_again() {
     assert_eq!(peer.give(0x01, &[1, 1, 0]).kinds(), [0x05, 0x02]);
 }
 
+/// PROTOCOL section 6.1, Decision 40: nobody is asked for the session then, which so stays as it is.
+#[test]
+fn what_stands_behind_resume_is_a_violation_and_resumes_nothing() {
+    let mut body = vec![1, 32];
+    body.extend([9; 32]);
+    body.extend(varints(&[0, 1, 1]));
+    let resume = [&[0x03, u8::try_from(body.len()).unwrap()][..], &body].concat();
+    // PING, one that may be ignored, RESUME again, HELLO, and half a record.
+    let behind: [&[u8]; 5] = [&[0x07, 1, 0], &[0x80, 0], &resume, &[0x01, 3, 1, 1, 0], &[0x07]];
+    for behind in behind {
+        let mut peer = Peer::of(server());
+        peer.session.handle_message(peer.at(), &[&resume, behind].concat());
+        let said = peer.poll();
+        assert_eq!(said.close, Some(4201), "{behind:x?}: {said:?}");
+        assert!(!said.has(|event| matches!(event, Event::Resume(_))), "{behind:x?}: {said:?}");
+        let is_told =
+            |event: &Event| matches!(event, Event::Over(over) if matches!(over.cause, Cause::Peer { .. }));
+        assert!(said.has(is_told), "{behind:x?}: {said:?}");
+    }
+    // In a message of its own, while it is not decided yet what becomes of the session: as much of a violation.
+    let mut peer = Peer::of(server());
+    assert!(peer.give(0x03, &body).has(|event| matches!(event, Event::Resume(_))));
+    assert_eq!(peer.give(0x80, &[]).close, Some(4201));
+}
+
 #[test]
 fn the_size_of_an_item_is_judged_by_what_the_server_says_and_not_before() {
     let mut peer = Peer::of(client());

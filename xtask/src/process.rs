@@ -212,6 +212,31 @@ pub(crate) fn capture(command: &mut Command) -> Result<Captured> {
     Ok(Captured { stdout: joined(stdout), stderr: joined(stderr), status })
 }
 
+/// As [`capture`], for a program that is to end by itself.
+///
+/// # Errors
+///
+/// If it cannot be started, or still runs after `limit`: then it is ended with all of its descendants, and the error has
+/// what it wrote until then.
+pub(crate) fn capture_within(command: &mut Command, limit: Duration) -> Result<Captured> {
+    let until = Instant::now() + limit;
+    let mut job = Job::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let stdout = job.child.stdout.take().map(read_all);
+    let stderr = job.child.stderr.take().map(read_all);
+    while job.is_running() {
+        if Instant::now() > until {
+            let shown = job.shown.clone();
+            // Whoever has the ends of the pipes is gone after this.
+            drop(job);
+            let (stdout, stderr) = (joined(stdout), joined(stderr));
+            bail!("`{shown}` did not end within {} s; it wrote\n{stdout}{stderr}", limit.as_secs_f32());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let status = job.wait()?;
+    Ok(Captured { stdout: joined(stdout), stderr: joined(stderr), status })
+}
+
 /// Runs `command` silently and returns its standard output.
 ///
 /// # Errors

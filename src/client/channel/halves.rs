@@ -258,7 +258,7 @@ impl fmt::Debug for ChannelSender {
 }
 
 /// The receiving half of a [`Channel`](crate::Channel): a `Stream` of messages, which ends when the peer sends nothing more. Dropping it
-/// before asks the peer to stop.
+/// before asks the peer to stop; what has come and was not taken is released.
 pub struct ChannelReceiver {
     hub: Arc<Hub>,
     key: Option<u64>,
@@ -322,6 +322,7 @@ impl Drop for ChannelReceiver {
         self.hub.leave_readers(&mut self.key);
         let (code, detail) = (ChannelCode::Cancelled, Vec::new());
         self.hub.command(Command::EndReceiving(ChannelEnd::Reset { code, detail }));
+        self.hub.drop_received();
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Channels {
     /// Opened by the peer, and not taken by the application.
     offered: VecDeque<Accepted>,
     acceptors: Waiters,
+    /// Nobody takes what comes on this channel any more.
+    is_deaf: bool,
     /// The peer has accepted this channel.
     was_accepted: bool,
     /// How what is received has ended, and how what is sent.
@@ -60,25 +62,33 @@ impl Channels {
     pub(super) fn has_ended(&self) -> bool {
         self.ended.is_some()
     }
+
+    fn count_taken(&mut self, origin: Origin) {
+        self.taken_cost += origin.cost;
+        match self.taken.last_mut().filter(|last| last.is_with(&origin)) {
+            Some(last) => last.cost += origin.cost,
+            None => self.taken.push(origin),
+        }
+    }
 }
 
 impl State {
     /// An item was taken. Gives the driver if it is to hear of it now.
     pub(super) fn note_taken(&mut self, origin: Origin) -> Option<ToWake> {
-        let channels = &mut self.channels;
-        channels.taken_cost += origin.cost;
-        match channels.taken.last_mut().filter(|last| last.is_with(&origin)) {
-            Some(last) => last.cost += origin.cost,
-            None => channels.taken.push(origin),
-        }
+        self.channels.count_taken(origin);
         // The last of what is there is told at once: the peer may have nothing else to wait for.
-        if channels.taken_cost < TAKEN_BYTES && self.received.queued().0 > 0 {
+        if self.channels.taken_cost < TAKEN_BYTES && self.received.queued().0 > 0 {
             return None;
         }
-        channels.taken_cost = 0;
-        let taken = core::mem::take(&mut channels.taken);
+        Some(self.tell_taken())
+    }
+
+    /// Has the driver hear of all that was taken.
+    fn tell_taken(&mut self) -> ToWake {
+        self.channels.taken_cost = 0;
+        let taken = core::mem::take(&mut self.channels.taken);
         self.commands.push(Command::Taken(taken));
-        Some(self.driver_to_wake())
+        self.driver_to_wake()
     }
 
     /// Who waits for a channel of the peer's.
@@ -126,6 +136,14 @@ impl Hub {
     pub(crate) fn deliver_item(&self, item: Payload, origin: Origin) {
         let (first, others) = {
             let mut state = self.lock();
+            if state.channels.is_deaf {
+                // Sent before the peer could hear that it is to stop.
+                state.channels.count_taken(origin);
+                let driver = state.tell_taken();
+                drop(state);
+                self.kick(driver);
+                return;
+            }
             let bytes = item.bytes();
             let received = super::Received { incoming: Incoming::Message(item), origin: Some(origin) };
             state.received.push(received, bytes);
@@ -231,6 +249,27 @@ impl Hub {
 
     // For handles.
 
+    /// Nobody takes what comes on this channel any more: what is there goes, as if it had been taken, and so does what
+    /// still comes.
+    pub(crate) fn drop_received(&self) {
+        let (received, driver) = {
+            let mut state = self.lock();
+            state.channels.is_deaf = true;
+            let mut received = Vec::new();
+            while let Some(super::Received { incoming, origin }) = state.received.pop() {
+                received.push(incoming);
+                if let Some(origin) = origin {
+                    state.channels.count_taken(origin);
+                }
+            }
+            let driver = (!state.channels.taken.is_empty() && state.attention != super::Attention::Gone)
+                .then(|| state.tell_taken());
+            (received, driver)
+        };
+        drop(received);
+        self.go_on(driver);
+    }
+
     /// Whether the connection is in tidegate mode.
     pub(crate) fn is_tidegate(&self) -> bool {
         self.lock().channels.are_spoken
@@ -318,5 +357,58 @@ impl Hub {
     /// How what is received on this channel has ended, once it has.
     pub(crate) fn ended(&self) -> Option<ChannelEnd> {
         self.lock().channels.ended.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::hub::Now;
+    use crate::proto::v1::{ChannelCode, ChannelKey};
+    use crate::time::{Clock, Timestamp};
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::ZERO
+        }
+    }
+
+    /// What was taken, as the driver hears it, and whether the peer is to stop before it.
+    fn told(hub: &Hub) -> (u64, bool) {
+        let mut commands = Vec::new();
+        hub.swap_commands(&mut commands, || Timestamp::ZERO);
+        let stops = matches!(commands.first(), Some(Command::EndReceiving(_)));
+        let taken = commands.iter().filter_map(|command| match command {
+            Command::Taken(origins) => Some(origins.iter().map(|origin| origin.cost).sum::<u64>()),
+            _ => None,
+        });
+        (taken.sum(), stops)
+    }
+
+    #[test]
+    fn what_a_dropped_receiver_had_received_is_released_with_its_credit_and_so_is_what_still_comes() {
+        let main = Hub::new(SendLimits::default(), RecvLimits::default(), Now::of(Still), None);
+        let hub = Hub::channel(&main, SendLimits::default());
+        let origin = |cost| Origin { key: ChannelKey(3), serial: 1, cost };
+        let item = || Payload::Binary(vec![0; 1 << 20]);
+        for cost in 1..=4 {
+            hub.deliver_item(item(), origin(cost));
+        }
+        // One was taken, of which the driver has not heard yet.
+        assert!(hub.try_recv().is_ok());
+        assert_eq!(told(&hub), (0, false));
+        let end = ChannelEnd::Reset { code: ChannelCode::Cancelled, detail: Vec::new() };
+        hub.command(Command::EndReceiving(end));
+        hub.drop_received();
+        assert_eq!(hub.lock().received.queued(), (0, 0));
+        assert_eq!(told(&hub), (1 + 2 + 3 + 4, true));
+        // The peer has not heard of it yet, and goes on.
+        hub.deliver_item(item(), origin(7));
+        assert_eq!(hub.lock().received.queued(), (0, 0));
+        assert_eq!(told(&hub), (7, false));
+        hub.drop_received();
+        assert_eq!(told(&hub), (0, false));
     }
 }

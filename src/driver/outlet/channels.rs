@@ -1,5 +1,10 @@
 //! The outlet's channels: the hub of each, by the id that the driver knows it by.
+//!
+//! What a round of the driver costs follows what has changed: of many channels it looks at those whose messages have ended,
+//! and at those where somebody has waited long enough.
 
+use core::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::HubOutlet;
@@ -9,16 +14,17 @@ use crate::driver::tickets::MessageIds;
 use crate::driver::tidegate::{ChannelEnd, ChannelId, Offered};
 use crate::proto::v1::{ChannelCode, ChannelKey, Directions};
 use crate::proto::{Done, Gauges, MessageId, NewMessage, Outcome, Payload, SendLimits, TicketId};
+use crate::slab::Ascending;
 use crate::time::{Clock, Timestamp};
 use crate::transport::Transport;
 
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is said once, in any order")]
 struct Side {
-    id: ChannelId,
     hub: Arc<Hub>,
     key: ChannelKey,
     ids: MessageIds,
+    /// Not told yet: the side is among `Sides::told` unless this is empty.
     done: Vec<Done>,
     /// Messages that were sent and have not ended.
     under_way: u64,
@@ -27,29 +33,31 @@ struct Side {
     has_receiver: bool,
     /// It was closed, of which the peer's word is still to come.
     is_closing: bool,
-    /// Somebody waits for room until then.
+    /// Somebody waits for room until then: it is in `Sides::dues`.
     due: Option<Timestamp>,
     /// The session knows it no more; its key may be that of another.
     is_dropped: bool,
 }
 
-/// In the order of their ids.
+/// All of them, and those that something is to be done about.
 #[derive(Debug, Default)]
 pub(super) struct Sides {
-    sides: Vec<Side>,
+    table: Ascending<Side>,
+    /// Where messages have ended of which the handles are to be told.
+    told: Vec<ChannelId>,
+    /// When somebody has waited long enough, and where. What is another now than the side's own counts for nothing.
+    dues: BinaryHeap<Reverse<(Timestamp, u64)>>,
+    /// How many of those there are.
+    stale: usize,
 }
 
 impl Sides {
     fn find(&mut self, id: ChannelId) -> Option<&mut Side> {
-        let at = self.sides.binary_search_by_key(&id.0, |side| side.id.0).ok()?;
-        self.sides.get_mut(at)
+        self.table.get_mut(id.0)
     }
 
     fn insert(&mut self, hub: &Arc<Hub>, key: ChannelKey) {
-        let id = hub.channel_id();
-        let at = self.sides.partition_point(|side| side.id.0 < id.0);
         let side = Side {
-            id,
             hub: hub.clone(),
             key,
             ids: MessageIds::default(),
@@ -61,15 +69,67 @@ impl Sides {
             due: None,
             is_dropped: false,
         };
-        self.sides.insert(at, side);
+        self.table.insert(hub.channel_id().0, side);
     }
 
-    /// Forgets those of which nobody will ask any more.
-    fn tidy(&mut self) {
-        self.sides.retain(|side| {
-            let is_used = side.has_sender || side.has_receiver || side.is_closing;
-            is_used || side.under_way > 0 || !side.done.is_empty()
-        });
+    /// Notes the end of a message, of which the handles hear later.
+    fn push_done(&mut self, id: ChannelId, done: Done) {
+        let Some(side) = self.table.get_mut(id.0) else { return };
+        if side.done.is_empty() {
+            self.told.push(id);
+        }
+        side.done.push(done);
+    }
+
+    /// Notes until when somebody waits for room.
+    fn set_due(&mut self, id: ChannelId, due: Option<Timestamp>) {
+        let Some(side) = self.table.get_mut(id.0) else { return };
+        let before = core::mem::replace(&mut side.due, due);
+        if before == due {
+            return;
+        }
+        self.stale += usize::from(before.is_some());
+        if let Some(due) = due {
+            self.dues.push(Reverse((due, id.0)));
+        }
+        if self.stale > 16 && self.stale * 2 > self.dues.len() {
+            let sides = &self.table;
+            self.dues.retain(|Reverse((due, id))| sides.get(*id).is_some_and(|side| side.due == Some(*due)));
+            self.stale = 0;
+        }
+    }
+
+    /// The side where somebody waits the least long, and until when.
+    fn next_due(&mut self) -> Option<(Timestamp, ChannelId)> {
+        while let Some(Reverse((due, id))) = self.dues.peek().copied() {
+            if self.table.get(id).is_some_and(|side| side.due == Some(due)) {
+                return Some((due, ChannelId(id)));
+            }
+            self.dues.pop();
+            self.stale = self.stale.saturating_sub(1);
+        }
+        None
+    }
+
+    /// Where somebody has waited long enough. Whoever looks there says anew until when somebody waits.
+    fn take_late(&mut self, now: Timestamp) -> Vec<ChannelId> {
+        let mut late = Vec::new();
+        while let Some((_, id)) = self.next_due().filter(|(due, _)| *due <= now) {
+            self.set_due(id, None);
+            late.push(id);
+        }
+        late
+    }
+
+    /// Forgets one of which nobody will ask any more.
+    fn tidy(&mut self, id: ChannelId) {
+        let Some(side) = self.table.get(id.0) else { return };
+        let is_used = side.has_sender || side.has_receiver || side.is_closing;
+        if is_used || side.under_way > 0 || !side.done.is_empty() {
+            return;
+        }
+        self.set_due(id, None);
+        self.table.remove(id.0);
     }
 }
 
@@ -99,9 +159,7 @@ impl HubOutlet {
         // Who begins to wait for room leaves a command if it waits less long than the others; one that has left may have the
         // driver look once too often.
         let due = hub.awaited().due;
-        if let Some(side) = self.sides.borrow_mut().find(id) {
-            side.due = due;
-        }
+        self.sides.borrow_mut().set_due(id, due);
     }
 
     fn carry_out_on<T: Transport, C: Clock>(
@@ -181,7 +239,10 @@ impl HubOutlet {
                 self.reject(bytes);
                 driver.release(payload.slot());
                 let (id, outcome) = (MessageId(0), Outcome::Unsent);
-                side.done.push(Done { id, ticket, outcome, bytes, priority, flow, waited_micros: 0 });
+                sides.push_done(
+                    channel.0,
+                    Done { id, ticket, outcome, bytes, priority, flow, waited_micros: 0 },
+                );
             }
         }
     }
@@ -199,7 +260,7 @@ impl HubOutlet {
             let over = (!side.has_sender && !side.has_receiver)
                 .then(|| (side.key, side.hub.clone(), side.is_closing));
             side.is_dropped = over.is_some();
-            sides.tidy();
+            sides.tidy(id);
             over
         };
         if let Some((key, hub, is_closing)) = over {
@@ -219,7 +280,7 @@ impl HubOutlet {
             let Some(side) = sides.find(id) else { return };
             side.is_closing = false;
             let hub = side.hub.clone();
-            sides.tidy();
+            sides.tidy(id);
             hub
         };
         hub.end_sending(end);
@@ -227,9 +288,10 @@ impl HubOutlet {
 
     /// Notes the end of a message.
     pub(super) fn note_channel_done(&self, id: ChannelId, done: Done) {
-        if let Some(side) = self.sides.borrow_mut().find(id) {
+        let mut sides = self.sides.borrow_mut();
+        if let Some(side) = sides.find(id) {
             side.under_way = side.under_way.saturating_sub(1);
-            side.done.push(done);
+            sides.push_done(id, done);
         }
     }
 
@@ -237,13 +299,18 @@ impl HubOutlet {
     pub(super) fn tell_channels_done(&self, gauges: impl FnOnce() -> Gauges) {
         let told: Vec<_> = {
             let mut sides = self.sides.borrow_mut();
-            let has_done = sides.sides.iter_mut().filter(|side| !side.done.is_empty());
-            has_done.map(|side| (side.hub.clone(), core::mem::take(&mut side.done))).collect()
+            let ids = core::mem::take(&mut sides.told);
+            let told = ids.into_iter().filter_map(|id| {
+                let side = sides.find(id)?;
+                let told = (side.hub.clone(), core::mem::take(&mut side.done));
+                sides.tidy(id);
+                Some(told)
+            });
+            told.collect()
         };
         if told.is_empty() {
             return;
         }
-        self.sides.borrow_mut().tidy();
         let gauges = gauges();
         for (hub, mut done) in told {
             hub.finish(&mut done, gauges);
@@ -256,15 +323,7 @@ impl HubOutlet {
             return;
         }
         let now = driver.now();
-        let late: Vec<_> = {
-            let sides = self.sides.borrow();
-            sides
-                .sides
-                .iter()
-                .filter(|side| side.due.is_some_and(|due| due <= now))
-                .map(|side| side.id)
-                .collect()
-        };
+        let late = self.sides.borrow_mut().take_late(now);
         for id in late {
             self.look_at_channel(driver, id);
         }
@@ -272,7 +331,7 @@ impl HubOutlet {
 
     /// When the first of those who wait for room in a channel has waited long enough.
     pub(super) fn channels_due(&self) -> Option<Timestamp> {
-        self.sides.borrow().sides.iter().filter_map(|side| side.due).min()
+        self.sides.borrow_mut().next_due().map(|(due, _)| due)
     }
 
     /// The peer has opened a channel.
@@ -309,7 +368,7 @@ impl HubOutlet {
 
     /// All channels end with their connection.
     pub(super) fn end_channels<T: Transport, C: Clock>(&self, driver: &Driver<T, C, Self>) {
-        let ids: Vec<_> = self.sides.borrow().sides.iter().map(|side| side.id).collect();
+        let ids: Vec<_> = self.sides.borrow().table.iter().map(|(id, _)| ChannelId(id)).collect();
         for id in ids {
             // What was taken for sending and nobody has looked at is not sent.
             if let Some(hub) = self.channel_hub(id) {
@@ -318,10 +377,112 @@ impl HubOutlet {
             self.look_at_channel(driver, id);
         }
         self.tell_channels_done(Gauges::default);
-        let sides = core::mem::take(&mut self.sides.borrow_mut().sides);
-        for side in sides {
+        let sides = self.sides.take();
+        for (_, side) in sides.table.iter() {
             side.hub.end_channel();
         }
         self.hub().end_offers();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a panic fails the test")]
+mod tests {
+    use super::*;
+    use crate::driver::hub::Now;
+    use crate::proto::{Flow, Priority, RecvLimits};
+    use crate::slab::steps;
+    use crate::time::Duration;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::ZERO
+        }
+    }
+
+    /// An outlet with so many channels, and their ids.
+    fn outlet(channels: u32) -> (HubOutlet, Vec<ChannelId>) {
+        let main = Hub::new(SendLimits::default(), RecvLimits::default(), Now::of(Still), None);
+        let outlet = HubOutlet::new(main.clone());
+        let ids = (0..channels).map(|key| {
+            let hub = Hub::channel(&main, SendLimits::default());
+            outlet.sides.borrow_mut().insert(&hub, ChannelKey(key));
+            hub.channel_id()
+        });
+        let ids = ids.collect();
+        (outlet, ids)
+    }
+
+    fn done() -> Done {
+        Done {
+            id: MessageId(1),
+            ticket: None,
+            outcome: Outcome::Delivered,
+            bytes: 0,
+            priority: Priority::Normal,
+            flow: Flow::default(),
+            waited_micros: 0,
+        }
+    }
+
+    #[test]
+    fn a_round_looks_at_channels_where_something_has_happened_only() {
+        let (outlet, ids) = outlet(1_000);
+        let round = || {
+            outlet.tell_channels_done(Gauges::default);
+            outlet.channels_due()
+        };
+        assert_eq!(steps::of(round), 0);
+        let some = [ids[3], ids[500], ids[998]];
+        let steps = steps::of(|| {
+            for id in some {
+                outlet.note_channel_done(id, done());
+                outlet.note_channel_done(id, done());
+            }
+            round()
+        });
+        assert!(steps <= 24, "{steps}");
+        assert!(outlet.sides.borrow().told.is_empty());
+    }
+
+    #[test]
+    fn a_channel_that_nobody_has_is_forgotten_when_its_last_message_has_ended_and_was_told() {
+        let (outlet, ids) = outlet(3);
+        if let Some(side) = outlet.sides.borrow_mut().find(ids[1]) {
+            (side.has_sender, side.has_receiver, side.under_way) = (false, false, 2);
+        }
+        for left in [3, 2] {
+            outlet.note_channel_done(ids[1], done());
+            outlet.tell_channels_done(Gauges::default);
+            assert_eq!(outlet.sides.borrow().table.len(), left);
+        }
+    }
+
+    #[test]
+    fn the_earliest_who_waits_for_room_is_known_and_what_is_out_of_date_is_not_kept() {
+        let (outlet, ids) = outlet(100);
+        let at = |micros| Timestamp::ZERO.saturating_add(Duration::from_micros(micros));
+        let mut sides = outlet.sides.borrow_mut();
+        for (n, id) in (1..).zip(&ids) {
+            sides.set_due(*id, Some(at(n * 10)));
+        }
+        // One that waits for long changes its mind again and again, the earliest stays.
+        for n in 0..10_000 {
+            sides.set_due(ids[50], Some(at(5_000 + n)));
+            assert!(sides.dues.len() <= 2 * 100 + 20);
+        }
+        assert_eq!(sides.next_due(), Some((at(10), ids[0])));
+        sides.set_due(ids[0], None);
+        assert_eq!(sides.take_late(at(30)), [ids[1], ids[2]]);
+        assert_eq!(sides.next_due(), Some((at(40), ids[3])));
+        // One look does not go through all of them.
+        let steps = steps::of(|| sides.next_due());
+        assert!(steps <= 2, "{steps}");
+        for id in &ids {
+            sides.set_due(*id, None);
+        }
+        assert_eq!(sides.next_due(), None);
     }
 }

@@ -15,6 +15,7 @@
 //!
 //! Not here: other channels, ids, credit (`flow`), what is queued (`send::queue`).
 
+use super::code::ChannelCode;
 use super::flow::{RecvWindow, SendWindow};
 use super::replay::SourceKey;
 use crate::proto::Done;
@@ -123,10 +124,18 @@ pub(super) enum Rx {
 /// Whether the peer knows the channel.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// OPEN waits to be handed over.
-    Pending { name: String, meta: Vec<u8> },
+    /// OPEN waits to be handed over, in a line where this is its place.
+    Pending { name: String, meta: Vec<u8>, place: u64 },
     /// It has been, or has arrived, with this id.
     Known(u64),
+}
+
+/// What RESET says.
+#[derive(Debug)]
+pub(super) struct Stop {
+    pub(super) directions: Directions,
+    pub(super) code: ChannelCode,
+    pub(super) detail: Vec<u8>,
 }
 
 /// The item of which a chunk has been handed over and others have not.
@@ -249,6 +258,13 @@ pub(super) struct Channel {
     pub(super) arriving: Option<Arriving>,
     /// CREDIT is to be sent.
     pub(super) owes_credit: bool,
+    /// How many records about it wait to be handed over, and how many events about it to be told.
+    pub(super) controls: u32,
+    pub(super) events: u32,
+    /// ACCEPT is one of those records.
+    pub(super) accept_waits: bool,
+    /// RESET is to follow, once OPEN or ACCEPT has been handed over.
+    pub(super) stop: Option<Stop>,
     /// Nobody uses it here any more.
     pub(super) is_dropped: bool,
 }
@@ -282,6 +298,10 @@ impl Channel {
             is_aside: false,
             arriving: None,
             owes_credit: false,
+            controls: 0,
+            events: 0,
+            accept_waits: false,
+            stop: None,
             is_dropped: false,
         }
     }

@@ -6,8 +6,7 @@
 //! Not here: records, what a channel does.
 
 use super::channel::{Channel, ChannelKey};
-use crate::slab::Slab;
-use alloc::vec::Vec;
+use crate::slab::{Ascending, Slab};
 
 /// What a channel id stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +24,8 @@ struct Ids {
     /// How many were given.
     count: u64,
     parity: u64,
-    /// Those that are in the table, in order.
-    live: Vec<(u64, ChannelKey)>,
+    /// Those that are in the table.
+    live: Ascending<ChannelKey>,
 }
 
 impl Ids {
@@ -34,10 +33,7 @@ impl Ids {
         if id / 2 >= self.count {
             return Found::Never;
         }
-        match self.live.binary_search_by_key(&id, |entry| entry.0) {
-            Ok(at) => self.live.get(at).map_or(Found::Over, |entry| Found::Live(entry.1)),
-            Err(_) => Found::Over,
-        }
+        self.live.get(id).map_or(Found::Over, |key| Found::Live(*key))
     }
 
     fn next(&self) -> u64 {
@@ -46,15 +42,9 @@ impl Ids {
 
     fn add(&mut self, key: ChannelKey) -> u64 {
         let id = self.next();
-        self.live.push((id, key));
+        self.live.insert(id, key);
         self.count += 1;
         id
-    }
-
-    fn remove(&mut self, id: u64) {
-        if let Ok(at) = self.live.binary_search_by_key(&id, |entry| entry.0) {
-            self.live.remove(at);
-        }
     }
 }
 
@@ -76,7 +66,7 @@ pub(super) struct Mux {
 
 impl Mux {
     pub(super) fn new(is_server: bool, own_limit: u64, max_channels: u64) -> Self {
-        let ids = |parity| Ids { count: 0, parity, live: Vec::new() };
+        let ids = |parity| Ids { count: 0, parity, live: Ascending::default() };
         Self {
             channels: Slab::default(),
             own: ids(u64::from(is_server)),
@@ -150,7 +140,8 @@ impl Mux {
 
     /// Both directions of a channel have ended: its id is not looked for any more.
     pub(super) fn end(&mut self, id: u64) {
-        if id % 2 == self.own.parity { self.own.remove(id) } else { self.peer.remove(id) }
+        let ids = if id % 2 == self.own.parity { &mut self.own } else { &mut self.peer };
+        ids.live.remove(id);
     }
 
     /// Forgets a channel that is over and used by nobody.
@@ -193,7 +184,7 @@ impl Mux {
 
     /// The ids and keys that are in use, the peer's after the own.
     pub(super) fn live(&self) -> impl Iterator<Item = (u64, ChannelKey)> + '_ {
-        self.own.live.iter().chain(&self.peer.live).copied()
+        self.own.live.iter().chain(self.peer.live.iter()).map(|(id, key)| (id, *key))
     }
 
     /// How many are in use.

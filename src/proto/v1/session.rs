@@ -14,6 +14,7 @@
 
 mod channels;
 mod config;
+mod controls;
 mod ends;
 mod greeting;
 mod output;
@@ -28,15 +29,16 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use self::config::{SessionConfig, Side};
+use self::controls::Control;
 use self::greeting::Greeting;
 pub use self::output::{
     Cause, Chunk, Event, Gauges, GoingAway, NewItem, OpenError, Output, Over, ResumeRequest,
 };
 use self::phase::Phase;
-use self::waiting::{Acks, Control, Drain, Loose};
+use self::waiting::{Acks, Drain, Loose};
 use super::abuse::Bucket;
 use super::budget::Budget;
-use super::channel::{Channel, ChannelKey, ChannelKind, Directions, Rx, Stage, Tx};
+use super::channel::{Channel, ChannelKey, ChannelKind, Directions, Rx, Stage, Stop, Tx};
 use super::code::{ChannelCode, FatalCode};
 use super::flow::{RecvWindow, SendWindow};
 use super::liveness::Liveness;
@@ -48,6 +50,7 @@ use crate::proto::outcome::{Amount, Outcome};
 use crate::proto::payload::{FetchId, Payload, Slot};
 pub use crate::proto::payload::{Insert, Outgoing};
 use crate::proto::send::{Flow, MessageId, NewMessage, Priority, SendQueue};
+use crate::slab::Ascending;
 use crate::time::Timestamp;
 
 /// Bytes of a token.
@@ -91,8 +94,10 @@ pub struct Session {
     acks: Acks,
     loose: Loose,
     controls: VecDeque<Control>,
-    /// Channels whose OPEN waits.
-    opens: VecDeque<ChannelKey>,
+    /// How many RESETs wait by which the peer, who knows their channels, is to stop.
+    stops: u64,
+    /// Channels whose OPEN waits, by their places.
+    opens: Ascending<ChannelKey>,
     /// Something waits for acknowledgements, for its pace, or for the connection's buffer.
     is_blocked: bool,
     /// It is the connection's buffer that it waits for.
@@ -169,7 +174,8 @@ impl Session {
             acks: Acks::default(),
             loose: Loose::default(),
             controls: VecDeque::new(),
-            opens: VecDeque::new(),
+            stops: 0,
+            opens: Ascending::default(),
             is_blocked: false,
             is_buffer_full: false,
             drain: None,
@@ -219,9 +225,10 @@ impl Session {
         }
         // The peer would end the session for it.
         Meta::new(&meta).check().map_err(OpenError::BadMeta)?;
-        let channel = self.channel(Stage::Pending { name, meta }, true, kind, priority);
+        let place = self.opens.next_key();
+        let channel = self.channel(Stage::Pending { name, meta, place }, true, kind, priority);
         let key = self.mux.insert(channel);
-        self.opens.push_back(key);
+        self.opens.insert(place, key);
         Ok(key)
     }
 
@@ -350,8 +357,10 @@ impl Session {
         let Some(channel) = self.mux.get_mut(key) else { return };
         if sending && matches!(channel.stage, Stage::Pending { .. }) {
             // The peer has never heard of it.
-            self.opens.retain(|open| *open != key);
-            (channel.tx, channel.rx) = (Tx::Ended, Rx::Ended);
+            self.leave_line(key);
+            if let Some(channel) = self.mux.get_mut(key) {
+                (channel.tx, channel.rx) = (Tx::Ended, Rx::Ended);
+            }
             self.drop_items(key, Outcome::Cancelled);
             if still_receives {
                 self.event(Event::PeerEnded { channel: key, code: Some(code), detail: Vec::new() });
@@ -362,17 +371,12 @@ impl Session {
         if sending {
             self.stop_sending(key, Outcome::Cancelled);
         }
-        let reset = Control::Reset { channel: key, directions, code, detail };
-        if !receiving {
-            self.controls.push_back(reset);
-            return;
+        if receiving {
+            self.stop_receiving(key);
+            self.say_stop(key, Stop { directions, code, detail });
+        } else {
+            self.say_reset(key, code, detail);
         }
-        self.stop_receiving(key);
-        self.acks.hold();
-        // Before what may have to wait; only ACCEPT of the same channel may not come behind it.
-        let accept =
-            self.controls.iter().position(|control| matches!(control, Control::Accept(of) if *of == key));
-        self.controls.insert(accept.map_or(0, |at| at + 1), reset);
     }
 
     /// The application has taken items of this channel, for which [`Chunk::last`] has named the cost.
@@ -427,7 +431,7 @@ impl Session {
         channel.recv_window.open(window, max_item);
         self.windows += channel.recv_window.window() - before;
         if channel.id().is_some() {
-            self.controls.push_back(Control::Accept(key));
+            self.say(Control::Accept(key));
         }
     }
 
@@ -546,7 +550,11 @@ impl Session {
     }
 
     fn event(&mut self, event: Event) {
-        self.pending.push_back(Output::Event(event));
+        let output = Output::Event(event);
+        if let Some(channel) = output.channel().and_then(|key| self.mux.get_mut(key)) {
+            channel.events += 1;
+        }
+        self.pending.push_back(output);
     }
 
     fn release(&mut self, slot: Option<Slot>) {

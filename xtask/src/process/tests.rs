@@ -2,7 +2,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::memory::{Outgrown, held};
-use super::{End, Job, Wait, capture, descendants, is_alive, show, tee, tee_within};
+use super::{End, Job, Wait, capture, capture_within, descendants, is_alive, show, tee, tee_within};
 
 fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
@@ -37,6 +37,15 @@ fn capture_keeps_both_streams_and_the_status() {
     assert_eq!(done.stdout, "out\n");
     assert_eq!(done.stderr, "err\n");
     assert_eq!(done.status.code(), Some(3));
+}
+
+#[test]
+fn a_program_that_does_not_end_is_ended_and_what_it_wrote_is_told() {
+    let mut command = shell("echo out; echo err >&2; tail -f /dev/null");
+    let error = capture_within(&mut command, Duration::from_millis(500)).err().unwrap().to_string();
+    assert!(error.contains("0.5 s") && error.ends_with("out\nerr\n"), "{error}");
+    let done = capture_within(&mut shell("echo out; exit 3"), Duration::from_secs(60)).unwrap();
+    assert_eq!((done.stdout.as_str(), done.status.code()), ("out\n", Some(3)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The examples as programs: that they are built, say what they should, and end as they should. What is in
 //! them is tested by `tests/native`.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,6 +16,10 @@ use crate::{listen, process, tools};
 
 /// How long the server may take to listen.
 const LISTENS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a chat may take, and each example that is to end by itself: seconds on a busy machine, and for ever if
+/// somebody waits for what does not come.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Builds and runs them.
 ///
@@ -69,36 +74,50 @@ pub(super) fn run() -> Result<()> {
 }
 
 /// Chats with the server while a megabyte of telemetry goes to it, as a page of the origin that it serves; a page of
-/// another is refused.
+/// another is refused. What the server writes is shown as it comes, and it ends with its job.
 fn chat(address: SocketAddr) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let at = Cell::new("");
+    runtime.block_on(async {
+        let chatted = tokio::time::timeout(ENDS_WITHIN, chat_from(address, &at)).await;
+        chatted.unwrap_or_else(|_| bail!("after {} s the chat still {}", ENDS_WITHIN.as_secs(), at.get()))
+    })
+}
+
+/// See [`chat`]; `at` has what it waits for.
+async fn chat_from(address: SocketAddr, at: &Cell<&'static str>) -> Result<()> {
     let page = |origin| {
         let builder = Client::builder(format!("ws://{address}/live")).mode(Mode::Tidegate);
         builder.header("Origin", origin).connect()
     };
-    runtime.block_on(async {
-        let refused = page("https://evil.example").await;
-        let status = refused.as_ref().err().and_then(ConnectError::refusal).map(|refusal| refusal.status);
-        if status != Some(403) {
-            bail!("axum_chat answered a page of another origin with {refused:?}");
-        }
-        let client = page("https://example.com").await?;
-        let telemetry = client.channel("telemetry", ChannelOptions::bulk()).await?;
-        telemetry.send(vec![0; 1_000_000]).await?;
-        telemetry.close();
-        let chat = client.channel("chat", ChannelOptions::urgent()).await?;
-        chat.send("hello").await?;
-        let said = (chat.recv().await, telemetry.recv().await);
-        if said != (Some("hello".into()), Some("1000000".into())) {
-            bail!("axum_chat said {said:?}");
-        }
-        client.close(1000, "").await?;
-        Ok(())
-    })
+    at.set("waits to be refused");
+    let refused = page("https://evil.example").await;
+    let status = refused.as_ref().err().and_then(ConnectError::refusal).map(|refusal| refusal.status);
+    if status != Some(403) {
+        bail!("axum_chat answered a page of another origin with {refused:?}");
+    }
+    at.set("connects");
+    let client = page("https://example.com").await?;
+    at.set("opens its channels");
+    let telemetry = client.channel("telemetry", ChannelOptions::bulk()).await?;
+    telemetry.send(vec![0; 1_000_000]).await?;
+    telemetry.close();
+    let chat = client.channel("chat", ChannelOptions::urgent()).await?;
+    chat.send("hello").await?;
+    at.set("waits for what it has said itself");
+    let said = chat.recv().await;
+    at.set("waits for the sum of its telemetry");
+    let said = (said, telemetry.recv().await);
+    if said != (Some("hello".into()), Some("1000000".into())) {
+        bail!("axum_chat said {said:?}");
+    }
+    at.set("closes");
+    client.close(1000, "").await?;
+    Ok(())
 }
 
 fn call(name: &str, arguments: &[&str]) -> Result<Captured> {
-    process::capture(example(name).args(arguments))
+    process::capture_within(example(name).args(arguments), ENDS_WITHIN)
 }
 
 fn example(name: &str) -> Command {

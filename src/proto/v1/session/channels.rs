@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::receive::{class, violation};
-use super::{Chunk, Control, Event, Session};
+use super::{Chunk, Event, Session};
 use crate::proto::Outcome;
 use crate::proto::v1::channel::{Arriving, ChannelKey, ChannelKind, Directions, Rx, Stage, Text, Tx};
 use crate::proto::v1::code::{ChannelCode, FatalCode};
@@ -100,8 +100,7 @@ impl Session {
         if stops {
             self.tell_reset(key, code, detail);
             self.stop_sending(key, Outcome::Cancelled);
-            let directions = Directions::Sending;
-            self.controls.push_back(Control::Reset { channel: key, directions, code, detail: Vec::new() });
+            self.say_reset(key, code, Vec::new());
             self.event(Event::PeerStopped { channel: key, code, detail: Vec::from(detail) });
         }
         self.forget_if_over(key);

@@ -3,10 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::waiting::{Control, Drain};
+use super::waiting::Drain;
 use super::{Event, GoingAway, Session};
 use crate::proto::send::{Flow, MessageId, Queued};
-use crate::proto::v1::channel::{Begun, Block, ChannelKey, Rx, Tx};
+use crate::proto::v1::channel::{Begun, Block, ChannelKey, Rx, Stage, Tx};
 use crate::proto::v1::code::{ChannelCode, FatalCode};
 use crate::proto::v1::flow::needed;
 use crate::proto::v1::replay::Ends;
@@ -63,7 +63,6 @@ impl Session {
         if let Some(channel) = self.mux.get_mut(key) {
             channel.tx = Tx::Ending;
         }
-        self.controls.retain(|control| !matches!(control, Control::Close(closed) if *closed == key));
         self.drop_items(key, outcome);
     }
 
@@ -115,8 +114,7 @@ impl Session {
     pub(super) fn close_if_sent(&mut self, key: ChannelKey) {
         let Some(channel) = self.mux.get_mut(key) else { return };
         if channel.tx == Tx::Closing && channel.begun.is_none() && self.queue.is_flow_empty(Flow(key.0)) {
-            channel.tx = Tx::Ending;
-            self.controls.push_back(Control::Close(key));
+            self.say_close(key);
         }
     }
 
@@ -168,20 +166,22 @@ impl Session {
         if !channel.is_over() {
             return;
         }
-        let (id, is_dropped) = (channel.id(), channel.is_dropped);
-        // What is still to be said of it means nothing any more.
-        self.controls.retain(|control| control.channel() != Some(key));
+        let (id, is_dropped, has_wish) = (channel.id(), channel.is_dropped, channel.wish.is_some());
+        self.unsay(key);
         if let Some(id) = id {
             self.mux.end(id);
         }
         if is_dropped && let Some(channel) = self.mux.get(key) {
             self.windows = self.windows.saturating_sub(channel.recv_window.window());
-            self.loose.credits.retain(|owes| *owes != key);
             // Its lane may be held, empty: the next channel of this key would stay so.
             self.drop_items(key, Outcome::Cancelled);
-            self.wishes.retain(|wishes| *wishes != key);
+            if has_wish {
+                self.wishes.retain(|wishes| *wishes != key);
+            }
             // Nor does that one hear what nobody has asked for yet.
-            self.pending.retain(|output| output.channel() != Some(key));
+            if self.mux.get(key).is_some_and(|channel| channel.events > 0) {
+                self.pending.retain(|output| output.channel() != Some(key));
+            }
             self.mux.remove(key);
             if self.mux.grant() {
                 self.loose.chan_limit = true;
@@ -211,17 +211,23 @@ impl Session {
         self.drain = Some(Drain { due, code: going.code, channels: waits_for_channels });
         self.goaway = Some(going);
         // What is queued still goes, also if the peer has not heard of its channel yet.
-        let queue = &self.queue;
-        let (opens, empty): (Vec<ChannelKey>, Vec<ChannelKey>) =
-            core::mem::take(&mut self.opens).into_iter().partition(|key| !queue.is_flow_empty(Flow(key.0)));
-        self.opens = opens.into();
+        let opens = self.opens.iter().map(|(_, key)| *key);
+        let empty: Vec<ChannelKey> = opens.filter(|key| self.queue.is_flow_empty(Flow(key.0))).collect();
         for key in empty {
             self.end_unopened(key, Outcome::Unsent);
         }
     }
 
+    /// OPEN of this channel waits no more.
+    pub(super) fn leave_line(&mut self, key: ChannelKey) {
+        if let Some(Stage::Pending { place, .. }) = self.mux.get(key).map(|channel| &channel.stage) {
+            self.opens.remove(*place);
+        }
+    }
+
     /// Ends a channel that the peer will never hear of.
     pub(super) fn end_unopened(&mut self, key: ChannelKey, outcome: Outcome) {
+        self.leave_line(key);
         if let Some(channel) = self.mux.get_mut(key) {
             (channel.tx, channel.rx) = (Tx::Ended, Rx::Ended);
         }

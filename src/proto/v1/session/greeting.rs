@@ -158,6 +158,9 @@ impl Session {
 
     /// Ends the session: the peer has broken the protocol.
     pub(super) fn fail(&mut self, fault: &Fault) {
+        // PROTOCOL section 6.1: what stands behind RESUME is the fault of this connection, and whoever could be asked for
+        // another session is not asked.
+        self.pending.retain(|output| !matches!(output, Output::Event(Event::Resume(_))));
         let mut out = Outgoing::default();
         let Fault { code, record_type, why } = *fault;
         Record::Error { code, record_type, reason: why }.put(None, &mut out.bytes);
@@ -249,18 +252,13 @@ impl Session {
     fn end_too_long(&mut self) {
         let [most_name, most_meta] = [self.peer.max_name_bytes, self.peer.max_meta_bytes].map(u64::from);
         let (mux, mut too_long) = (&self.mux, Vec::new());
-        self.opens.retain(|key| {
-            let fits = match mux.get(*key).map(|channel| &channel.stage) {
-                Some(Stage::Pending { name, meta }) => {
-                    name.len() as u64 <= most_name && meta.len() as u64 <= most_meta
-                }
-                _ => true,
-            };
-            if !fits {
+        for (_, key) in self.opens.iter() {
+            if let Some(Stage::Pending { name, meta, .. }) = mux.get(*key).map(|channel| &channel.stage)
+                && (name.len() as u64 > most_name || meta.len() as u64 > most_meta)
+            {
                 too_long.push(*key);
             }
-            fits
-        });
+        }
         for key in too_long {
             self.end_unopened(key, Outcome::Unsent);
         }

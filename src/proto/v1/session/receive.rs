@@ -269,8 +269,9 @@ impl Session {
         let before = self.peer_handles.unwrap_or(u64::MAX).min(self.mux.own_opened());
         let handled = self.peer_handles.unwrap_or(u64::MAX).min(going.channels);
         (self.peer_handles, self.announced) = (Some(handled), Some(going.code));
-        let opens: Vec<ChannelKey> = core::mem::take(&mut self.opens).into();
-        for key in opens {
+        let opens = core::mem::take(&mut self.opens);
+        for (_, key) in opens.iter() {
+            let key = *key;
             self.end_unopened(key, Outcome::Unsent);
         }
         // GOAWAY costs the peer little: only one that says less makes this side look through its log.

@@ -10,7 +10,7 @@ use super::greeting::{Greeting, VERSION};
 use super::phase::{Awaits, Phase};
 use super::{Cause, Control, Insert, Outgoing, Output, Session, Side, earlier};
 use crate::proto::v1::budget::Class;
-use crate::proto::v1::channel::{Channel, ChannelKey, Directions, Stage, Tx};
+use crate::proto::v1::channel::{ChannelKey, Stage};
 use crate::proto::v1::code::FatalCode;
 use crate::proto::v1::flow::SendWindow;
 use crate::proto::v1::liveness::Verdict;
@@ -20,10 +20,10 @@ use crate::proto::{Outcome, Payload};
 use crate::time::{Duration, Timestamp};
 
 /// More than any unsequenced record takes, and than GOAWAY and those that mean nothing do together.
-const LOOSE_BYTES: u64 = 160;
+pub(super) const LOOSE_BYTES: u64 = 160;
 
 /// The most that ACK takes: type, length, and two numbers of 8 bytes.
-const MOST_ACK: u64 = 18;
+pub(super) const MOST_ACK: u64 = 18;
 
 /// How long after a look at the connection's buffer the next one may come unasked, in microseconds.
 const LOOK_AGAIN: u64 = 4_000;
@@ -39,6 +39,9 @@ impl Session {
     pub fn poll_output(&mut self, room: bool) -> Output {
         loop {
             if let Some(output) = self.pending.pop_front() {
+                if let Some(channel) = output.channel().and_then(|key| self.mux.get_mut(key)) {
+                    channel.events = channel.events.saturating_sub(1);
+                }
                 return output;
             }
             if self.phase == Phase::Over {
@@ -101,7 +104,7 @@ impl Session {
             && self.queue.is_empty()
             && self.log.is_empty()
             && self.controls.is_empty()
-            && self.opens.is_empty()
+            && self.opens.len() == 0
             && !(drain.channels && self.mux.open_count() > 0)
     }
 
@@ -228,7 +231,7 @@ impl Session {
             && self.put_opens(&mut out, target)
             && self.put_controls(&mut out, target);
         // One that has to wait, and not only for the next message, must not keep the peer from making room for it.
-        if self.is_blocked || !self.controls.iter().any(Control::stops_peer) {
+        if self.is_blocked || self.stops == 0 {
             self.acks.hold = None;
         }
         if goes_on {
@@ -280,7 +283,7 @@ impl Session {
         if self.random & 2 == 0 {
             self.loose.grease = kind::GREASE.get(which).copied();
         } else if let Some(kind) = kind::GREASE_SEQUENCED.get(which) {
-            self.controls.push_back(Control::Grease(*kind));
+            self.say(Control::Grease(*kind));
         }
     }
 
@@ -315,7 +318,8 @@ impl Session {
         while out.len() <= most
             && let Some(key) = self.loose.credits.pop_front()
         {
-            let Some(channel) = self.mux.get_mut(key) else { continue };
+            // One that has ended since owes nothing, nor does another with its key before it has said so itself.
+            let Some(channel) = self.mux.get_mut(key).filter(|channel| channel.owes_credit) else { continue };
             channel.owes_credit = false;
             if let (Stage::Known(id), super::Rx::Open) = (&channel.stage, channel.rx) {
                 let limit = channel.recv_window.limit();
@@ -386,7 +390,7 @@ impl Session {
     }
 
     /// Whether a record of this size may go now.
-    fn admits(&mut self, bytes: u64, class: Class) -> bool {
+    pub(super) fn admits(&mut self, bytes: u64, class: Class) -> bool {
         self.admits_all(1, bytes, class)
     }
 
@@ -432,83 +436,17 @@ impl Session {
         self.log.push(Entry { bytes, head, content, stamp, ends, channel });
     }
 
-    /// Hands over what comes before all data. Returns whether the message has room for more.
-    fn put_controls(&mut self, out: &mut Outgoing, target: u64) -> bool {
-        let mut at = 0;
-        while let Some(control) = self.controls.get(at) {
-            let number = Some(self.log.next());
-            let mut head = Vec::new();
-            let id = control.channel().map(|key| self.mux.get(key).and_then(Channel::id));
-            let channel = match id {
-                Some(None) => {
-                    // Its OPEN has to go first.
-                    at += 1;
-                    continue;
-                }
-                Some(Some(id)) => id,
-                None => 0,
-            };
-            match control {
-                Control::Accept(key) => {
-                    let Some(state) = self.mux.get(*key) else { return true };
-                    let window = &state.recv_window;
-                    let (limit, max_item_bytes) = (window.limit(), window.max_item());
-                    Record::Accept { channel, limit, max_item_bytes }.put(number, &mut head);
-                }
-                Control::Reset { directions, code, detail, .. } => {
-                    let (dir, code) = (directions.to_wire(), *code);
-                    Record::Reset { channel, dir, code, detail }.put(number, &mut head);
-                }
-                Control::Close(_) => Record::Close { channel }.put(number, &mut head),
-                Control::Grease(kind) => Record::put_unknown(*kind, number, &mut head),
-            }
-            let (bytes, stops_peer) = (head.len() as u64, control.stops_peer());
-            if !out.is_empty() && out.len() + bytes > target {
-                return false;
-            }
-            // The sooner the peer stops, the better, and what it has under way is not acknowledged before.
-            let goes = if stops_peer { self.log_takes(1, bytes) } else { self.admits(bytes, Class::Control) };
-            if !goes {
-                return false;
-            }
-            let Some(control) = self.controls.remove(at) else { return true };
-            let tag = match &control {
-                Control::Close(key) => self.mux.get_mut(*key).and_then(|state| state.tag.take()),
-                _ => None,
-            };
-            let ends = tag.map(|tag| (Ends::Channel(tag), channel));
-            self.hand_over(out, Class::Control, head, None, ends);
-            self.note_control(&control);
-        }
-        true
-    }
-
-    /// A control record has been handed over.
-    fn note_control(&mut self, control: &Control) {
-        let ends = match control {
-            Control::Close(_) => true,
-            Control::Reset { directions, .. } => *directions != Directions::Receiving,
-            Control::Accept(_) | Control::Grease(_) => false,
-        };
-        if let Some(key) = control.channel().filter(|_| ends) {
-            if let Some(channel) = self.mux.get_mut(key) {
-                channel.tx = Tx::Ended;
-            }
-            self.forget_if_over(key);
-        }
-    }
-
     /// Hands over OPENs. Returns whether the message has room for more.
     fn put_opens(&mut self, out: &mut Outgoing, target: u64) -> bool {
         while self.mux.may_open()
-            && let Some(key) = self.opens.front().copied()
+            && let Some((place, key)) = self.opens.first()
         {
             let Some(channel) = self.mux.get(key) else {
-                self.opens.pop_front();
+                self.opens.remove(place);
                 continue;
             };
-            let Stage::Pending { name, meta } = &channel.stage else {
-                self.opens.pop_front();
+            let Stage::Pending { name, meta, .. } = &channel.stage else {
+                self.opens.remove(place);
                 continue;
             };
             let (mut head, mut accept) = (Vec::new(), Vec::new());
@@ -537,7 +475,7 @@ impl Session {
             if !self.admits_all(records, bytes, Class::Control) {
                 return false;
             }
-            self.opens.pop_front();
+            self.opens.remove(place);
             self.hand_over(out, Class::Control, head, None, None);
             if !accept.is_empty() {
                 self.hand_over(out, Class::Control, accept, None, None);
@@ -548,6 +486,7 @@ impl Session {
             channel.send_window = SendWindow::new(u64::from(self.peer.initial_window));
             channel.max_item = u64::from(self.peer.max_item_bytes);
             self.set_ready(key);
+            self.say_what_waited(key);
         }
         true
     }

@@ -1,5 +1,7 @@
 //! Values of the host: what tests from outside cannot make. Everything else is in `tests/v1`.
 
+mod order;
+
 use super::*;
 use crate::proto::payload::{Hosted, HostedKind};
 use crate::proto::v1::channel::ChannelKind;

@@ -1,26 +1,10 @@
-//! What waits to be said, apart from items.
+//! What waits to be said, apart from items and from what is said of channels (`controls`).
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
-use crate::proto::v1::channel::{ChannelKey, Directions};
-use crate::proto::v1::code::{ChannelCode, FatalCode};
+use crate::proto::v1::channel::ChannelKey;
+use crate::proto::v1::code::FatalCode;
 use crate::time::Timestamp;
-
-/// A sequenced record that waits to be handed over, before all data.
-#[derive(Debug)]
-pub(super) enum Control {
-    Accept(ChannelKey),
-    Reset {
-        channel: ChannelKey,
-        directions: Directions,
-        code: ChannelCode,
-        detail: Vec<u8>,
-    },
-    Close(ChannelKey),
-    /// A record that means nothing.
-    Grease(u8),
-}
 
 /// Unsequenced records that wait, the newest of each kind.
 #[derive(Debug, Default)]
@@ -91,20 +75,5 @@ impl Acks {
     pub(super) fn hold(&mut self) {
         self.hold.get_or_insert(self.rx);
         self.is_due = true;
-    }
-}
-
-impl Control {
-    /// Whether it is a RESET of what the peer sends, on a channel that the peer knows.
-    pub(super) fn stops_peer(&self) -> bool {
-        matches!(self, Self::Reset { directions, .. } if directions.receiving())
-    }
-
-    /// Which channel it is about.
-    pub(super) fn channel(&self) -> Option<ChannelKey> {
-        match self {
-            Self::Accept(key) | Self::Close(key) | Self::Reset { channel: key, .. } => Some(*key),
-            Self::Grease(_) => None,
-        }
     }
 }
