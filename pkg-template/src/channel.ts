@@ -104,7 +104,12 @@ export let make: <In, Out>(
 export class Channel<In = ChannelMessage, Out = Sendable> implements AsyncIterable<In, undefined>, AsyncDisposable {
   /** Its name. */
   readonly name: string;
-  /** Resolves when the peer has accepted it, with `undefined`, or with how it has ended instead. Nothing has to wait for it. */
+  /**
+   * Resolves when the peer has accepted it, with `undefined`, or with how it has ended instead. Nothing has to wait for it.
+   *
+   * It is tidegate at the other end, or whoever speaks for it, that accepts, as soon as it may: whether the application there has
+   * looked at the channel is told by nothing but what it sends, or by the end of one that it does not want.
+   */
   readonly accepted: Promise<ChannelEnd | undefined>;
   /**
    * Resolves when what is sent has ended, with how that has come: `"closed"` if it was closed here and the peer has acknowledged
@@ -297,7 +302,10 @@ export class Channel<In = ChannelMessage, Out = Sendable> implements AsyncIterab
     }
   }
 
-  /** Resolves when the peer has all that was queued before, or it has ended otherwise; as `Socket.flushed`. */
+  /**
+   * Resolves when each message that was queued before has ended: mostly since the peer has it, but it may also have expired, been
+   * replaced or taken back, or have gone with the channel's reset. Tickets tell which it was. Rejects as `Socket.flushed`.
+   */
   flushed(): Promise<void> {
     return this.#out.flushed();
   }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::driver::Hub;
 
-/// The connection ended before everything that was queued was known to be sent; [`closed`](super::Sender::closed) says
-/// how much was not.
+/// The connection ended before everything that was queued was known to be sent; [`closed`](super::Sender::closed), on whatever
+/// handle of the connection, says how much was not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotSent;
 

@@ -138,11 +138,12 @@ impl ChannelSender {
         sender::try_send(&self.half.hub, message.into(), self.half.options(options))
     }
 
-    /// Resolves when the peer has all that was queued before, or it has ended otherwise.
+    /// Resolves when each message that was queued before has ended: mostly since the peer has it, but it may also have expired, been
+    /// replaced or taken back, or have gone with the channel's reset. Tickets tell which it was.
     ///
     /// # Errors
     ///
-    /// [`NotSent`] if the connection ended first.
+    /// [`NotSent`] if the connection ended first; [`Client::closed`](crate::Client::closed) says how much was not sent then.
     ///
     /// # Cancel safety
     ///
@@ -167,6 +168,9 @@ impl ChannelSender {
 
     /// Resolves when the peer has accepted the channel. At once for one that the peer has opened. Nothing has to wait
     /// for it: what is sent before goes with the opening.
+    ///
+    /// It is tidegate at the other end, or whoever speaks for it, that accepts, as soon as it may: whether the application there
+    /// has looked at the channel is told by nothing but what it sends, or by the end of one that it does not want.
     ///
     /// # Errors
     ///
