@@ -2,6 +2,25 @@
 //! tried, with the same words on every platform.
 
 use core::fmt;
+use core::ops::Deref;
+
+/// A URL as it was given, of which `Debug` does not show what may be secret.
+#[derive(Clone)]
+pub(crate) struct Address(pub(super) String);
+
+impl Deref for Address {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(shown(&self.0), f)
+    }
+}
 
 /// Why a URL is not one that a WebSocket can be opened to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,11 +148,11 @@ pub(crate) fn resolve(
             Some(base) if base.starts_with("blob:") || base.starts_with("data:") => {
                 return Err(relative(url));
             }
-            Some(base) => parse(url, Some(base)).ok_or_else(|| UrlError::Invalid { url: shown(url) })?,
+            Some(base) => parse(url, Some(base)).ok_or_else(|| UrlError::Invalid { url: shown(url).into() })?,
         },
     };
     let Some((scheme, rest)) = resolved.split_once(':') else {
-        return Err(UrlError::Invalid { url: shown(url) });
+        return Err(UrlError::Invalid { url: shown(url).into() });
     };
     let scheme = match scheme {
         "ws" | "http" => "ws",
@@ -147,12 +166,11 @@ pub(crate) fn resolve(
     Ok(format!("{scheme}:{rest}"))
 }
 
-/// What may be shown of a text that is no URL. Where in it a password ends cannot be known, so that nothing in front of the
-/// last `@` is.
-#[cfg(any(feature = "native", feature = "sim", all(target_family = "wasm", target_os = "unknown")))]
-fn shown(url: &str) -> String {
+/// What may be shown of an address: not its query, in which a token may be, nor its fragment. It may be no URL, where a password
+/// in it ends cannot be known then, so that nothing in front of the last `@` is shown either.
+pub(crate) fn shown(url: &str) -> &str {
     let path = url.split(['?', '#']).next().unwrap_or_default();
-    path.rsplit('@').next().unwrap_or_default().into()
+    path.rsplit('@').next().unwrap_or_default()
 }
 
 /// A text that does not parse by itself: relative if it looks like a path, else no URL at all.
@@ -161,9 +179,9 @@ fn relative(url: &str) -> UrlError {
     let scheme_end = url.find(':').unwrap_or(usize::MAX);
     let path_begin = url.find(['/', '?', '#']).unwrap_or(usize::MAX);
     if scheme_end < path_begin {
-        UrlError::Invalid { url: shown(url) }
+        UrlError::Invalid { url: shown(url).into() }
     } else {
-        UrlError::NoBase { url: shown(url) }
+        UrlError::NoBase { url: shown(url).into() }
     }
 }
 

@@ -10,7 +10,8 @@ use super::error::ConnectError;
 #[cfg(feature = "v1")]
 use super::tidegate::{self, Hint, Mode, TidegateOptions};
 use super::wait::Wait;
-use super::{Client, address};
+use super::Client;
+use super::address::{self, Address};
 use crate::driver::hub::Now;
 #[cfg(feature = "v1")]
 use crate::driver::tidegate::SUBPROTOCOL;
@@ -87,8 +88,8 @@ type Open = fn(&str, Offer<'_>, Rc<dyn Fn()>) -> Result<Box<dyn WebTransport>, C
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens before `connect`"]
 pub struct ClientBuilder {
-    pub(crate) url: String,
-    pub(crate) base: Option<String>,
+    pub(crate) url: Address,
+    pub(crate) base: Option<Address>,
     pub(crate) protocols: Vec<String>,
     pub(crate) binary_type: BinaryType,
     #[allow(clippy::option_option, reason = "outside: whether it was set; inside: whether there is one")]
@@ -115,7 +116,7 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     pub(super) fn new(url: String) -> Self {
         Self {
-            url,
+            url: Address(url),
             base: None,
             protocols: Vec::new(),
             binary_type: BinaryType::default(),
@@ -149,7 +150,7 @@ impl ClientBuilder {
     /// Against what a relative URL resolves. Default: the page's or worker's own URL; on the host
     /// there is none.
     pub fn base(mut self, base: impl Into<String>) -> Self {
-        self.base = Some(base.into());
+        self.base = Some(Address(base.into()));
         self
     }
 
@@ -417,7 +418,7 @@ impl ClientBuilder {
             };
             parsed.ok().map(|url| url.href())
         };
-        let base = self.base.clone().or_else(base_url);
+        let base = self.base.clone().or_else(|| base_url().map(Address));
         let url = address::resolve(&self.url, base.as_deref(), parse).map_err(ConnectError::Url)?;
         let (hub, config) = self.hub(WebClock, Some(web::kick), platform::web::random);
         let binary_type = match self.binary_type {

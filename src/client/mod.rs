@@ -380,7 +380,7 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("url", &self.url)
+            .field("url", &address::shown(&self.url))
             .field("ready_state", &self.ready_state())
             .finish_non_exhaustive()
     }

@@ -162,7 +162,7 @@ impl Target {
     fn of(builder: &ClientBuilder) -> Result<Self, ConnectError> {
         let resolved =
             address::resolve(&builder.url, builder.base.as_deref(), parse).map_err(ConnectError::Url)?;
-        let invalid = || ConnectError::Url(UrlError::Invalid { url: builder.url.clone() });
+        let invalid = || ConnectError::Url(UrlError::Invalid { url: address::shown(&builder.url).into() });
         let url = url::Url::parse(&resolved).map_err(|_| invalid())?;
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
             return Err(invalid());

@@ -38,6 +38,8 @@ fn b02_wrong_urls_are_typed_errors() {
         ("ws://user:secret@a:99999/path?token=secret", "a:99999/path"),
         ("ws://user:secret/secret@a/#secret", "a/"),
         ("ws://user:@secret@:99999", ":99999"),
+        // A password that is no text.
+        ("ws://user:secret%ff@a/?secret", "a/"),
     ] {
         assert_eq!(url_error(url), UrlError::Invalid { url: shown.into() }, "{url}");
     }
@@ -46,6 +48,19 @@ fn b02_wrong_urls_are_typed_errors() {
     {
         assert_eq!(url_error(url), UrlError::NoBase { url: shown.into() }, "{url}");
     }
+}
+
+#[test]
+fn neither_a_builder_nor_a_client_shows_what_may_be_secret_in_an_address() {
+    let port = net().port;
+    let url = format!("ws://user:secret@127.0.0.1:{port}/echo?token=secret");
+    let builder = Client::builder(&url).base("ws://user:secret@elsewhere/path?secret");
+    let shown = format!("{builder:?}");
+    assert!(!shown.contains("secret") && shown.contains("elsewhere/path"), "{shown}");
+    let client = block_on(builder.connect()).unwrap();
+    let shown = format!("{client:?}");
+    assert!(!shown.contains("secret") && shown.contains(&format!("127.0.0.1:{port}/echo")), "{shown}");
+    assert_eq!(client.url(), url);
 }
 
 #[test]
