@@ -148,7 +148,9 @@ pub(crate) fn resolve(
             Some(base) if base.starts_with("blob:") || base.starts_with("data:") => {
                 return Err(relative(url));
             }
-            Some(base) => parse(url, Some(base)).ok_or_else(|| UrlError::Invalid { url: shown(url).into() })?,
+            Some(base) => {
+                parse(url, Some(base)).ok_or_else(|| UrlError::Invalid { url: shown(url).into() })?
+            }
         },
     };
     let Some((scheme, rest)) = resolved.split_once(':') else {

@@ -5,13 +5,13 @@ use core::time::Duration;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::Client;
+use super::address::{self, Address};
 use super::close::{self, CloseOptions};
 use super::error::ConnectError;
 #[cfg(feature = "v1")]
 use super::tidegate::{self, Hint, Mode, TidegateOptions};
 use super::wait::Wait;
-use super::Client;
-use super::address::{self, Address};
 use crate::driver::hub::Now;
 #[cfg(feature = "v1")]
 use crate::driver::tidegate::SUBPROTOCOL;

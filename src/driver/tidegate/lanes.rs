@@ -228,7 +228,9 @@ mod tests {
         let (mut lanes, mut keys) = (Lanes::default(), 0);
         let numbers: Vec<_> =
             (1..=100).map(|flow| (lane(&mut lanes, &mut keys, NORMAL, Flow(flow)), Flow(flow))).collect();
-        numbers.iter().for_each(|((number, _), _)| lanes.enter(*number));
+        for ((number, _), _) in &numbers {
+            lanes.enter(*number);
+        }
         let main = lanes.find(NORMAL, Flow::default()).unwrap().1;
         assert_eq!(numbers.iter().filter(|((_, key), _)| *key == main).count(), 88);
         assert_eq!((lanes.keys().len(), keys), (13, 13));
@@ -251,12 +253,14 @@ mod tests {
         let (mut lanes, mut keys) = (Lanes::default(), 0);
         let numbers: Vec<_> = (1..=40).map(|flow| lane(&mut lanes, &mut keys, NORMAL, Flow(flow))).collect();
         let guests: Vec<_> = numbers.get(12..).unwrap().to_vec();
-        numbers.iter().for_each(|(number, _)| lanes.enter(*number));
+        for (number, _) in &numbers {
+            lanes.enter(*number);
+        }
         let (first, _) = *guests.first().unwrap();
         lanes.leave(first);
         let main = lanes.find(NORMAL, Flow::default()).unwrap().1;
         lanes.end(main);
-        assert!((0..=40).all(|flow| flow >= 1 && flow <= 12 || lanes.find(NORMAL, Flow(flow)).is_none()));
+        assert!((0..=40).all(|flow| (1..=12).contains(&flow) || lanes.find(NORMAL, Flow(flow)).is_none()));
         assert_eq!(lanes.keys().len(), 12);
         let (again, key) = lane(&mut lanes, &mut keys, NORMAL, Flow(20));
         assert!(key != main && lanes.find(NORMAL, Flow::default()).unwrap().1 == key);

@@ -29,7 +29,9 @@ impl Two {
         // Late enough for a moment to take eight bytes on the wire.
         let now = Timestamp::from_micros(1 << 40);
         let mut ends = configs.map(|config| Session::new(now, config));
-        ends.iter_mut().for_each(|end| end.handle_attached(now, 0));
+        for end in &mut ends {
+            end.handle_attached(now, 0);
+        }
         let mut two = Self { ends, now, incoming: Default::default(), resume: None, has_closed: [false; 2] };
         two.exchange();
         two
@@ -52,7 +54,9 @@ impl Two {
     }
 
     fn hears(&mut self, which: usize, messages: &[Vec<u8>]) {
-        messages.iter().for_each(|message| self.ends[which].handle_message(self.now, message));
+        for message in messages {
+            self.ends[which].handle_message(self.now, message);
+        }
     }
 
     /// Until neither has anything to say.
