@@ -1,6 +1,7 @@
-//! Measures what sessions cost tidegate's server: bytes that an idle one holds, and messages a second of active ones
-//! beside them. See README.md.
+//! Measures what sessions cost tidegate's server: bytes that an idle one holds, messages a second of active ones beside them,
+//! and what one of many channels costs. See README.md.
 
+mod channels;
 mod clients;
 mod server;
 
@@ -15,8 +16,7 @@ use serde::Serialize;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-const USAGE: &str =
-    "usage: tidegate-bench-server [--idle N] [--active N] [--seconds N] [--only plain|tidegate] [--json PATH]";
+const USAGE: &str = "usage: tidegate-bench-server [--idle N] [--active N] [--seconds N] [--only plain|tidegate] [--json PATH]";
 
 /// Files that are open besides sockets.
 const OTHER_FILES: u64 = 64;
@@ -137,7 +137,10 @@ fn run(options: &Options) -> Result<(), String> {
          thread, over loopback",
         load.idle, load.active, load.seconds
     );
-    println!("{:<10}{:>24}{:>12}{:>24}", "", "bytes per idle session", "messages/s", "server's CPU, us/message");
+    println!(
+        "{:<10}{:>24}{:>12}{:>24}",
+        "", "bytes per idle session", "messages/s", "server's CPU, us/message"
+    );
     for row in &rows {
         let Row { mode, bytes_per_idle_session, messages_per_second, microseconds_per_message } = row;
         println!(
@@ -145,26 +148,44 @@ fn run(options: &Options) -> Result<(), String> {
             mode.name()
         );
     }
-    options.json.as_deref().map_or(Ok(()), |path| write_json(path, load, &rows))
+    let channels = match options.only {
+        Some(Mode::Plain) => Vec::new(),
+        _ => channels::measure(load.time())?,
+    };
+    if !channels.is_empty() {
+        println!(
+            "\none session, of whose channels one is used: a message there, and one back, through memory in one thread"
+        );
+        println!("{:<10}{:>24}{:>12}", "channels", "us to open one", "messages/s");
+    }
+    for row in &channels {
+        let channels::Row { channels, microseconds_per_opening, messages_per_second } = row;
+        println!("{channels:<10}{microseconds_per_opening:>24.1}{messages_per_second:>12.0}");
+    }
+    options.json.as_deref().map_or(Ok(()), |path| write_json(path, load, &rows, &channels))
 }
 
 /// Raises the number of files that may be open as far as the system allows.
 fn allow_files(files: u64) -> Result<(), String> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if maximum.is_some_and(|maximum| maximum < files) {
-        return Err(format!("so many sockets need {files} open files (`ulimit -Hn`): ask for fewer sessions"));
+        return Err(format!(
+            "so many sockets need {files} open files (`ulimit -Hn`): ask for fewer sessions"
+        ));
     }
     let limit = Rlimit { current: maximum, maximum };
     setrlimit(Resource::Nofile, limit).map_err(|error| format!("raising the number of open files: {error}"))
 }
 
-fn write_json(path: &Path, load: Load, rows: &[Row]) -> Result<(), String> {
+fn write_json(path: &Path, load: Load, rows: &[Row], channels: &[channels::Row]) -> Result<(), String> {
     #[derive(Serialize)]
     struct Report<'a> {
         load: Load,
         rows: &'a [Row],
+        channels: &'a [channels::Row],
     }
     let failed = |error: String| format!("writing {}: {error}", path.display());
-    let text = serde_json::to_string_pretty(&Report { load, rows }).map_err(|error| failed(error.to_string()))?;
+    let text = serde_json::to_string_pretty(&Report { load, rows, channels })
+        .map_err(|error| failed(error.to_string()))?;
     std::fs::write(path, text + "\n").map_err(|error| failed(error.to_string()))
 }

@@ -117,6 +117,7 @@ impl Clients {
     }
 }
 
-fn text(error: impl ToString) -> String {
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(crate) fn text(error: impl ToString) -> String {
     error.to_string()
 }
