@@ -34,8 +34,8 @@ fn milliseconds() -> f64 {
 }
 
 /// `performance.now()`, but that it never goes back: fake timers that an application's tests install and take away
-/// again, and broken clocks, go on from where they were. What says no number stands still. With wasm threads, a clock
-/// that has gone back in one of them is ahead of the others from then on.
+/// again, and broken clocks, go on from where they were. What says no number stands still. With wasm threads, the others go
+/// forward by as much as the clock of one of them has gone back, so that a deadline means the same on each.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct WebClock;
 
@@ -66,10 +66,27 @@ impl Shown {
 
 impl Clock for WebClock {
     fn now(&self) -> Timestamp {
-        let shown = SHOWN.get().then(milliseconds() * 1000.0);
+        let before = SHOWN.get();
+        let shown = before.then(milliseconds() * 1000.0);
         SHOWN.set(shown);
-        Timestamp::from_micros(shown.micros.saturating_add(shown.back).unsigned_abs())
+        #[cfg(not(target_feature = "atomics"))]
+        let back = shown.back;
+        #[cfg(target_feature = "atomics")]
+        let back = back_in_all(shown.back - before.back);
+        Timestamp::from_micros(shown.micros.saturating_add(back).unsigned_abs())
     }
+}
+
+/// How far the clocks of all threads have gone back, in microseconds: now `more`.
+#[cfg(target_feature = "atomics")]
+fn back_in_all(more: i64) -> i64 {
+    use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+    static BACK: AtomicI64 = AtomicI64::new(0);
+
+    let sum = |back: i64| back.saturating_add(more);
+    let (Ok(back) | Err(back)) = BACK.fetch_update(Relaxed, Relaxed, |back| Some(sum(back)));
+    sum(back)
 }
 
 /// What needs `Rc`s and closures.

@@ -220,10 +220,10 @@ async fn b27_a_send_from_inside_a_waker_and_from_a_drop_is_taken() {
 }
 
 /// `performance.now` with an offset, as long as it lives.
-struct Jumping(JsValue);
+pub(crate) struct Jumping(JsValue);
 
 impl Jumping {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = "const own = performance.now;
             const state = { own, offset: 0 };
             performance.now = () => own.call(performance) + state.offset;
@@ -232,7 +232,7 @@ impl Jumping {
     }
 
     /// So many milliseconds before or after the true moment.
-    fn set(&self, offset: f64) {
+    pub(crate) fn set(&self, offset: f64) {
         js("a.offset = b;", &[&self.0, &offset.into()]);
     }
 }
