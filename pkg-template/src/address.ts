@@ -15,10 +15,9 @@ function hostBase(): string | undefined {
 }
 
 /** An address as errors show it: without its query, in which a token may be, and without user and password. */
-export function shown(url: string | URL): string {
-  return String(url)
-    .replace(/[?#][^]*/, "")
-    .replace(/\/\/[^/]*@/, "//");
+export function shown(address: string): string {
+  const { protocol, host, pathname } = new URL(address);
+  return `${protocol}//${host}${pathname}`;
 }
 
 /**
@@ -39,8 +38,8 @@ export function resolveAddress(url: string | URL, base = hostBase()): string {
     // Without the cause, in which Node has the address once more.
     throw new TidegateError(
       "url",
-      // Where a password ends nobody knows who cannot read the rest.
-      `"${shown(url).replace(/[^]*@/, "")}" is not a WebSocket address; give a full ws:// or wss:// address` +
+      // Where a password ends nobody knows who cannot read the rest; or there may be one in what looks like a query.
+      `"${String(url).replace(/[^]*[?#][^]*@[^]*|[^]*@|[?#][^]*/g, "")}" is not a WebSocket address; give a full ws:// or wss:// address` +
         // A `blob:` base is opaque: nothing is relative to it. Firefox would take the page's instead.
         (/^\w+:/.test(String(url)) || (base && !base.startsWith("blob:")) ? "" : ", since there is no page to resolve it against"),
     );
@@ -48,11 +47,11 @@ export function resolveAddress(url: string | URL, base = hostBase()): string {
   // WHATWG WebSockets, "get a URL record": http and https stand for ws and wss.
   address.protocol = address.protocol.replace(/^http/, "ws");
   if (!/^wss?:$/.test(address.protocol)) {
-    throw new TidegateError("url", `"${shown(url)}" has the scheme ${address.protocol} instead of ws: or wss:`);
+    throw new TidegateError("url", `the address has the scheme ${address.protocol} instead of ws: or wss:`);
   }
   // `hash` is empty for a lone "#", which is a fragment none the less.
   if (address.href.includes("#")) {
-    throw new TidegateError("url", `"${shown(url)}" has a fragment, which is never sent; remove "#" and what follows`);
+    throw new TidegateError("url", `"${shown(address.href)}" has a fragment, which is never sent; remove "#" and what follows`);
   }
   return address.href;
 }

@@ -171,8 +171,11 @@ pub(crate) fn resolve(
 /// What may be shown of an address: not its query, in which a token may be, nor its fragment. It may be no URL, where a password
 /// in it ends cannot be known then, so that nothing in front of the last `@` is shown either.
 pub(crate) fn shown(url: &str) -> &str {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    path.rsplit('@').next().unwrap_or_default()
+    let (path, rest) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
+    match path.rsplit('@').next() {
+        Some(shown) if !rest.contains('@') => shown,
+        _ => "",
+    }
 }
 
 /// A text that does not parse by itself: relative if it looks like a path, else no URL at all.

@@ -38,6 +38,8 @@ fn b02_wrong_urls_are_typed_errors() {
         ("ws://user:secret@a:99999/path?token=secret", "a:99999/path"),
         ("ws://user:secret/secret@a/#secret", "a/"),
         ("ws://user:@secret@:99999", ":99999"),
+        ("ws://user:sec?ret@a", ""),
+        ("ws://user:sec#ret@a", ""),
         // A password that is no text.
         ("ws://user:secret%ff@a/?secret", "a/"),
     ] {

@@ -101,9 +101,13 @@ test("no_error_shows_what_may_be_secret_in_an_address", async () => {
   assert.equal(FakeSocket.sockets.at(-1).url, secrets);
   for (const [bad, shown] of [
     [`${secrets}#top`, '"wss://host.test:8443/live/@all" has a fragment'],
-    ["ftp://user:hidden@host.test/?hidden", '"ftp://host.test/" has the scheme ftp:'],
+    ["ftp://user:hidden@host.test/?hidden", "the address has the scheme ftp:"],
+    ["ws:\\\\user:hidden@host.test/#top", '"ws://host.test/" has a fragment'],
+    ["ws://user:hid?den@host.test/", '"" is not'],
+    ["ws://user:hid#den@host.test/", '"" is not'],
+    ["/live?token=a@hidden", '"" is not'],
     ["ws://user:hid/den@host.test/?hidden", '"host.test/" is not'],
-    ["ws://user:hidden@host.test:99999/", '"ws://host.test:99999/" is not'],
+    ["ws://user:hidden@host.test:99999/", '"host.test:99999/" is not'],
     ["/live?token=hidden", '"/live" is not'],
   ]) {
     await fails(connect(bad, { WebSocket: FakeSocket }), "url", shown);
