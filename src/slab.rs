@@ -113,7 +113,7 @@ pub(crate) mod steps {
         static COUNT: Cell<usize> = const { Cell::new(0) };
     }
 
-    pub(super) fn add(more: usize) {
+    pub(crate) fn add(more: usize) {
         COUNT.with(|count| count.set(count.get() + more));
     }
 

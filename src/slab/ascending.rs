@@ -103,13 +103,19 @@ impl<V> Ascending<V> {
         self.entries.len() - self.gaps
     }
 
-    /// All values, in the order of their keys.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &V)> {
-        self.entries.iter().filter_map(|(key, value)| {
+    /// The values from `key` on, in the order of their keys.
+    pub(crate) fn iter_from(&self, key: u64) -> impl Iterator<Item = (u64, &V)> {
+        let from = self.entries.partition_point(|entry| entry.0 < key);
+        self.entries.range(from..).filter_map(|(key, value)| {
             #[cfg(test)]
             super::steps::add(1);
             Some((*key, value.as_ref()?))
         })
+    }
+
+    /// All values, in the order of their keys.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &V)> {
+        self.iter_from(0)
     }
 }
 
@@ -145,6 +151,12 @@ mod tests {
             most = most.max(table.len());
             if step % 100 == 0 {
                 assert!(table.iter().eq(model.iter().map(|(key, value)| (*key, value))), "{step}");
+                assert!(
+                    table.iter_from(key).eq(model.range(key..).map(|(key, value)| (*key, value))),
+                    "{step}"
+                );
+                let steps = steps::of(|| assert_eq!(table.iter().count(), table.len()));
+                assert!(steps <= (2 * table.len()).max(table.len() + FEW) + 1, "{steps}");
             }
         }
         assert!(most > 500, "{most}");

@@ -187,6 +187,16 @@ impl Mux {
         self.own.live.iter().chain(self.peer.live.iter()).map(|(id, key)| (id, *key))
     }
 
+    /// Those that this side has opened, behind its first so many.
+    pub(super) fn own_from(&self, count: u64) -> impl Iterator<Item = (u64, ChannelKey)> + '_ {
+        self.own.live.iter_from(self.own_id(count)).map(|(id, key)| (id, *key))
+    }
+
+    /// The id of this side's channel behind its first so many.
+    pub(super) fn own_id(&self, count: u64) -> u64 {
+        2 * count + self.own.parity
+    }
+
     /// How many are in use.
     pub(super) fn open_count(&self) -> u64 {
         (self.own.live.len() + self.peer.live.len()) as u64

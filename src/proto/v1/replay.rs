@@ -8,7 +8,7 @@
 use super::budget::Stamp;
 use crate::proto::Done;
 use crate::proto::payload::{Payload, Slot};
-use crate::slab::Slab;
+use crate::slab::{Ascending, Slab};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -79,6 +79,8 @@ pub(super) struct Entry {
     pub(super) ends: Option<Ends>,
     /// The channel of that, by its number.
     pub(super) channel: u64,
+    /// The record before it that came with ends on the same channel, 0 if there was none. For the log.
+    pub(super) before: u64,
 }
 
 /// See the module's page. Numbers begin with 1.
@@ -93,11 +95,20 @@ pub(super) struct Log {
     bytes: u64,
     /// Whether contents are kept: no connection will ever follow otherwise.
     keeps: bool,
+    /// By channel, the last record that came with ends on it: the peer may ask for them as often as it wants, and mostly in vain.
+    ends: Ascending<u64>,
 }
 
 impl Log {
     pub(super) fn new() -> Self {
-        Self { entries: VecDeque::new(), acknowledged: 0, sent: 0, bytes: 0, keeps: true }
+        Self {
+            entries: VecDeque::new(),
+            acknowledged: 0,
+            sent: 0,
+            bytes: 0,
+            keeps: true,
+            ends: Ascending::default(),
+        }
     }
 
     /// The number of the next new record.
@@ -133,15 +144,23 @@ impl Log {
     }
 
     /// A new record, which is given to the connection now. Its number is [`next`](Self::next) of before.
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(super) fn push(&mut self, mut entry: Entry) {
         self.bytes += entry.bytes;
+        if entry.ends.is_some() {
+            entry.before = self.ends.get(entry.channel).copied().unwrap_or(0);
+            self.ends.insert(entry.channel, self.next());
+        }
         self.entries.push_back(entry);
         self.sent = self.next() - 1;
     }
 
     /// The record that is to be given to this connection again, if one is.
     pub(super) fn unsent(&mut self) -> Option<&mut Entry> {
-        let at = usize::try_from(self.sent - self.acknowledged).ok()?;
+        self.entry(self.sent + 1)
+    }
+
+    fn entry(&mut self, number: u64) -> Option<&mut Entry> {
+        let at = usize::try_from(number.checked_sub(self.acknowledged + 1)?).ok()?;
         self.entries.get_mut(at)
     }
 
@@ -170,19 +189,36 @@ impl Log {
         self.acknowledged += 1;
         self.sent = self.sent.max(self.acknowledged);
         self.bytes -= entry.bytes;
+        if self.ends.get(entry.channel) == Some(&self.acknowledged) {
+            self.ends.remove(entry.channel);
+        }
         Some(entry)
     }
 
-    /// Takes the ends of what belongs to channels for which `is_one` says so.
-    pub(super) fn take_ends(&mut self, is_one: impl Fn(u64) -> bool) -> Vec<Ends> {
-        let entries = self.entries.iter_mut().filter(|entry| is_one(entry.channel));
-        entries.filter_map(|entry| entry.ends.take()).collect()
+    /// Takes the ends of what belongs to a channel, the oldest first.
+    pub(super) fn take_ends(&mut self, channel: u64) -> Vec<Ends> {
+        let mut number = self.ends.remove(channel).unwrap_or(0);
+        let mut ends = Vec::new();
+        while let Some(entry) = self.entry(number) {
+            #[cfg(test)]
+            crate::slab::steps::add(1);
+            number = entry.before;
+            ends.extend(entry.ends.take());
+        }
+        ends.reverse();
+        ends
+    }
+
+    /// The channels of which something ends in it, from one number on.
+    pub(super) fn ending_from(&self, channel: u64) -> impl Iterator<Item = u64> + '_ {
+        self.ends.iter_from(channel).map(|(channel, _)| channel)
     }
 
     /// Takes out the oldest record, since none will be needed any more.
     pub(super) fn give_up(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
         self.bytes -= entry.bytes;
+        self.ends = Ascending::default();
         Some(entry)
     }
 
@@ -201,9 +237,45 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slab::steps;
 
     fn entry(bytes: u64) -> Entry {
-        Entry { bytes, head: Vec::new(), content: None, stamp: None, ends: None, channel: 0 }
+        Entry { bytes, head: Vec::new(), content: None, stamp: None, ends: None, channel: 0, before: 0 }
+    }
+
+    /// The last record of `channel`, whoever waits for it under `tag`.
+    fn end(channel: u64, tag: u64) -> Entry {
+        Entry { ends: Some(Ends::Channel(tag)), channel, ..entry(1) }
+    }
+
+    fn tags(ends: &[Ends]) -> Vec<u64> {
+        let tags = ends.iter().map(|ends| if let Ends::Channel(tag) = ends { *tag } else { u64::MAX });
+        tags.collect()
+    }
+
+    #[test]
+    fn ends_are_taken_by_channel_in_their_order_and_each_is_looked_at_once() {
+        let mut log = Log::new();
+        for n in 0..9_000 {
+            log.push(if n % 3 == 0 { entry(1) } else { end(n % 5, n) });
+        }
+        assert!(log.acknowledge(9_000).is_some_and(|first| first.ends.is_none()));
+        assert!(log.acknowledge(9_000).is_some_and(|second| second.ends.is_some()));
+        // One that was acknowledged ends there, and in no other way.
+        let expected: Vec<u64> = (2..9_000).filter(|n| n % 3 != 0 && n % 5 == 1).collect();
+        let mut taken = Vec::new();
+        let steps = steps::of(|| taken = log.take_ends(1));
+        assert_eq!(tags(&taken), expected);
+        assert!(steps <= expected.len() + 4, "{steps}");
+        // Those that are not there any more are not looked for.
+        let steps = steps::of(|| (0..1_000).for_each(|_| assert!(log.take_ends(1).is_empty())));
+        assert!(steps <= 4_000, "{steps}");
+        assert_eq!(log.ending_from(2).collect::<Vec<_>>(), [2, 3, 4]);
+        log.push(end(1, 9_000));
+        assert_eq!(tags(&log.take_ends(1)), [9_000]);
+        log.push(end(7, 9_001));
+        while log.acknowledge(9_002).is_some() {}
+        assert!(log.is_empty() && log.ends.len() == 0);
     }
 
     #[test]

@@ -53,6 +53,7 @@ macro_rules! for_every_attack {
             b58_a_flood_of_farewells,
             b58_a_flood_of_wishes,
             b58_a_flood_of_resets_in_vain,
+            b58_a_flood_of_stops_in_vain,
             b58_a_flood_of_padding,
             b58_a_flood_of_what_nobody_knows,
             b58_a_flood_of_what_nobody_knows_with_numbers,
@@ -354,6 +355,10 @@ pub(crate) fn b58_a_flood_of_wishes(peer: &mut Hostile) -> u16 {
 
 pub(crate) fn b58_a_flood_of_resets_in_vain(peer: &mut Hostile) -> u16 {
     flood_on(peer, RESET, &[1, 32])
+}
+
+pub(crate) fn b58_a_flood_of_stops_in_vain(peer: &mut Hostile) -> u16 {
+    flood_on(peer, RESET, &[2, 32])
 }
 
 pub(crate) fn b58_a_flood_of_padding(peer: &mut Hostile) -> u16 {

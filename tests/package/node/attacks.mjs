@@ -255,6 +255,7 @@ export const attacks = {
   b58_a_flood_of_farewells: [4206, flood(0x09, [0, 0, 0, 0, 0])],
   b58_a_flood_of_wishes: [4206, floodOn(0xc6, [4])],
   b58_a_flood_of_resets_in_vain: [4206, floodOn(0x43, [1, 32])],
+  b58_a_flood_of_stops_in_vain: [4206, floodOn(0x43, [2, 32])],
   b58_a_flood_of_padding: [4206, flood(0x80, bytes(20))],
   b58_a_flood_of_what_nobody_knows: [4206, flood(0xb0, bytes(20))],
   b58_a_flood_of_what_nobody_knows_with_numbers: [4206, flood(0xf0, [])],

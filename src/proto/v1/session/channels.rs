@@ -85,7 +85,7 @@ impl Session {
         if dir & 2 != 0 {
             // What has gone, CLOSE included, may have come too late, and then it is thrown away; that it is acknowledged says
             // no more.
-            self.give_up_ends(|of| of == id, Outcome::Unknown, (code, detail));
+            self.give_up_ends(id, Outcome::Unknown, (code, detail));
         }
         let Some(key) = found else { return self.pay(raw) };
         let Some(channel) = self.mux.get_mut(key) else { return Ok(()) };

@@ -93,14 +93,14 @@ impl Session {
         }
     }
 
-    /// What has gone on some channels may never be seen by anybody, for this reason.
+    /// What has gone on a channel may never be seen by anybody, for this reason.
     pub(super) fn give_up_ends(
         &mut self,
-        is_one: impl Fn(u64) -> bool,
+        channel: u64,
         outcome: Outcome,
         (code, detail): (ChannelCode, &[u8]),
     ) {
-        for ends in self.log.take_ends(is_one) {
+        for ends in self.log.take_ends(channel) {
             match ends {
                 Ends::Item(done) => self.finish(Done { outcome, ..done }),
                 Ends::Channel(tag) => {
@@ -166,7 +166,7 @@ impl Session {
         if !channel.is_over() {
             return;
         }
-        let (id, is_dropped, has_wish) = (channel.id(), channel.is_dropped, channel.wish.is_some());
+        let (id, is_dropped) = (channel.id(), channel.is_dropped);
         self.unsay(key);
         if let Some(id) = id {
             self.mux.end(id);
@@ -175,11 +175,10 @@ impl Session {
             self.windows = self.windows.saturating_sub(channel.recv_window.window());
             // Its lane may be held, empty: the next channel of this key would stay so.
             self.drop_items(key, Outcome::Cancelled);
-            if has_wish {
-                self.wishes.retain(|wishes| *wishes != key);
-            }
             // Nor does that one hear what nobody has asked for yet.
             if self.mux.get(key).is_some_and(|channel| channel.events > 0) {
+                #[cfg(test)]
+                crate::slab::steps::add(self.pending.len());
                 self.pending.retain(|output| output.channel() != Some(key));
             }
             self.mux.remove(key);
@@ -234,8 +233,10 @@ impl Session {
         self.drop_items(key, outcome);
         let code = ChannelCode::Refused;
         self.tell_reset(key, code, &[]);
-        self.event(Event::PeerStopped { channel: key, code, detail: Vec::new() });
-        self.event(Event::PeerEnded { channel: key, code: Some(code), detail: Vec::new() });
+        if self.mux.get(key).is_some_and(|channel| !channel.is_dropped) {
+            self.event(Event::PeerStopped { channel: key, code, detail: Vec::new() });
+            self.event(Event::PeerEnded { channel: key, code: Some(code), detail: Vec::new() });
+        }
         self.forget_if_over(key);
     }
 }

@@ -274,21 +274,24 @@ impl Session {
             let key = *key;
             self.end_unopened(key, Outcome::Unsent);
         }
-        // GOAWAY costs the peer little: only one that says less makes this side look through its log.
+        // GOAWAY costs the peer little: only one that says less has this side look, and at nothing twice.
         if handled < before {
-            self.give_up_from(handled);
+            self.give_up(handled, before);
         }
         self.event(Event::GoingAway(going));
     }
 
-    /// The peer handles only so many of this side's channels.
-    fn give_up_from(&mut self, handled: u64) {
+    /// The peer handles only so many of this side's channels, of which `before` were left.
+    fn give_up(&mut self, handled: u64, before: u64) {
         // What is under way on channels that nobody will handle is not applied: it is safe to send it again.
-        let parity = u64::from(self.config.is_server());
-        let is_unhandled = |id: u64| id % 2 == parity && id / 2 >= handled;
-        self.give_up_ends(is_unhandled, Outcome::Unsent, (ChannelCode::Refused, &[]));
-        let unhandled: Vec<ChannelKey> =
-            self.mux.live().filter(|(id, _)| is_unhandled(*id)).map(|(_, key)| key).collect();
+        let (first, behind) = (self.mux.own_id(handled), self.mux.own_id(before));
+        let ending = self.log.ending_from(first).take_while(|id| *id < behind);
+        let ending: Vec<u64> = ending.filter(|id| id % 2 == first % 2).collect();
+        for id in ending {
+            self.give_up_ends(id, Outcome::Unsent, (ChannelCode::Refused, &[]));
+        }
+        let unhandled = self.mux.own_from(handled).take_while(|(id, _)| *id < behind);
+        let unhandled: Vec<ChannelKey> = unhandled.map(|(_, key)| key).collect();
         for key in unhandled {
             let Some(channel) = self.mux.get(key) else { continue };
             let (sends, receives) = (matches!(channel.tx, Tx::Open | Tx::Closing), channel.rx == Rx::Open);

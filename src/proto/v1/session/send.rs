@@ -125,12 +125,14 @@ impl Session {
         if self.wish_due().is_none_or(|due| due > self.now) {
             return false;
         }
-        let key = self.wishes.pop_front();
-        if let Some((key, wish)) = key.and_then(|key| Some((key, self.mux.get_mut(key)?.wish.take()?))) {
+        while let Some(key) = self.wishes.pop_front() {
+            // Of a channel that is over nothing is left to wish.
+            let Some(wish) = self.mux.get_mut(key).and_then(|channel| channel.wish.take()) else { continue };
             self.wished_at = Some(self.now);
             self.set_priority(key, wish);
+            return true;
         }
-        true
+        false
     }
 
     /// When the next wish is granted.
@@ -433,7 +435,7 @@ impl Session {
         let head = if keeps { head } else { Vec::new() };
         let channel = ends.as_ref().map_or(u64::MAX, |(_, channel)| *channel);
         let ends = ends.map(|(ends, _)| ends);
-        self.log.push(Entry { bytes, head, content, stamp, ends, channel });
+        self.log.push(Entry { bytes, head, content, stamp, ends, channel, before: 0 });
     }
 
     /// Hands over OPENs. Returns whether the message has room for more.
