@@ -2,7 +2,7 @@
 
 use tidegate::proto::ws::HeadLimits;
 use tidegate::server::{AcceptOptions, accept, read_request};
-use tidegate::{Channel, ChannelCode, ChannelEnd, ChannelOptions, Client, Mode, Outcome, SendError};
+use tidegate::{Amount, Channel, ChannelCode, ChannelEnd, ChannelOptions, Client, Mode, Outcome, SendError};
 use tokio::task::JoinHandle;
 
 use crate::in_virtual_time;
@@ -175,6 +175,29 @@ fn a_close_is_waited_for_also_when_nobody_has_the_channel_any_more() {
                 assert_eq!(closing.await, ChannelEnd::Closed);
             }
         }
+    });
+}
+
+#[test]
+fn a_dropped_receiver_leaves_nothing_of_what_it_had_received_though_its_sender_lives() {
+    in_virtual_time(async {
+        let Pair { here, there, .. } = pair().await;
+        let (sender, receiver) = here.split();
+        let send = || there.try_send(vec![0; 1_000]).unwrap();
+        for ticket in [(); 4].map(|()| send()) {
+            assert_eq!(ticket.await, Outcome::Delivered);
+        }
+        assert_eq!(sender.stats().received, Amount { messages: 4, bytes: 4_000 });
+        drop(receiver);
+        // Sent before the peer can have heard of it.
+        let late = send();
+        assert_eq!(sender.stats().received, Amount::default());
+        assert_eq!(there.sender().stopped().await, reset(ChannelCode::Cancelled, &[]));
+        assert_eq!(late.await, Outcome::Unknown);
+        assert_eq!(sender.stats().received, Amount::default());
+        // And the other direction goes on.
+        assert_eq!(sender.send("still").await.unwrap().await, Outcome::Delivered);
+        assert_eq!(there.recv().await, Some("still".into()));
     });
 }
 

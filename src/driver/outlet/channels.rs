@@ -95,6 +95,7 @@ impl Sides {
         if self.stale > 16 && self.stale * 2 > self.dues.len() {
             let sides = &self.table;
             self.dues.retain(|Reverse((due, id))| sides.get(*id).is_some_and(|side| side.due == Some(*due)));
+            // One that has changed its mind back again may be there twice; it is no more stale than the other.
             self.stale = 0;
         }
     }

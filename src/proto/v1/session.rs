@@ -123,7 +123,7 @@ pub struct Session {
     wishes: VecDeque<ChannelKey>,
     wished_at: Option<Timestamp>,
     /// Reads that have not ended, and for which channels.
-    reads: Vec<(u64, ChannelKey)>,
+    reads: Ascending<ChannelKey>,
     /// Sum of the windows of all channels.
     windows: u64,
     /// How many of the peer's channels have one.
@@ -190,7 +190,7 @@ impl Session {
             waits_since: None,
             wishes: VecDeque::new(),
             wished_at: None,
-            reads: Vec::new(),
+            reads: Ascending::default(),
             windows: 0,
             receiving: 0,
             random: 0,

@@ -90,8 +90,7 @@ impl Session {
         let Some(channel) = self.mux.get_mut(key) else { return };
         let closes = channel.tx == Tx::Ending;
         if let Some(stop) = channel.stop.take() {
-            self.stops += 1;
-            self.say(Control::Reset { channel: key, stop });
+            self.say_stop(key, stop);
         }
         if closes {
             self.say(Control::Close(key));
@@ -104,6 +103,8 @@ impl Session {
         let controls = core::mem::take(&mut channel.controls);
         let mut stops = u64::from(channel.stop.take().is_some() && channel.id().is_some());
         if controls > 0 {
+            #[cfg(test)]
+            crate::slab::steps::add(self.controls.len());
             self.controls.retain(|control| {
                 let is_its = control.channel() == Some(key);
                 stops += u64::from(is_its && control.stops_peer());

@@ -260,15 +260,14 @@ impl Session {
         if let Some(old) = old {
             self.release_source(old.source);
         }
-        self.reads.push((id, key));
+        self.reads.insert(id, key);
         self.pending.push_back(Output::Fetch { id: FetchId(id), slot, range });
         Turn::Stop
     }
 
     /// See [`handle_fetched`](Self::handle_fetched).
     pub(super) fn fetched(&mut self, id: FetchId, content: Option<Payload>) {
-        let at = self.reads.iter().position(|(fetch, _)| *fetch == id.0);
-        let key = at.map(|at| self.reads.swap_remove(at).1);
+        let key = self.reads.remove(id.0);
         let reading = key
             .and_then(|key| self.mux.get_mut(key))
             .and_then(|channel| channel.reading.take_if(|reading| reading.fetch == id.0));

@@ -5,6 +5,7 @@ use crate::proto::v1::budget::Class;
 use crate::proto::v1::code::FatalCode;
 use crate::proto::v1::record::{Record, Records, kind};
 use crate::proto::v1::session::send::{LOOSE_BYTES, MOST_ACK};
+use crate::slab::steps;
 use crate::time::Duration;
 use alloc::format;
 
@@ -238,7 +239,32 @@ fn a_session_that_has_drained_acknowledges_all_though_a_reset_was_to_go_before()
     let close = two.says(SERVER);
     two.hears(CLIENT, &close);
     assert_eq!(words(&two.says(CLIENT)), ["ACK 2"]);
-    assert!(two.has_closed[CLIENT]);
+    assert!(two.has_closed[CLIENT] && two.ends[CLIENT].stops == 0);
+}
+
+#[test]
+fn a_reset_that_means_nothing_any_more_keeps_back_nothing_later() {
+    let mut two = Two::new(|_| {});
+    let keys = two.open(3);
+    two.ends[CLIENT].handle_close_channel(keys[0][CLIENT]);
+    let said = two.says(CLIENT);
+    two.hears(SERVER, &said);
+    two.stop(CLIENT, keys[0][CLIENT]);
+    two.ends[SERVER].handle_close_channel(keys[0][SERVER]);
+    let close = two.says(SERVER);
+    two.hears(CLIENT, &close);
+    assert!(!words(&two.says(CLIENT)).iter().any(|word| word.starts_with("RESET")));
+    // The next one is waited for, and then no longer.
+    two.stop(CLIENT, keys[1][CLIENT]);
+    let data = two.sends(SERVER, keys[1][SERVER], 1);
+    two.hears(CLIENT, &data);
+    assert_eq!(words(&two.says(CLIENT)), ["ACK 1", "RESET 2 of 2", "ACK 2"]);
+    let data = two.sends(SERVER, keys[2][SERVER], 1);
+    two.hears(CLIENT, &data);
+    two.wait(100);
+    let said = words(&two.says(CLIENT));
+    assert!(said.iter().any(|word| word.starts_with("ACK")), "{said:?}");
+    assert_eq!(two.ends[CLIENT].stops, 0);
 }
 
 #[test]
@@ -272,12 +298,87 @@ fn a_channel_that_waits_for_the_peers_limit_keeps_back_no_acknowledgement() {
     Record::ChanLimit { count: 19 }.put(None, &mut limit);
     two.hears(CLIENT, &[limit]);
     let said = words(&two.says(CLIENT));
-    assert_eq!(said, ["OPEN 32", "OPEN 34", "OPEN 36", "RESET 34 of 2", "RESET 36 of 2", "CLOSE 36"]);
+    assert_eq!(said, ["OPEN 32", "OPEN 34", "OPEN 36", "RESET 36 of 2", "RESET 34 of 2", "CLOSE 36"]);
     assert_eq!(two.ends[CLIENT].stops, 0);
 }
 
 #[test]
-fn an_event_of_a_channel_that_is_over_is_not_told_to_who_gets_its_key() {
+fn a_reset_that_waited_for_its_open_goes_before_what_it_voids_is_acknowledged() {
+    const MANY: usize = 300;
+    let mut two = Two::new(|configs| configs[SERVER].settings.max_channels = 2_000);
+    two.open(16);
+    two.ends[CLIENT].mux.set_own_limit(16);
+    let name = "n".repeat(120);
+    let mut more = || two.ends[CLIENT].open(ChannelKind::Items, name.clone(), Vec::new(), Priority::Normal);
+    let keys: Vec<_> = (0..MANY).map(|_| more().unwrap()).collect();
+    for key in &keys {
+        two.stop(CLIENT, *key);
+    }
+    let mut limit = Vec::new();
+    Record::ChanLimit { count: 16 + MANY as u64 }.put(None, &mut limit);
+    two.hears(CLIENT, &[limit]);
+    // The connection takes one message, with some of OPEN and without RESET of them.
+    let first = loop {
+        if let Output::Transmit(out) = two.ends[CLIENT].poll_output(true) {
+            break out.bytes;
+        }
+    };
+    let said = words(core::slice::from_ref(&first));
+    assert!(
+        said.len() > 10 && said.len() < MANY && said.iter().all(|word| word.starts_with("OPEN")),
+        "{said:?}"
+    );
+    two.hears(SERVER, &[first]);
+    let accepts = two.says(SERVER);
+    two.hears(CLIENT, &accepts);
+    let there = two.incoming[SERVER][0];
+    let data = two.sends(SERVER, there, 1);
+    two.hears(CLIENT, &data);
+    two.wait(100);
+    let said = words(&two.says(CLIENT));
+    let [reset, ack] =
+        ["RESET 32 of 2", "ACK"].map(|word| said.iter().position(|said| said.starts_with(word)));
+    assert!(reset.is_some() && ack.is_none_or(|ack| reset < Some(ack)), "{said:?}");
+}
+
+#[test]
+fn what_a_channel_costs_is_the_same_beside_a_thousand_others() {
+    let cost = |others: usize| {
+        let mut two = Two::new(|configs| configs[SERVER].settings.max_channels = 2_000);
+        let keys = two.open(others + 3);
+        // All of it is acknowledged.
+        two.wait(100);
+        two.exchange();
+        steps::of(|| {
+            for ([here, there], n) in keys.into_iter().skip(others / 2).take(3).zip(0..) {
+                let data = two.sends(CLIENT, here, 1);
+                two.hears(SERVER, &data);
+                match n {
+                    0 => {
+                        two.ends[CLIENT].handle_close_channel(here);
+                        two.ends[SERVER].handle_close_channel(there);
+                    }
+                    1 => two.ends[CLIENT].handle_reset(
+                        here,
+                        Directions::Both,
+                        ChannelCode::Refused,
+                        Vec::new(),
+                    ),
+                    _ => two.stop(SERVER, there),
+                }
+                two.exchange();
+                two.ends[CLIENT].handle_dropped(here);
+                two.ends[SERVER].handle_dropped(there);
+                two.exchange();
+            }
+        })
+    };
+    let (few, many) = (cost(3), cost(1_000));
+    assert!(few > 30 && many < few + few / 4, "{few} {many}");
+}
+
+#[test]
+fn events_of_a_channel_are_counted_until_they_are_told() {
     let mut two = Two::new(|_| {});
     let keys = two.open(2);
     // Both end, and both ends wait to be told.
