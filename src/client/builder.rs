@@ -331,8 +331,7 @@ impl ClientBuilder {
             Err(error) => error,
             Ok(client) => return Ok(client),
         };
-        // A server that has chosen the subprotocol speaks it, whatever became of the session.
-        let hint = if hub.is_tidegate() { Hint::None } else { Hint::of(&failed) };
+        let hint = if hub.is_tidegate() { Hint::of_session(&failed) } else { Hint::of(&failed) };
         if hint == Hint::None {
             return Err(failed);
         }

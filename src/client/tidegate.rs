@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use super::error::{ConnectError, DelayError};
 use crate::driver::tidegate::TidegateConfig;
 use crate::platform;
+use crate::proto::CloseCause;
 use crate::proto::v1::Side;
 use crate::proto::ws::HandshakeError;
 use crate::time::Timestamp;
@@ -151,6 +152,17 @@ impl Hint {
             HandshakeError::Refused(refusal) if STATUSES.contains(&refusal.status) => Self::Plain,
             // libwebsockets hangs up.
             HandshakeError::Truncated => Self::Perhaps,
+            _ => Self::None,
+        }
+    }
+
+    /// What `error` says of a server that has chosen the subprotocol: it speaks it, whatever became of the session. But some
+    /// choose whatever they are offered, and then say something else.
+    pub(super) fn of_session(error: &ConnectError) -> Self {
+        match error {
+            ConnectError::Session { closed } if matches!(closed.cause, CloseCause::PeerFault(_)) => {
+                Self::Plain
+            }
             _ => Self::None,
         }
     }

@@ -153,6 +153,16 @@ fn a_server_that_has_chosen_the_subprotocol_speaks_it_also_if_the_session_does_n
 }
 
 #[test]
+fn a_server_that_chooses_whatever_it_is_offered_and_says_something_else_is_plain() {
+    // A text, and a binary message that is no greeting: what an echo sends back is the client's own.
+    for (bytes, path) in [(&b"\x81\x05hello"[..], "says text"), (b"\x82\x03\x01\x01\x01", "says bytes")] {
+        let (came, offered) = two(Answer::Speaks(bytes), path);
+        assert_eq!(came, [Ok(Mode::Plain), Ok(Mode::Plain)], "{bytes:?}");
+        assert_eq!(offered, [true, false, false], "{bytes:?}");
+    }
+}
+
+#[test]
 fn b05_a_server_that_is_not_there_is_tried_once() {
     block_on(async {
         let error = auto(closed_port(), "away").await.unwrap_err();
