@@ -212,7 +212,13 @@ impl Hub {
 
     /// Whether nothing can be sent on this channel any more, though its connection is not over.
     pub(crate) fn is_channel_closed(&self) -> bool {
-        self.main().is_some() && self.lock().channels.stopped != Some(ChannelEnd::ConnectionOver)
+        let Some(main) = self.main() else { return false };
+        let stopped = self.lock().channels.stopped.clone();
+        match stopped {
+            Some(end) => end != ChannelEnd::ConnectionOver,
+            // Closed here, of which the peer's word is still to come, or else gone with its connection.
+            None => main.lock().stage < Stage::Closing,
+        }
     }
 
     /// The connection is over.
