@@ -82,6 +82,12 @@ export interface ChannelSocket<In = Message, Out = Sendable> extends Socket<In, 
     listener: Parameters<EventTarget["addEventListener"]>[1],
     options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void;
+  /** As that of `EventTarget`. */
+  removeEventListener(
+    type: "bufferedamountlow" | "goaway",
+    listener: Parameters<EventTarget["removeEventListener"]>[1],
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
+  ): void;
 }
 
 /** The function `connect` of `tidegate/channels`. */

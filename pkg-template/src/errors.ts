@@ -22,7 +22,7 @@ import type { Closed } from "./ticket.js";
  * - `reset`: of a stream of a channel, whose other end has reset it; `cause` is the `ChannelEnd`.
  * - `tooBig`: of such a stream, a message that is larger than the peer takes.
  * - `detached`: a buffer that has no bytes any more, or too few for its view, or cannot be transferred.
- * - `encode`, `decode`: the codec threw; `cause` has what it threw.
+ * - `encode`, `decode`: the codec threw; `cause` has what it threw, and `data` what it could not decode.
  * - `closeCode`, `closeReason`: may not be sent in a close frame; the socket stays open.
  * - `plain`: a channel was asked for, or tidegate mode, and the server does not speak `tidegate.v1`.
  * - `refused`: a server did not want a connection: for its origin, for want of a place, or as `authenticate` has it.
@@ -58,7 +58,7 @@ export interface ErrorDetails {
   cause?: unknown;
   /** How the connection ended. */
   closed?: Closed | undefined;
-  /** The message that was not taken. */
+  /** The message that was not taken, or that the codec could not decode. */
   data?: unknown;
 }
 

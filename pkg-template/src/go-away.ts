@@ -10,7 +10,7 @@
 export interface GoAway {
   /** Why, as a number of section 10 of the protocol: 0 if in good order. */
   readonly code: number;
-  /** Why, in words for people: up to 256 bytes of the peer's choice. */
+  /** Why, in words for people: up to 256 bytes of the peer's choice. tidegate says the name of the code: `NONE`. */
   readonly reason: string;
   /**
    * For how many milliseconds channels that are open may go on, counted from the announcement. Where the peer sets no end to

@@ -332,7 +332,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     try {
       return this.#codec ? this.#codec.decode(message as Message) : (message as In);
     } catch (cause) {
-      throw new TidegateError("decode", "the codec could not decode a message; see `cause`", { cause });
+      throw new TidegateError("decode", "the codec could not decode a message; see `cause`", { cause, data: message });
     }
   }
 
@@ -379,7 +379,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
     this.#core?.acknowledged(bytes);
   }
 
-  /** The numbers of the connection, now. */
+  /** The numbers of the connection, now. What goes over a channel stands in the channel's own. */
   stats(): Stats {
     return readStats(this.#counts, this.#inbox.queued, this.#core);
   }

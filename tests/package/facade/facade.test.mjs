@@ -1162,7 +1162,7 @@ test("a_codec_serves_both_ways_and_its_failures_are_typed", async () => {
   raw.deliver(new ArrayBuffer(1));
   raw.deliver('{"n":1}');
   const iterator = socket[Symbol.asyncIterator]();
-  await assert.rejects(iterator.next(), (error) => code("decode")(error) && error.cause instanceof SyntaxError);
+  await assert.rejects(iterator.next(), (error) => code("decode")(error) && error.cause instanceof SyntaxError && error.data === "not json");
   await assert.rejects(iterator.next(), code("decode"));
   assert.deepEqual(await iterator.next(), { done: false, value: { n: 1 } });
 });
