@@ -21,7 +21,7 @@ use crate::proto::v1::{FatalCode, GoingAway};
 pub struct GoAway {
     /// Why; [`FatalCode::None`] if in good order.
     pub code: FatalCode,
-    /// Why, in words for people: up to 256 bytes of the peer's choice.
+    /// Why, in words for people: up to 256 bytes of the peer's choice. tidegate says the name of the code: `NONE`.
     pub reason: String,
     /// For how long channels that are open may go on, counted from the announcement. Where the peer sets no end to that it
     /// is 285,000 years.

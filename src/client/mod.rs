@@ -282,7 +282,7 @@ impl Client {
         self.sender.acknowledged(bytes);
     }
 
-    /// The numbers of the connection, now.
+    /// The numbers of the connection, now. What goes over a channel stands in the channel's own.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.sender.stats()
