@@ -14,10 +14,9 @@ function hostBase(): string | undefined {
   return globalThis.document?.baseURI ?? globalThis.location?.href;
 }
 
-/** An address as errors show it: without its query, in which a token may be, and without user and password. */
+/** A whole address as errors show it: without its query, in which a token may be, and without user and password. */
 export function shown(address: string): string {
-  const { protocol, host, pathname } = new URL(address);
-  return `${protocol}//${host}${pathname}`;
+  return address.replace(/^(wss?:..)[^/]*@|\?.*/g, "$1");
 }
 
 /**
@@ -39,7 +38,7 @@ export function resolveAddress(url: string | URL, base = hostBase()): string {
     throw new TidegateError(
       "url",
       // Where a password ends nobody knows who cannot read the rest; or there may be one in what looks like a query.
-      `"${String(url).replace(/[^]*[?#][^]*@[^]*|[^]*@|[?#][^]*/g, "")}" is not a WebSocket address; give a full ws:// or wss:// address` +
+      `"${String(url).replace(/.*[?#].*@.*|.*@|[?#].*/gs, "")}" is not a WebSocket address; give a full ws:// or wss:// address` +
         // A `blob:` base is opaque: nothing is relative to it. Firefox would take the page's instead.
         (/^\w+:/.test(String(url)) || (base && !base.startsWith("blob:")) ? "" : ", since there is no page to resolve it against"),
     );
@@ -51,7 +50,7 @@ export function resolveAddress(url: string | URL, base = hostBase()): string {
   }
   // `hash` is empty for a lone "#", which is a fragment none the less.
   if (address.href.includes("#")) {
-    throw new TidegateError("url", `"${shown(address.href)}" has a fragment, which is never sent; remove "#" and what follows`);
+    throw new TidegateError("url", 'the address has a fragment; remove it');
   }
   return address.href;
 }

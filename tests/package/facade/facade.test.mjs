@@ -100,9 +100,9 @@ test("no_error_shows_what_may_be_secret_in_an_address", async () => {
   // The socket has all of it.
   assert.equal(FakeSocket.sockets.at(-1).url, secrets);
   for (const [bad, shown] of [
-    [`${secrets}#top`, '"wss://host.test:8443/live/@all" has a fragment'],
+    [`${secrets}#top`, "the address has a fragment"],
     ["ftp://user:hidden@host.test/?hidden", "the address has the scheme ftp:"],
-    ["ws:\\\\user:hidden@host.test/#top", '"ws://host.test/" has a fragment'],
+    ["ws:\\\\user:hidden@host.test/#top", "the address has a fragment"],
     ["ws://user:hid?den@host.test/", '"" is not'],
     ["ws://user:hid#den@host.test/", '"" is not'],
     ["/live?token=a@hidden", '"" is not'],

@@ -20,7 +20,7 @@ use super::Finding;
 
 /// For each layer, the modules below `crate` it may name, besides itself.
 const ARROWS: [(&str, &[&str]); 9] = [
-    ("js", &["driver", "proto", "transport", "time"]),
+    ("js", &["driver", "proto", "transport", "time", "slab"]),
     ("client", &["driver", "proto", "transport", "platform", "time", "slab"]),
     ("server", &["client", "driver", "proto", "transport", "platform", "time", "slab"]),
     ("driver", &["proto", "transport", "platform", "time", "slab"]),
