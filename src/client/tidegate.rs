@@ -32,7 +32,8 @@ pub enum Mode {
     /// A browser does not tell why a connection has failed, so that any failure before it was open is a reason there. On the
     /// host only an answer about the subprotocol is: 101 without one or with another than was offered, and the statuses 400,
     /// 406 and 426. A server that hangs up without an answer, as some do with a subprotocol that they do not know, is
-    /// tried without the offer each time: it may only have been restarted. After 401, 403, 503 and the like, and where no
+    /// tried without the offer each time: it may only have been restarted. Everywhere one that has chosen `tidegate.v1` and then
+    /// says something else is plain: some choose whatever they are offered. After 401, 403, 503 and the like, and where no
     /// connection came about, there is no second attempt; nor is there one for
     /// `ClientBuilder::connect_over`, which has only one stream.
     Auto,

@@ -394,6 +394,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_channel_does_not_take_since_its_connection_goes_is_not_the_channels_end() {
+        let main = Hub::new(SendLimits::default(), RecvLimits::default(), Now::of(Still), None);
+        let hub = Hub::channel(&main, SendLimits::default());
+        assert!(!main.is_channel_closed() && hub.is_channel_closed());
+        for stage in [Stage::Closing, Stage::Closed] {
+            main.lock().stage = stage;
+            assert!(!hub.is_channel_closed(), "{stage:?}");
+        }
+        for (end, is_its) in [(ChannelEnd::ConnectionOver, false), (ChannelEnd::Closed, true)] {
+            hub.lock().channels.stopped = Some(end);
+            assert_eq!(hub.is_channel_closed(), is_its);
+        }
+    }
+
+    #[test]
     fn what_a_dropped_receiver_had_received_is_released_with_its_credit_and_so_is_what_still_comes() {
         let main = Hub::new(SendLimits::default(), RecvLimits::default(), Now::of(Still), None);
         let hub = Hub::channel(&main, SendLimits::default());

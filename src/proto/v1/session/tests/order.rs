@@ -378,6 +378,32 @@ fn what_a_channel_costs_is_the_same_beside_a_thousand_others() {
 }
 
 #[test]
+fn a_goaway_that_handles_one_channel_less_looks_at_that_one() {
+    const MANY: usize = 1_000;
+    let mut two = Two::new(|configs| configs[SERVER].settings.max_channels = 2_000);
+    let keys = two.open(MANY);
+    // Ends of all of them stand in the log.
+    for [here, _] in &keys {
+        two.sends(CLIENT, *here, 1);
+    }
+    let mut cost = |channels: usize| {
+        let channels = channels as u64;
+        let (code, drain_ms, reconnect_after_ms, jitter_ms, reason) = (FatalCode::None, 60_000, 0, 0, "");
+        let mut goaway = Vec::new();
+        Record::GoAway { channels, code, drain_ms, reconnect_after_ms, jitter_ms, reason }
+            .put(None, &mut goaway);
+        let steps = steps::of(|| two.hears(CLIENT, &[goaway]));
+        two.says(CLIENT);
+        steps
+    };
+    assert!(cost(MANY / 2) > MANY / 2);
+    for less in 1..50 {
+        let steps = cost(MANY / 2 - less);
+        assert!(steps > 0 && steps < 100, "{less}: {steps}");
+    }
+}
+
+#[test]
 fn events_of_a_channel_are_counted_until_they_are_told() {
     let mut two = Two::new(|_| {});
     let keys = two.open(2);
