@@ -66,7 +66,7 @@ fn ending(plan: &Plan, trace: &Trace, [end, other]: [&End; 2], findings: &mut Ve
         // Neither side ever loses a part of its memory.
         Cause::Refused { code: RefusedCode::ReplayGap, .. } => false,
         Cause::Refused { .. } => end.which == 0 && !has_its_time,
-        Cause::Expired | Cause::Lost { .. } | Cause::NoGreeting => !has_its_time,
+        Cause::Expired | Cause::Lost { .. } | Cause::NoGreeting | Cause::Silent => !has_its_time,
         _ => false,
     };
     if !is_right {

@@ -129,3 +129,56 @@ fn a_close_does_not_wait_for_a_place_for_a_channel_on_which_nothing_was_sent() {
     let said = peer.give(0x06, &varints(&[MOST, 0]));
     assert_eq!(said.close, Some(4_200), "{said:?}");
 }
+
+#[test]
+fn a_session_that_ends_in_order_acknowledges_what_it_has_also_where_its_time_is_over() {
+    type End = fn(&mut Peer);
+    let ends: [(&str, End); 3] = [
+        ("shutdown", |peer| peer.session.handle_shutdown(peer.at(), 1_000, 0, 0)),
+        ("close", |peer| {
+            // Something that the peer never acknowledges.
+            open(peer, ChannelKind::Call);
+            peer.poll();
+            peer.session.handle_close(peer.at(), 1_000);
+        }),
+        ("at once", |_| {}),
+    ];
+    for (name, end) in ends {
+        let mut peer = Peer::of(server());
+        peer.give(0x01, &[1, 1, 0]);
+        opened(&mut peer, 0);
+        end(&mut peer);
+        assert_eq!(peer.poll().close, None, "{name}");
+        peer.now = 999_000;
+        // By itself their acknowledgement would be due after the end.
+        for item in 0..2 {
+            peer.give(0x45, &[0, 3, item]);
+        }
+        peer.now = 1_000_000;
+        if name == "at once" {
+            peer.session.handle_end(peer.at());
+        } else {
+            peer.session.handle_timeout(peer.at());
+        }
+        let said = peer.poll();
+        let acks =
+            said.records().iter().filter(|record| record.kind == 0x06).map(|ack| ack.numbers::<1>()[0]).max();
+        assert_eq!((acks, said.close), (Some(3), Some(4_200)), "{name}: {said:?}");
+    }
+}
+
+#[test]
+fn a_server_that_has_not_said_welcome_ends_without_an_acknowledgement() {
+    let mut peer = Peer::of(server());
+    let hello = peer.record(0x01, &[1, 1, 0]);
+    let open = peer.record(0x41, &[0, 0, 2, 1, b'a', 0]);
+    let at = peer.at();
+    peer.session.handle_message(at, &[hello, open].concat());
+    peer.session.handle_end(at);
+    let said = peer.poll();
+    assert_eq!(
+        (said.kinds(), said.close),
+        (vec![], Some(4_200)),
+        "WELCOME would have to stand before: {said:?}"
+    );
+}

@@ -290,6 +290,7 @@ impl Peers<'_> {
                 | Cause::Lost { .. }
                 | Cause::Expired
                 | Cause::NoGreeting
+                | Cause::Silent
                 | Cause::Refused { code: RefusedCode::UnknownSession, .. } => {}
                 other => panic!("{other:?} of two that keep to the protocol"),
             }

@@ -110,7 +110,7 @@ impl Liveness {
         self.silence = None;
     }
 
-    /// A message was received, whatever is in it; or, where those are seen, any byte.
+    /// A message was received in whole, whatever is in it.
     pub(super) fn handle_received(&mut self, now: Timestamp) {
         if let Some(silence) = &mut self.silence {
             // A probe stays: the message may have waited here for longer than the network is away.

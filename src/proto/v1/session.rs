@@ -102,6 +102,8 @@ pub struct Session {
     is_blocked: bool,
     /// It is the connection's buffer that it waits for.
     is_buffer_full: bool,
+    /// The connection was given up since nothing came over it.
+    is_silent: bool,
     /// Until when the session may take to end.
     drain: Option<Drain>,
     /// What this side has to say about it, on each connection.
@@ -177,6 +179,7 @@ impl Session {
             stops: 0,
             opens: Ascending::default(),
             is_blocked: false,
+            is_silent: false,
             is_buffer_full: false,
             drain: None,
             goaway: None,
@@ -498,6 +501,12 @@ impl Session {
     #[must_use]
     pub fn hint(&self) -> &str {
         &self.hint
+    }
+
+    /// Whether its connection was given up since nothing came over it, until there is another.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.is_silent
     }
 
     /// Whether the last event has been polled.

@@ -46,6 +46,7 @@ impl Session {
         self.budget.restart(now);
         self.bucket.handle_attached(now, self.mux.open_count());
         self.liveness.handle_attached(now);
+        self.is_silent = false;
         self.loose = Loose::default();
         self.restates = false;
         self.has_looked = false;
@@ -92,7 +93,7 @@ impl Session {
     pub fn handle_lost_for_good(&mut self, now: Timestamp, code: u16) {
         self.handle_lost(now, code);
         if matches!(self.phase, Phase::Detached { .. }) {
-            self.over(Cause::Lost { code });
+            self.over(if self.is_silent { Cause::Silent } else { Cause::Lost { code } });
         }
     }
 
@@ -351,6 +352,7 @@ impl Session {
     /// Closes in good order, as GOAWAY has announced.
     pub(super) fn end_in_order(&mut self, code: FatalCode) {
         if self.is_attached() {
+            self.acknowledge_at_last();
             self.pending.push_back(Output::Close(code.close_code()));
         }
         self.over(Cause::Closed);

@@ -206,6 +206,8 @@ pub enum Cause {
         /// The close code of the connection.
         code: u16,
     },
+    /// The peer was silent for too long, and the session cannot be resumed.
+    Silent,
     /// It was not resumed in time.
     Expired,
     /// The peer did not greet in time, and there was nothing yet to resume.

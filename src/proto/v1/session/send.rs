@@ -51,15 +51,8 @@ impl Session {
                 continue;
             }
             if self.has_drained() {
-                // What is not acknowledged when the connection closes the peer takes for unknown.
-                if self.acks.rx > self.acks.told {
-                    if !room {
-                        return Output::Blocked(self.due(false));
-                    }
-                    let mut out = Outgoing::default();
-                    self.acks.hold = None;
-                    self.put_ack(&mut out);
-                    return Output::Transmit(out);
+                if !room && self.acks.rx > self.acks.told {
+                    return Output::Blocked(self.due(false));
                 }
                 let code = self.drain.map_or(FatalCode::None, |drain| drain.code);
                 self.end_in_order(code);
@@ -187,11 +180,12 @@ impl Session {
                 self.bucket.earn_ping();
             }
             Verdict::Dead => {
+                self.is_silent = true;
                 self.pending.push_back(Output::Close(FatalCode::Timeout.close_code()));
                 if self.epoch > 0 && self.token.is_some() {
                     self.detach();
                 } else {
-                    self.over(Cause::Lost { code: FatalCode::Timeout.close_code() });
+                    self.over(Cause::Silent);
                 }
             }
         }
@@ -309,6 +303,25 @@ impl Session {
         let delay_us = self.now.micros_since(acks.rx_at);
         Record::Ack { rx: acks.upto(), delay_us }.put(None, &mut out.bytes);
         acks.note_told();
+    }
+
+    /// Before the connection is closed in good order: what is not acknowledged then the peer takes for unknown. Whether there
+    /// is room for it or not, as ERROR.
+    pub(super) fn acknowledge_at_last(&mut self) {
+        if self.phase != Phase::Open || self.greeting == Greeting::Due {
+            return;
+        }
+        if self.stops == 0 {
+            self.acks.hold = None;
+        } else if self.acks.hold.is_none() {
+            // RESET has waited for room, and does not go any more: the peer would take for delivered what was thrown away.
+            return;
+        }
+        if self.acks.upto() > self.acks.told {
+            let mut out = Outgoing::default();
+            self.put_ack(&mut out);
+            self.pending.push_back(Output::Transmit(out));
+        }
     }
 
     /// What limits the peer, and GOAWAY behind it; false if there is more than the message holds.

@@ -202,6 +202,21 @@ fn a_reset_that_the_log_has_no_room_for_does_not_keep_back_acknowledgements() {
 }
 
 #[test]
+fn an_end_at_once_acknowledges_nothing_that_a_reset_which_goes_no_more_has_voided() {
+    let (mut two, _) = stopped();
+    two.ends[CLIENT].handle_end(two.now);
+    assert_eq!(words(&two.says(CLIENT)), ["ACK 2"]);
+    let (mut two, keys) = stopped();
+    two.ends[CLIENT].config.settings.replay_limit_bytes = 0;
+    assert_eq!(words(&two.says(CLIENT)), ["ACK 2", "ACK 3"]);
+    let data = two.sends(SERVER, keys[SERVER], 1);
+    two.hears(CLIENT, &data);
+    two.ends[CLIENT].handle_end(two.now);
+    assert_eq!(words(&two.says(CLIENT)), [""; 0]);
+    assert!(two.has_closed[CLIENT]);
+}
+
+#[test]
 fn a_reset_behind_a_replay_that_has_to_wait_does_not_keep_back_acknowledgements() {
     let mut two = Two::new(|_| {});
     let keys = two.open(2);
