@@ -42,8 +42,7 @@ def echo(session: Session) -> None:
     for channel in session.channels.values():
         while channel.inbox and not channel.outbox:
             item, _ = channel.inbox.popleft()
-            if channel.sending:
-                channel.outbox.append(item)
+            channel.outbox.extend([item] * channel.sending)
 
 
 def check(session: Session, greeting: bool) -> Iterator[None]:
@@ -61,8 +60,8 @@ def check(session: Session, greeting: bool) -> Iterator[None]:
     session.say("PING", t_us=session.now())
     while given_up.incoming != ENDED or not session.pongs:
         yield
-    session.draining = True  # opens no more, takes no more (section 6.6)
-    session.say("GOAWAY", channels=session.next_id[False] >> 1)
+    session.draining, session.handles = True, session.next_id[False] >> 1  # opens no more, takes no more
+    session.say("GOAWAY", channels=session.handles)
     while session.unacked < session.tx_next:
         yield
     session.close_code = 4200
@@ -79,8 +78,7 @@ async def serve(port: str = "0") -> None:
 
 async def connect(url: str, *options: str) -> None:
     """Says `ok` if the server at `url` does all that it should."""
-    session = Session(True, SETTINGS)
-    checking = check(session, "--greeting" in options)
+    checking = check(session := Session(True, SETTINGS), "--greeting" in options)
     async with asyncio.timeout(30), websockets.connect(url, proxy=None, **OPTIONS) as socket:
         await run(session, socket, lambda _: next(checking, None))
     if (socket.subprotocol, session.close_code, socket.close_code) != ("tidegate.v1", 4200, 4200):

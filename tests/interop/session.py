@@ -103,8 +103,7 @@ def encode(type_: int, number: int, f: Fields) -> bytes:
         if key != "total" or f["flags"] & (FIRST | LAST) == FIRST:
             value = f.get(key, 0 if form in ("1", "v") else b"")
             body += FORMS[form][1](value.encode() if isinstance(value, str) else value)
-    seq16 = (number & 0xFFFF).to_bytes(2, "big") if type_ & 0x40 else b""
-    return bytes([type_]) + varint(len(body)) + seq16 + body
+    return bytes([type_]) + varint(len(body)) + (number & 0xFFFF).to_bytes(2, "big") * (type_ >> 6 & 1) + body
 
 
 def decode(name: str, body: bytes) -> Fields:
@@ -143,8 +142,7 @@ class Channel:
         self.inbox = deque[tuple[Item, int]]()  # what was not taken yet, with its cost
         self.limit, self.item_limit, self.spent = 0, 0, 0  # the limits if ACCEPT and CREDIT raised them
         self.outbox, self.sent = deque(items), 0  # what is to be sent, and how many bytes of the first were
-        session.channels[self.number] = self
-        session.next_id[mine] += 2
+        session.channels[self.number], session.next_id[mine] = self, self.number + 2
         if mine:
             session.say("OPEN", channel=self.number, prio=2, name=name)
 
@@ -165,10 +163,9 @@ class Channel:
         flags = LAST * (size == len(rest)) | ACK_NOW * (in_flight >= FLIGHT // 4)
         flags |= 0 if self.sent else FIRST | TEXT * isinstance(item, str)
         self.session.say("DATA", channel=self.number, flags=flags, total=len(data) + 1, payload=rest[:size])
-        self.spent, self.sent = self.spent + size + 64, self.sent + size
+        self.spent, self.sent = self.spent + size + 64, 0 if flags & LAST else self.sent + size
         if flags & LAST:
             self.outbox.popleft()
-            self.sent = 0
         return True
 
     def end(self, bits: int, code: int) -> None:
@@ -178,12 +175,12 @@ class Channel:
         if bits & 2 and self.incoming != ENDED:
             self.incoming, self.partial, self.cost = DISCARDING, b"", 0
             self.inbox.append((code, 0))
+            self.session.say("ACK", rx=self.session.rx, delay_us=self.session.now() - self.session.heard)
         self.session.say("RESET" if code else "CLOSE", channel=self.number, dir=bits, code=code)
 
     def on_data(self, state: str, flags: int, payload: bytes, total: int) -> None:
         """`on_data` of section 7.6 behind the check of order; `state` is that after it."""
-        if flags & FIRST:
-            self.text, self.total = flags & TEXT, total
+        self.text, self.total = (flags & TEXT, total) if flags & FIRST else (self.text, self.total)
         item, cost = self.partial + payload, len(payload) + 64
         fits = len(item) == self.total - 1 if flags & (LAST | ABORT) == LAST else len(item) < self.total
         require(fits or not self.total or state == DISCARDING, "another size than total says")
@@ -208,22 +205,24 @@ class Session:
         self.state, self.close_code, self.draining = "Hello" if client else "Greeting", 0, False  # ALLOWED[state]
         self.channels: dict[int, Channel] = {}  # those of which a direction goes on, or something was not taken
         self.next_id = {True: 1 - client, False: int(client)}  # by whether it is one's own
-        self.may_open, self.promised = self.peer[2], self.own[2]  # section 7.7
+        self.may_open, self.promised, self.handles = self.peer[2], self.own[2], inf  # 7.7; `handles`: told by GOAWAY
         self.tx_next, self.unacked = 1, 1  # numbers: the next, and the first that the peer has not acknowledged
-        self.rx, self.out = 0, list[bytes]()  # the highest number accepted; the records that were handed over
+        self.rx, self.told, self.out = 0, 0, list[bytes]()  # numbers: the highest accepted, and told; what to send
         self.ping, self.pongs = list[int](), 0  # `t_us` of the newest PING, until it is answered
         self.heard, self.ping_at, self.dead_at = self.now(), inf, self.now() + HELLO_TIMEOUT
         if client:
             self.say("HELLO", ver_min=1, ver_max=1, settings=self.announced)
 
     def say(self, name: str, /, **fields: Any) -> None:
-        """Hands over a record; a sequenced one gets its number with that."""
-        self.out.append(encode(TYPES[name], self.tx_next, fields))
-        self.tx_next += TYPES[name] >> 6 & 1
+        """Hands over a record; a sequenced one gets its number with that. An ACK that tells nothing is none."""
+        if name != "ACK" or self.rx > self.told:
+            self.told = fields.get("rx", self.told)
+            self.out.append(encode(TYPES[name], self.tx_next, fields))
+            self.tx_next += TYPES[name] >> 6 & 1
 
     def receive(self, message: str | bytes) -> None:
         """One message, with the checks in the order of section 4.5. After a fatal error nothing is read any more."""
-        self.heard, rx, reader = self.now(), self.rx, Reader(message if isinstance(message, bytes) else b"")
+        self.heard, reader = self.now(), Reader(message if isinstance(message, bytes) else b"")
         try:
             require(reader.rest, "text, or empty")
             require(len(message) <= self.own[1], "message over max_message_bytes", TOO_BIG)
@@ -238,14 +237,13 @@ class Session:
             code, reason = (PROTOCOL_VIOLATION, str(fault)) if isinstance(fault, UnicodeError) else fault.args
             self.close_code = 4200 + code
             return self.say("ERROR", code=code, record_type=reader.type_, reason=reason)
-        if self.rx > rx:  # one ACK for each message, at once
-            self.say("ACK", rx=self.rx, delay_us=self.now() - self.heard)
+        self.say("ACK", rx=self.rx, delay_us=self.now() - self.heard)
         if self.ping:
             self.say("PONG", t_us=self.ping.pop(), hold_us=self.now() - self.heard, peer_t_us=self.now(), rx=self.rx)
         if self.state == "Open":
             rule = self.peer if self.client else self.own
-            self.interval = rule[6] * (1_500 if self.client else 1_000)
-            self.ping_at, self.dead_at = self.heard + self.interval, self.heard + max(rule[7] * 1_000, self.interval)
+            self.interval, self.idle = rule[6] * (1_500 if self.client else 1_000), rule[7] * 1_000
+            self.ping_at, self.dead_at = self.heard + self.interval, inf
 
     def on_record(self, name: str, f: Fields) -> None:
         """What is left of step 8, and step 9, of section 4.5 for one record."""
@@ -261,9 +259,8 @@ class Session:
                 require(f.get("ver_min", 1) <= 1 <= f.get("ver_max", 1), "no common version", VERSION)
                 require(name == "HELLO" or f["features"] == 0, "feature never offered")
                 self.peer, self.state = CONSTANTS | {n: value for n, value in f["settings"] if n in SETTINGS}, "Open"
-                for n, (constant, least, most) in SETTINGS.items():
-                    least = constant if self.client and n not in (5, 6, 7) else least
-                    require(least <= self.peer[n] <= most, f"setting {n}")
+                for n, (v1, least, most) in SETTINGS.items():
+                    require((v1 if self.client and not 5 <= n <= 7 else least) <= self.peer[n] <= most, f"setting {n}")
                 require(self.peer[3] >= self.peer[4] + self.peer[4] // 8 + 64, "window too small for max_item_bytes")
                 self.may_open = self.peer[2]
                 if name == "HELLO":
@@ -289,7 +286,7 @@ class Session:
                 require(number == self.next_id[False], "parity, or not the next channel id")
                 require(number >> 1 < self.promised, "beyond CHAN_LIMIT", FLOW_CONTROL)
                 channel = Channel(self, mine=False)
-                if f["kind"] or self.draining:
+                if f["kind"] or number >> 1 >= self.handles:
                     channel.end(3, UNSUPPORTED_KIND if f["kind"] else REFUSED)
                 else:
                     self.say("ACCEPT", channel=number, limit=channel.granted, max_item_bytes=self.own[4])
@@ -316,7 +313,8 @@ class Session:
             self.close_code = self.close_code or 4200 + TIMEOUT
         if not self.close_code:
             if now >= self.ping_at:
-                self.ping_at = now + self.interval
+                dead_at = max(self.heard + self.idle, now + self.idle / 4)  # that of the first PING counts
+                self.ping_at, self.dead_at = now + self.interval, min(self.dead_at, dead_at)
                 self.say("PING", t_us=now)
             for channel in self.channels.values():  # section 7.6
                 target = self.own[3] + channel.received - channel.cost - sum(cost for _, cost in channel.inbox)

@@ -8,13 +8,13 @@ from pathlib import Path
 from session import Channel, Fields, Reader, Session, decode, encode, varint
 
 LISTS = json.loads((Path(__file__).parent.parent / "vectors" / "tidegate-v1.json").read_text())
+HELLO = Session(client=True).messages()[0]
 FLAGS = ("FIRST", "LAST", "TEXT", "ABORT", "ACK_NOW")
 
 
 def run_varint(vector: Fields) -> bool:
     """Read it gives the value, and written the bytes: all of them, since a value has one form."""
-    value, raw = vector["value"], bytes.fromhex(vector["hex"])
-    return Reader(raw).varint() == value and varint(value) == raw
+    return Reader(raw := bytes.fromhex(vector["hex"])).varint() == vector["value"] and varint(vector["value"]) == raw
 
 
 def run_valid(vector: Fields) -> bool:
@@ -34,7 +34,7 @@ def run_valid(vector: Fields) -> bool:
     return encoded.hex() == str(vector["hex"])
 
 
-def run_session(vector: Fields) -> bool:
+def run_peer(vector: Fields) -> bool:
     """One of `malformed`, `channel_errors`, `accepted`. Nothing takes items meanwhile."""
     settings = {setting["id"]: setting["value"] for setting in vector.get("receiver_settings", ())}
     session, faults = Session(vector["receiver"] == "client", settings), list[list[Fields]]()
@@ -51,20 +51,25 @@ def run_session(vector: Fields) -> bool:
     return all(same) and not any(faults[:-1]) and (session.close_code, session.rx) == end
 
 
-class Silence(unittest.TestCase):
+class Exchange(unittest.TestCase):
     def test_a_silent_peer_is_pinged_and_then_dead(self) -> None:
-        times = [0]
-        session = Session(client=False, clock=lambda: times[-1])
-        session.receive(encode(0x01, 0, {"ver_min": 1, "ver_max": 1}))
-        while not session.close_code:
-            times.append(int(min(session.ping_at, session.dead_at)))
-            session.messages()
-        self.assertEqual((times, session.close_code), ([0, 20_000_000, 40_000_000, 45_000_000], 4207))
+        for idle, times, wanted in (45_000, [0], [0, 20, 40, 45]), (8_000, [0], [0, 20, 22]):
+            session = Session(client=False, settings={7: idle}, clock=lambda: times[-1])
+            session.receive(HELLO)
+            while not session.close_code:
+                times.append(int(min(session.ping_at, session.dead_at)))
+                session.messages()
+            self.assertEqual(([time / 1e6 for time in times], session.close_code), (wanted, 4207))
+
+    def test_what_came_before_a_reset_is_acknowledged_before_it(self) -> None:
+        session = Session(client=False)
+        session.receive(HELLO + encode(0x41, 1, {"prio": 1}) + encode(0x45, 2, {"flags": 7, "payload": b"\xff"}))
+        said = [(name, decode(name, body).get("rx")) for name, _, body in Reader(session.messages()[0]).records()]
+        self.assertEqual(said[1:], [("ACCEPT", None), ("ACK", 1), ("RESET", None), ("ACK", 2)])
 
 
 if __name__ == "__main__":
-    runs = {"varints": run_varint, "valid": run_valid}
-    runs |= dict.fromkeys(("malformed", "channel_errors", "accepted"), run_session)
+    runs = dict(varints=run_varint, valid=run_valid, malformed=run_peer, channel_errors=run_peer, accepted=run_peer)
     vectors = [(kind, vector) for kind in runs for vector in LISTS[kind]]
     wrong = [f"{kind}: {vector.get('name', vector.get('value'))}" for kind, vector in vectors if not runs[kind](vector)]
     print(*(f"wrong: {name}" for name in wrong), f"{len(vectors) - len(wrong)} of {len(vectors)} right", sep="\n")

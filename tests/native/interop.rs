@@ -187,6 +187,27 @@ fn v1_python_sees_more_channels_in_turn_than_may_be_open_at_once() {
 }
 
 #[test]
+fn v1_what_waits_for_its_channel_when_this_side_goes_away_still_reaches_python() {
+    block_on(async {
+        let serving = Serving::start();
+        let client = serving.connect().await;
+        let (mut channels, mut tickets) = (Vec::new(), Vec::new());
+        // More than it allows at once: those behind are opened after GOAWAY.
+        for number in 0..40 {
+            let channel = client.channel("late", ChannelOptions::new()).await.unwrap();
+            tickets.push(channel.send(number.to_string()).await.unwrap());
+            channel.close();
+            channels.push(channel);
+        }
+        let closed = client.close(1000, "").await.unwrap();
+        assert_eq!((closed.unsent.messages, closed.unknown.messages), (0, 0));
+        for ticket in tickets {
+            assert_eq!(ticket.await, Outcome::Delivered);
+        }
+    });
+}
+
+#[test]
 fn v1_python_connects_to_python_and_gets_the_greeting_too() {
     let serving = Serving::start();
     assert_eq!(succeeds(&mut python(&["peer.py", "connect", &serving.url, "--greeting"])), "ok\n");
