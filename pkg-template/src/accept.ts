@@ -10,6 +10,7 @@ import type { Message, Sendable } from "./data.js";
 import { TidegateError, invalid } from "./errors.js";
 import { PausingInbox, PeerSocket, type PeerSocketLike } from "./peer-socket.js";
 import { adopt } from "./socket.js";
+import type { Closed } from "./ticket.js";
 import init, { isLoaded } from "./wasm-v1.node.js";
 
 /** Options of {@link accept}. Where 0 is no bound or no deadline, so is `Infinity`. */
@@ -50,8 +51,11 @@ export interface AcceptOptions<In = Message, Out = Sendable>
   /** How many milliseconds the client's greeting may take, in tidegate mode. Default 10,000; 0: no deadline. */
   within?: number | undefined;
   /**
-   * After how many milliseconds of silence a client in plain mode is pinged, and after as many again taken for gone; up to
-   * twice as long. Default 20,000; 0: never. In tidegate mode the session looks after that.
+   * After how many milliseconds of silence a client is asked whether it is there. Default 20,000; 0: never. One that does not
+   * answer is taken for gone, and its socket ends with the cause `silent`: in plain mode after as long again, up to twice that.
+   *
+   * In tidegate mode after 2.25 times as long, 45 s by default, and up to as long again with much under way; and the client,
+   * which is told of it, does the same with a server that is silent. There 1,000 to 300,000 are used, for 0 the most.
    */
   pingAfter?: number | undefined;
   /** From where the client comes, for `maxPerAddress` of {@link ConnectionLimits}. Default: not known. */
@@ -107,7 +111,7 @@ export async function take<In, Out>(
   // Not told in public. What every client may send will do, and 0 is no bound.
   const maxPayload = ws._receiver?._maxPayload ?? LEAST_PAYLOAD;
   const within = checkMilliseconds("within", options.within, 10_000);
-  const limits = limitsOf(options, 128, 256 << 20, within, maxPayload || Infinity);
+  const limits = limitsOf(options, 128, 256 << 20, within, pingAfter, maxPayload || Infinity);
   const bounds = Object.entries(BOUNDS).map(([name, fallback]) =>
     checkAmount(name, options[name as keyof typeof BOUNDS], fallback),
   );
@@ -164,6 +168,8 @@ export async function take<In, Out>(
             resolve(socket);
           },
           closed(closed) {
+            // The wasm has seen a socket that ended.
+            if (raw.isSilent && closed.cause === "peer") Object.assign(closed, { cause: "silent" } satisfies Partial<Closed>);
             // Once open, the end is a result (`Socket.closed`) and not an error.
             if (isOpen) return;
             const isLate = closed.cause === "connectTimeout";

@@ -12,7 +12,10 @@ import type { CoreConstructor, Options, Sink, SocketEvent, WebSocketLike } from 
 import { bytesOf, type Parcel } from "./data.js";
 import type { GoAway } from "./go-away.js";
 import { RECEIVED, WasmBacked, guard, hostOf, imports as plain } from "./host.js";
-import { OUTCOMES } from "./ticket.js";
+import { CAUSES, OUTCOMES } from "./ticket.js";
+
+OUTCOMES.push("delivered", "tooBig");
+CAUSES.push("peerFault", "toldFault", "refused", "superseded", "silent");
 
 /** The subprotocol. */
 export const SUBPROTOCOL = "tidegate.v1";
@@ -28,6 +31,7 @@ export interface ChannelsExports extends WasmExports {
     maxQueuedBytes: number,
     delayMs: number,
     helloMs: number,
+    pingMs: number,
     messageBytes: number,
   ): void;
   /** Where messages and names are put, one for all. */
@@ -51,9 +55,10 @@ export interface ChannelsExports extends WasmExports {
 
 /**
  * What this side takes and does: maxChannels, maxMessageBytes, maxQueuedBytes, delay in milliseconds, how long the
- * peer's first record may take, 0 for any time, and the largest WebSocket message that the socket takes.
+ * peer's first record may take, 0 for any time, after how much silence it is asked, and the largest WebSocket message that
+ * the socket takes.
  */
-export type Limits = readonly [number, number, number, number, number, number];
+export type Limits = readonly [number, number, number, number, number, number, number];
 
 /** Told of a channel that the peer opens: its number, name and class. Gives who is told of it. */
 export type Offer = (backed: TidegateBacked, channel: number, name: string, priority: number) => ChannelEvents;

@@ -2,6 +2,7 @@
 
 import { joined } from "./arriving.js";
 import { SUBPROTOCOL } from "./channels-host.js";
+import { now } from "./clock.js";
 import type { SocketEvent, WebSocketLike } from "./core.js";
 import { CreditInbox } from "./credit-inbox.js";
 import { bytesOf } from "./data.js";
@@ -15,6 +16,11 @@ export interface PeerSocketLike {
   readonly bufferedAmount?: number;
   /** Not public: the largest message that it takes, 0 for any. @internal */
   readonly _receiver?: { readonly _maxPayload?: number };
+  /** Not public: what is below it, a `Socket` of `node:net`. @internal */
+  readonly _socket?: {
+    readonly bytesRead?: number;
+    readonly _handle?: { readonly bytesWritten?: number; readonly writeQueueSize?: number } | null;
+  };
   binaryType: string;
   send(data: any, callback: (error?: Error) => void): void;
   ping(): void;
@@ -61,6 +67,10 @@ export class PeerSocket implements WebSocketLike {
   /** Whether anything has come since the watch has looked last, and else whether the peer was asked. */
   #isHeard = true;
   #isAsked = false;
+  /** What has been read, how much of what was written the system has taken, and whether there was more. */
+  #traffic = { bytesRead: 0, taken: 0, isStuck: false };
+  /** It was given up since it said nothing. */
+  isSilent = false;
 
   constructor(peer: PeerSocketLike, url: string) {
     this.#peer = peer;
@@ -139,12 +149,22 @@ export class PeerSocket implements WebSocketLike {
     this.#look(pingAfter);
   }
 
-  /** Asks a peer of whom nothing has come, and gives up one that has not answered. */
+  /**
+   * Asks a peer of whom nothing has come, and gives up one that has not answered. One that is not read cannot answer: it is
+   * asked since that fails where nobody is left.
+   */
   #look(after: number): void {
+    const due = now() + after;
     this.#watch = setTimeout(() => {
-      if (this.#isHeard || this.#isPaused) this.#isHeard = this.#isAsked = false;
-      else if (this.#isAsked) return this.#peer.terminate();
+      const hasMoved = this.#hasMoved();
+      if (this.#isHeard || hasMoved) this.#isHeard = this.#isAsked = false;
       else {
+        // So late this side has slept, or was busy, and an answer may not have been read yet.
+        const isLate = now() - due > Math.max(after / 2, LATENESS);
+        if (this.#isAsked && !this.#isPaused && !isLate) {
+          this.isSilent = true;
+          return this.#peer.terminate();
+        }
         this.#isAsked = true;
         this.#peer.ping();
       }
@@ -152,6 +172,19 @@ export class PeerSocket implements WebSocketLike {
     }, after);
     // The connection keeps the process alive, and not this.
     (this.#watch as { unref?(): void }).unref?.();
+  }
+
+  /**
+   * Whether anything has come since it was asked last, or what was stuck goes on: a long message is told of when it is
+   * complete, and in front of a pong it takes as long as it takes.
+   */
+  #hasMoved(): boolean {
+    const { bytesRead = 0, _handle } = this.#peer._socket ?? {};
+    const { bytesWritten = 0, writeQueueSize = 0 } = _handle ?? {};
+    const last = this.#traffic;
+    const taken = bytesWritten - writeQueueSize;
+    this.#traffic = { bytesRead, taken, isStuck: writeQueueSize > 0 };
+    return bytesRead !== last.bytesRead || (last.isStuck && taken > last.taken);
   }
 
   /** An event with the message as a browser would have it, or for records as it is. */
@@ -168,6 +201,8 @@ export class PeerSocket implements WebSocketLike {
 }
 
 const GOING_AWAY = 1001;
+/** By how many milliseconds a timer may be late on a machine that is only busy. */
+const LATENESS = 1_000;
 
 /** The bytes of a message, whichever `binaryType` it has come by. */
 function whole(data: ArrayBuffer | ArrayBufferView | readonly ArrayBufferView[]): Uint8Array<ArrayBuffer> {

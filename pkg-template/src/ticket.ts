@@ -14,20 +14,19 @@
  * - `delivered`: the peer has it, as it has said; in tidegate mode, in the place of `handedOver`.
  * - `tooBig`: it is larger than the peer takes; nothing of it was sent. In tidegate mode.
  */
-export type Outcome = (typeof OUTCOMES)[number];
+export type Outcome =
+  | "handedOver"
+  | "cancelled"
+  | "unsent"
+  | "unknown"
+  | "unreadable"
+  | "expired"
+  | "superseded"
+  | "delivered"
+  | "tooBig";
 
-/** In the order of the wasm's numbers. */
-export const OUTCOMES = [
-  "handedOver",
-  "cancelled",
-  "unsent",
-  "unknown",
-  "unreadable",
-  "expired",
-  "superseded",
-  "delivered",
-  "tooBig",
-] as const;
+/** In the order of the wasm's numbers, to which `channels-host.ts` adds those of tidegate mode. @internal */
+export const OUTCOMES: Outcome[] = ["handedOver", "cancelled", "unsent", "unknown", "unreadable", "expired", "superseded"];
 
 /**
  * Why a connection ended.
@@ -41,22 +40,24 @@ export const OUTCOMES = [
  * - `peerFault`, `toldFault`: in tidegate mode, the peer broke the protocol, or says that this side has.
  * - `refused`: the server refused the session; the close code says why.
  * - `superseded`: the session goes on in another connection.
+ * - `silent`: in tidegate mode, and on a server, the peer was silent, also when it was asked, for so long that it was taken for
+ *   gone.
  */
-export type CloseCause = (typeof CAUSES)[number];
+export type CloseCause =
+  | "peer"
+  | "aborted"
+  | "connectTimeout"
+  | "local"
+  | "unconfirmed"
+  | "receiveOverflow"
+  | "peerFault"
+  | "toldFault"
+  | "refused"
+  | "superseded"
+  | "silent";
 
-/** In the order of the wasm's numbers. */
-export const CAUSES = [
-  "peer",
-  "aborted",
-  "connectTimeout",
-  "local",
-  "unconfirmed",
-  "receiveOverflow",
-  "peerFault",
-  "toldFault",
-  "refused",
-  "superseded",
-] as const;
+/** As {@link OUTCOMES}. @internal */
+export const CAUSES: CloseCause[] = ["peer", "aborted", "connectTimeout", "local", "unconfirmed", "receiveOverflow"];
 
 /** An amount of messages. */
 export interface Amount {

@@ -13,7 +13,7 @@ use super::tidegate::{ChannelEnd, ChannelId, Offered, Origin};
 use super::{Awaited, Driver, Outlet};
 #[cfg(feature = "v1")]
 use crate::proto::Payload;
-use crate::proto::{Amount, Closed, Done, Gauges, MessageId, Outcome};
+use crate::proto::{Amount, CloseCause, Closed, Done, Gauges, MessageId, Outcome};
 use crate::slab::Slab;
 use crate::time::Clock;
 use crate::transport::{FetchToken, Incoming, Transport, TransportError};
@@ -229,6 +229,11 @@ impl<T: Transport> Outlet<T> for HubOutlet {
         let rejected = self.rejected.take();
         closed.unsent.messages += rejected.messages;
         closed.unsent.bytes = closed.unsent.bytes.saturating_add(rejected.bytes);
+        // The session saw that the connection broke, the transport knows why.
+        let is_silent = matches!(self.hub.failure(), Some(TransportError::Silent { .. }));
+        if is_silent && closed.cause == CloseCause::Peer {
+            closed.cause = CloseCause::Silent;
+        }
         self.hub.close(closed);
     }
 

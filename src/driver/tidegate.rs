@@ -107,6 +107,17 @@ impl TidegateConfig {
         let most = &mut self.session.settings.max_message_bytes;
         *most = u32::try_from(bytes).unwrap_or(u32::MAX).max(least).min(*most);
     }
+
+    /// The peer is asked after such a silence, and gone after two and a quarter of it: of 20 s, the 45 s of PROTOCOL section
+    /// 5.4, which has the range as well. `None`: the most.
+    #[cfg(any(feature = "js", all(feature = "native", not(target_family = "wasm"))))]
+    pub(crate) fn ping_after(&mut self, silence: Option<Duration>) {
+        const LONGEST: Duration = Duration::from_secs(300);
+        let silence = silence.unwrap_or(LONGEST).clamp(Duration::from_secs(1), LONGEST).as_millis();
+        let [ping, idle] = [silence, silence * 9 / 4].map(|time| u32::try_from(time).unwrap_or(u32::MAX));
+        let settings = &mut self.session.settings;
+        (settings.ping_interval_ms, settings.idle_timeout_ms) = (ping, idle);
+    }
 }
 
 /// Whose items a channel carries.

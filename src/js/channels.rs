@@ -196,8 +196,9 @@ impl Desk {
 #[wasm_bindgen]
 impl Core {
     /// Speaks `tidegate.v1` if that is the subprotocol when the socket opens, with these limits; as server if it
-    /// `accepts`. The peer's first record may take `hello_ms`, 0 for any time, and the socket takes messages of up to
-    /// `message_bytes`. To be called before that.
+    /// `accepts`. The peer's first record may take `hello_ms`, 0 for any time; after a silence of `ping_ms`, 0 for as long as
+    /// there may be, it is asked whether it is there; and the socket takes messages of up to `message_bytes`. To be called
+    /// before that.
     #[allow(clippy::too_many_arguments, reason = "numbers cross for less than an object")]
     pub fn speak(
         &self,
@@ -208,6 +209,7 @@ impl Core {
         max_queued_bytes: f64,
         delay_ms: f64,
         hello_ms: f64,
+        ping_ms: f64,
         message_bytes: f64,
     ) {
         self.driver.transport().accepts.set(accepts);
@@ -216,6 +218,7 @@ impl Core {
         let counts = [max_channels, max_message_bytes];
         let mut config = TidegateConfig::new(side, count(random), counts, count(max_queued_bytes), delay);
         config.bound_messages(count(message_bytes));
+        config.ping_after(deadline(ping_ms));
         config.session.hello_timeout = deadline(hello_ms).unwrap_or(NEVER);
         self.driver.offer_tidegate(config);
     }

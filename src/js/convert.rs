@@ -105,6 +105,7 @@ pub(super) fn cause(cause: CloseCause) -> i32 {
         CloseCause::Local => 3,
         CloseCause::Unconfirmed => 4,
         CloseCause::ReceiveOverflow => 5,
+        CloseCause::Silent => 10,
         #[cfg(feature = "v1")]
         CloseCause::PeerFault(_) => 6,
         #[cfg(feature = "v1")]

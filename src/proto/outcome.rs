@@ -64,6 +64,9 @@ pub enum CloseCause {
     Unconfirmed,
     /// The application took messages too slowly and the receive queue overflowed.
     ReceiveOverflow,
+    /// The peer was silent, also when it was asked, for so long that it was taken for gone: on the host, and over
+    /// `tidegate.v1`.
+    Silent,
     /// The peer broke `tidegate.v1`, in the way that the code says; the handles' `failure()` has it in words.
     #[cfg(feature = "v1")]
     PeerFault(super::v1::FatalCode),
@@ -83,10 +86,15 @@ impl CloseCause {
     /// What the end of a session adds to that of its connection.
     #[must_use]
     pub fn of_session(cause: super::v1::Cause) -> Option<Self> {
-        use super::v1::Cause;
+        use super::v1::{Cause, FatalCode};
 
         match cause {
+            // The peer has found this side silent.
+            Cause::Lost { code } if code == FatalCode::Timeout.close_code() => {
+                Some(Self::ToldFault(FatalCode::Timeout))
+            }
             Cause::Closed | Cause::Lost { .. } | Cause::Expired => None,
+            Cause::Silent => Some(Self::Silent),
             Cause::NoGreeting => Some(Self::ConnectTimeout),
             Cause::Peer { code, .. } => Some(Self::PeerFault(code)),
             Cause::Told(code) => Some(Self::ToldFault(code)),

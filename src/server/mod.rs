@@ -118,6 +118,9 @@ pub struct AcceptOptions {
     /// Pings the peer when nothing has come from it for so long, and takes it for gone when nothing comes
     /// for as long again, as [`ClientBuilder::ping_after`](crate::ClientBuilder::ping_after) has it; `None`
     /// never does. Default 20 s.
+    ///
+    /// In tidegate mode the session asks as well, from 1 to 300 s, for `None` after 300; and the client, which is told of it, takes
+    /// this side for gone after 2.25 times as long a silence, by default 45 s, and up to as long again with much under way.
     pub ping_after: Option<Duration>,
     /// Compresses messages if the client offers to, as these options say; `None` never does. Default `None`:
     /// it costs 420 KiB of memory for each connection that uses it, some 2 MiB more after large messages, and the time to compress, and the length of a
@@ -274,6 +277,7 @@ impl Answer {
                 let mut config = tidegate.config(side, crate::platform::native::random());
                 let Limits { max_message_bytes, max_frame_bytes, .. } = options.limits;
                 config.bound_messages(max_message_bytes.min(max_frame_bytes));
+                config.ping_after(options.ping_after);
                 Box::new(config)
             }),
             ..DriverConfig::default()

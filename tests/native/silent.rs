@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use tidegate::proto::ws::{Event, Message, no_key};
 use tidegate::server::AcceptOptions;
+#[cfg(feature = "v1")]
+use tidegate::{Client, Mode, proto::ws::HeadLimits, server::accept, server::read_request};
 use tidegate::{CloseCause, CloseOptions, TransportError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, advance, timeout};
@@ -32,7 +34,7 @@ fn a_silent_peer_is_pinged_and_then_taken_for_gone() {
         assert!(is_at(start, AFTER), "{:?}", start.elapsed());
         let closed = server.closed().await;
         assert!(is_at(start, 2 * AFTER), "{:?}", start.elapsed());
-        assert_eq!((closed.code, closed.was_clean, closed.cause), (1006, false, CloseCause::Peer));
+        assert_eq!((closed.code, closed.was_clean, closed.cause), (1006, false, CloseCause::Silent));
         assert_eq!(server.failure(), Some(TransportError::Silent { within: AFTER }));
         // The stream is let go of.
         assert_eq!(peer.stream.read(&mut [0; 16]).await.unwrap(), 0);
@@ -186,4 +188,52 @@ fn b31_a_close_without_a_deadline_ends_when_the_peer_is_gone() {
         assert!(is_at(start, 2 * AFTER), "{:?}", start.elapsed());
         assert_eq!((closed.code, closed.cause), (1006, CloseCause::Unconfirmed));
     });
+}
+
+/// Both ends of a connection in tidegate mode, over something that at some moment carries nothing more: either finds out, as soon as
+/// the server has said. Neither pings by WebSocket.
+#[cfg(feature = "v1")]
+#[test]
+fn in_tidegate_mode_either_end_finds_out_that_the_other_is_silent() {
+    let second = Duration::from_secs(1);
+    for (after, used) in [
+        (Some(second * 4), second * 4),
+        (Some(second * 20), second * 20),
+        (Some(second / 100), second),
+        (None, second * 300),
+    ] {
+        in_virtual_time(async {
+            let (here, mut near) = tokio::io::duplex(64 << 10);
+            let (mut far, mut there) = tokio::io::duplex(64 << 10);
+            let (cut, is_cut) = tokio::sync::oneshot::channel::<()>();
+            let carries = tokio::spawn(async move {
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    _ = is_cut => {}
+                }
+                // Both stay open.
+                (near, far)
+            });
+            let server = tokio::spawn(async move {
+                let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
+                let options = with(|options| options.ping_after = after);
+                accept(there, &request, Some("tidegate.v1"), options).unwrap()
+            });
+            let client = Client::builder("ws://example.com/").mode(Mode::Tidegate).ping_after(None);
+            let client = client.connect_over(here).await.unwrap();
+            let server = server.await.unwrap();
+            // Who answers stays.
+            assert!(timeout(used * 20, server.closed()).await.is_err());
+            drop(cut);
+            let _streams = carries.await.unwrap();
+            let start = Instant::now();
+            let ends = [client.closed().await, server.closed().await];
+            // What had come last came so long ago at most; up to twice as long with much under way; one for the close frame.
+            let (least, most) = (used * 5 / 4, used * 9 / 2 + second * 2);
+            assert!((least..=most).contains(&start.elapsed()), "{after:?}: {:?}", start.elapsed());
+            for closed in ends {
+                assert_eq!((closed.code, closed.was_clean, closed.cause), (1006, false, CloseCause::Silent));
+            }
+        });
+    }
 }

@@ -5,15 +5,16 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use tidegate::proto::v1::{ChannelCode, RefusedCode};
+use tidegate::proto::v1::{ChannelCode, FatalCode, RefusedCode};
 use tidegate::proto::ws::HeadLimits;
 use tidegate::server::{AcceptError, AcceptOptions, accept, read_request};
 use tidegate::{
-    Channel, ChannelEnd, ChannelError, ChannelOptions, Client, ClientBuilder, CloseCause, ConnectError, Json,
-    Message, Mode, Outcome, SendError, SendLimits, SendOptions, TidegateOptions,
+    Channel, ChannelEnd, ChannelError, ChannelOptions, Client, ClientBuilder, CloseCause, CloseOptions,
+    ConnectError, Json, Message, Mode, Outcome, SendError, SendLimits, SendOptions, TidegateOptions,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 use crate::{block_on, in_virtual_time};
 
@@ -258,7 +259,11 @@ fn v1_a_server_that_refuses_and_never_closes_is_left() {
             .mode(Mode::Tidegate)
             .connect_within(Duration::from_secs(86_400));
         let error = builder.connect_over(here).await.unwrap_err();
-        let ConnectError::Session { closed } = error else { panic!("{error:?}") };
+        assert_eq!(
+            error.to_string(),
+            "the server refused the session of tidegate.v1: AUTH (close code 1006)"
+        );
+        let ConnectError::Session { closed, source: None } = error else { panic!("{error:?}") };
         assert_eq!(closed.cause, CloseCause::Refused(RefusedCode::Auth));
         // The last frame is a close frame, masked, with the same code.
         let said = server.await.unwrap();
@@ -616,5 +621,53 @@ fn b28_flows_keep_their_order_whether_they_have_a_lane_of_their_own_or_not() {
             *next += 1;
         }
         assert!(next.iter().all(|count| *count == 15));
+    });
+}
+
+/// A client, and the stream of its server, which has greeted and whose word the test has from here on.
+async fn greeted() -> (Client, tokio::io::DuplexStream) {
+    let (here, mut there) = tokio::io::duplex(64 << 10);
+    let server = tokio::spawn(async move {
+        let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
+        there.write_all(&request.accept(Some(SUBPROTOCOL)).unwrap().to_bytes()).await.unwrap();
+        // WELCOME without settings.
+        there.write_all(&[0x82, 7, 0x02, 5, 1, 0, 0, 0, 0]).await.unwrap();
+        there
+    });
+    let builder = Client::builder("ws://example.com/").mode(Mode::Tidegate);
+    (builder.connect_over(here).await.unwrap(), server.await.unwrap())
+}
+
+#[test]
+fn b31_a_close_is_over_by_its_deadline_also_if_the_session_ends_otherwise() {
+    in_virtual_time(async {
+        for (within, expected) in [(Some(1_000), 1_000), (Some(60_000), 10_500), (None, 10_500)] {
+            let (client, mut there) = greeted().await;
+            // Not to be delivered, so that the session waits.
+            client.send("x").await.unwrap();
+            let start = Instant::now();
+            let within = within.map(Duration::from_millis);
+            let closing = client.close_with(CloseOptions::default().within(within));
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            // A message without a record: 4201, and then nothing more.
+            there.write_all(&[0x82, 0]).await.unwrap();
+            let closed = closing.await.unwrap();
+            assert_eq!(closed.cause, CloseCause::PeerFault(FatalCode::ProtocolViolation));
+            let took = start.elapsed();
+            assert!(
+                took.abs_diff(Duration::from_millis(expected)) < Duration::from_millis(5),
+                "{within:?}: {took:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_server_that_finds_its_client_silent_is_not_silent_itself() {
+    in_virtual_time(async {
+        let (client, mut there) = greeted().await;
+        // ERROR(TIMEOUT), about no record, without words.
+        there.write_all(&[0x82, 4, 0x0a, 2, 7, 0]).await.unwrap();
+        assert_eq!(client.closed().await.cause, CloseCause::ToldFault(FatalCode::Timeout));
     });
 }

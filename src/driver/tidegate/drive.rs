@@ -22,6 +22,9 @@ use crate::transport::{Incoming, TransportError};
 /// How long the closing handshake may take where nobody has said so.
 const CLOSE_WITHIN: Duration = OVERFLOW_CLOSE_WITHIN;
 
+/// The same with a peer that has been silent for so long that it is not there: enough for the close frame to leave.
+const SILENT_CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
 /// The close code of a session that ends in good order.
 const IN_GOOD_ORDER: u16 = 4200;
 
@@ -338,13 +341,20 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     fn close_connection(&self, code: u16) {
         let now = self.clock.now();
         let asked = self.with(|tidegate| tidegate.closing.take()).flatten();
+        let is_silent = self.with(|tidegate| tidegate.session.is_silent()) == Some(true);
+        let limit = if is_silent { SILENT_CLOSE_WITHIN } else { CLOSE_WITHIN };
         let (code, reason, within) = match asked {
-            Some((request, due)) if code == IN_GOOD_ORDER => {
-                // Any other code of the application's would mean that the session goes on.
-                let code = if request.code == Some(1000) { 1000 } else { code };
-                (code, request.reason, due.map(|due| due.saturating_since(now)))
+            Some((request, due)) => {
+                let left = due.map(|due| due.saturating_since(now));
+                if code == IN_GOOD_ORDER {
+                    // Any other code of the application's would mean that the session goes on.
+                    let code = if request.code == Some(1000) { 1000 } else { code };
+                    (code, request.reason, left)
+                } else {
+                    (code, Reason::default(), Some(left.map_or(limit, |left| left.min(limit))))
+                }
             }
-            _ => (code, Reason::default(), Some(CLOSE_WITHIN)),
+            None => (code, Reason::default(), Some(limit)),
         };
         self.outlet.stop_sending();
         let request = CloseRequest { code: Some(code), reason, within, flush: false };

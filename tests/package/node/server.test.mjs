@@ -261,7 +261,8 @@ test("a_plain_client_that_answers_no_ping_is_given_up", () => {
     const pinged = once(socket, "ping");
     assert.equal(await closed, 1006);
     await pinged;
-    assert.equal((await peer.closed).wasClean, false);
+    const { wasClean, cause } = await peer.closed;
+    assert.deepEqual([wasClean, cause], [false, "silent"]);
     // One that answers stays.
     const answers = await raw(url, []);
     for (let i = 0; i < 3; i++) await once(answers.socket, "ping");
@@ -269,6 +270,86 @@ test("a_plain_client_that_answers_no_ping_is_given_up", () => {
     answers.socket.close();
   });
 });
+
+/** A plain client, the handle of its server, and the socket of `ws` below that; `pass` lets a time of `pingAfter` go by. */
+async function watched(t, options, test) {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1", maxPayload: 1 << 28 });
+  try {
+    await once(server, "listening");
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const accepted = new Promise((resolve) => {
+      server.once("connection", (ws) => resolve(accept(ws, { pingAfter: 1_000, ...options }).then((peer) => ({ peer, ws }))));
+    });
+    // It answers no pings, as one whose pong stands behind something long.
+    const { socket } = await raw(`ws://127.0.0.1:${server.address().port}/`, [], { autoPong: false });
+    await test({ socket, ...(await accepted), pass: () => t.mock.timers.tick(1_000) });
+  } finally {
+    t.mock.timers.reset();
+    for (const ws of server.clients) ws.terminate();
+    server.close();
+  }
+}
+
+/** Passes the time until it is over, as that of one who is silent. */
+async function isGivenUp(peer, pass) {
+  let closed;
+  void peer.closed.then((end) => (closed = end));
+  for (let times = 0; !closed; times += 1) {
+    assert.ok(times < 5);
+    pass();
+    for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
+  }
+  assert.deepEqual([closed.code, closed.cause], [1006, "silent"]);
+}
+
+test("a_plain_client_to_whom_a_long_message_is_on_its_way_is_not_silent", (t) =>
+  watched(t, {}, async ({ socket, peer, ws, pass }) => {
+    const below = socket._socket;
+    below.pause();
+    await peer.send(new Uint8Array(64 << 20));
+    const { _handle: handle } = ws._socket;
+    const taken = () => handle.bytesWritten - handle.writeQueueSize;
+    for (let step = 0; step < 10; step += 1) {
+      const before = [below.bytesRead, taken()];
+      below.resume();
+      await until(() => below.bytesRead > before[0] + (1 << 20) && taken() > before[1]);
+      below.pause();
+      pass();
+      assert.equal(peer.readyState, 1, String(step));
+    }
+    assert.ok(handle.writeQueueSize > 0);
+    await isGivenUp(peer, pass);
+  }));
+
+test("a_plain_client_whose_long_message_is_on_its_way_is_not_silent", (t) =>
+  watched(t, {}, async ({ socket, peer, ws, pass }) => {
+    // A masked frame of 1 MiB, of which a part comes each time.
+    socket._socket.write(Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0]));
+    for (let step = 0; step < 10; step += 1) {
+      const before = ws._socket.bytesRead;
+      socket._socket.write(Buffer.alloc(1_000));
+      await until(() => ws._socket.bytesRead > before);
+      pass();
+      assert.equal(peer.readyState, 1, String(step));
+    }
+    await isGivenUp(peer, pass);
+  }));
+
+test("a_plain_client_that_is_not_read_is_not_silent_but_missed_when_it_has_gone", (t) =>
+  watched(t, { maxReceiveMessages: 1 }, async ({ socket, peer, ws, pass }) => {
+    for (let message = 0; message < 3; message += 1) socket.send("x");
+    await until(() => ws.isPaused);
+    for (let times = 0; times < 10; times += 1) pass();
+    assert.equal(peer.readyState, 1);
+    socket.terminate();
+    let closed;
+    void peer.closed.then((end) => (closed = end));
+    while (!closed) {
+      pass();
+      await new Promise(setImmediate);
+    }
+    assert.deepEqual([closed.code, closed.cause], [1006, "peer"]);
+  }));
 
 test("a_server_that_goes_away_lets_what_has_begun_come_to_its_end", async () => {
   const closings = [];

@@ -38,7 +38,8 @@ async function plain(): Promise<void> {
     | "peerFault"
     | "toldFault"
     | "refused"
-    | "superseded";
+    | "superseded"
+    | "silent";
   void [message, outcome, maybe, messages, bytes];
   socket.dropped satisfies Amount;
   closed.dropped satisfies Amount;
@@ -192,6 +193,7 @@ function served(): void {
       origins: "any",
       withoutOrigin: "accept",
       authenticate: async ({ headers }) => (headers.cookie ? { identity: { name: headers.cookie } } : 401),
+      onRefused: async ({ code }) => code,
     });
     named?.identity.name satisfies string | undefined;
     named?.channels satisfies AsyncIterable<Channel> | undefined;
