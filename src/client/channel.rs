@@ -26,9 +26,9 @@ use super::message::Message;
 use super::sender::{Sending, Ticket};
 use super::{Client, Mode};
 use crate::driver::hub::{Accepted, Opening};
-use crate::driver::{Command, Hub, SendOptions};
+use crate::driver::{ChannelEnd, Command, Hub, SendOptions};
 use crate::proto::v1::{ChannelCode, OpenError};
-use crate::proto::{Priority, SendLimits};
+use crate::proto::{Priority, SendLimits, Stats};
 
 /// How a channel is opened.
 ///
@@ -206,6 +206,38 @@ impl Channel {
     /// As there.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<Ticket, SendError> {
         self.sender.try_send(message)
+    }
+
+    /// See [`ChannelSender::try_send_with`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_send_with(
+        &self,
+        message: impl Into<Message>,
+        options: SendOptions,
+    ) -> Result<Ticket, SendError> {
+        self.sender.try_send_with(message, options)
+    }
+
+    /// See [`ChannelSender::accepted`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub fn accepted(&self) -> impl Future<Output = Result<(), ChannelEnd>> + Send + 'static {
+        self.sender.accepted()
+    }
+
+    /// See [`ChannelSender::stats`].
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.sender.stats()
     }
 
     /// See [`ChannelReceiver::recv`].

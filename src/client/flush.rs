@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use crate::driver::Hub;
 
-/// The connection ended before everything that was queued was known to be sent; [`closed`](super::Sender::closed), on whatever
-/// handle of the connection, says how much was not.
+/// The connection, or the channel, ended before everything that was queued was known to be sent;
+/// [`closed`](super::Sender::closed), on whatever handle of the connection, says how much was not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotSent;
 
 impl fmt::Display for NotSent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection ended before everything that was queued was known to be sent")
+        f.write_str("it ended before everything that was queued was known to be sent")
     }
 }
 

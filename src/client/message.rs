@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::ops::Range;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
@@ -13,7 +14,7 @@ use crate::transport::Incoming;
 
 /// One message, sent or received.
 ///
-/// `&str`, `String`, `&[u8]`, `Vec<u8>` and arrays of bytes convert into it. Its `Debug` shows the first 64 characters
+/// `&str`, `String`, `&[u8]`, `Vec<u8>` and arrays of bytes convert into it, and what owns or shares them by `Box`, `Arc` or `Cow`. Its `Debug` shows the first 64 characters
 /// or bytes, and the size if there are more.
 #[derive(PartialEq, Eq)]
 #[non_exhaustive]
@@ -200,6 +201,48 @@ impl<const N: usize> From<[u8; N]> for Message {
 impl From<&String> for Message {
     fn from(text: &String) -> Self {
         Self::Text(text.clone())
+    }
+}
+
+impl From<Box<str>> for Message {
+    fn from(text: Box<str>) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<Arc<str>> for Message {
+    fn from(text: Arc<str>) -> Self {
+        Self::Text((*text).to_owned())
+    }
+}
+
+impl From<Cow<'_, str>> for Message {
+    fn from(text: Cow<'_, str>) -> Self {
+        Self::Text(text.into_owned())
+    }
+}
+
+impl From<&Vec<u8>> for Message {
+    fn from(bytes: &Vec<u8>) -> Self {
+        Self::Binary(bytes.clone())
+    }
+}
+
+impl From<Box<[u8]>> for Message {
+    fn from(bytes: Box<[u8]>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<Arc<[u8]>> for Message {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Self::Binary(bytes.to_vec())
+    }
+}
+
+impl From<Cow<'_, [u8]>> for Message {
+    fn from(bytes: Cow<'_, [u8]>) -> Self {
+        Self::Binary(bytes.into_owned())
     }
 }
 

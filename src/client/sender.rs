@@ -271,7 +271,7 @@ impl futures_sink::Sink<Message> for Sender {
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         let this = &mut *self;
-        match this.hub.poll_room(&mut this.room, cx.waker()) {
+        match this.hub.poll_room(&SendOptions::new(), &mut this.room, cx.waker()) {
             Poll::Pending => Poll::Pending,
             // There is no message to give back yet; `start_send` gives back its own.
             Poll::Ready(_) => Poll::Ready(Ok(())),
@@ -280,14 +280,7 @@ impl futures_sink::Sink<Message> for Sender {
 
     /// A message larger than the room that `poll_ready` found is taken none the less.
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SinkError> {
-        let payload = message.into_payload(&self.hub).map_err(SinkError::Refused)?;
-        match self.hub.send_now(self.hub.outgoing(payload, SendOptions::new())) {
-            Ok(id) => {
-                drop(Ticket::new(&self.hub, id));
-                Ok(())
-            }
-            Err((why, payload)) => Err(SinkError::Refused(refused(why, payload, &self.hub))),
-        }
+        send_now(&self.hub, message, SendOptions::new()).map_err(SinkError::Refused)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
@@ -298,8 +291,11 @@ impl futures_sink::Sink<Message> for Sender {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         let this = &mut *self;
-        // Only the first close counts, so that polling again does no harm.
-        drop(this.close(1000, ""));
+        // Who waits for room is woken by a close, this one as well if it has waited and given that up.
+        this.hub.leave_sinks(&mut this.room);
+        if this.hub.takes_messages() {
+            drop(this.close(1000, ""));
+        }
         let closed = this.hub.poll_closed(&mut this.closed, cx.waker());
         closed.map(|_| if this.hub.has_lost() { Err(SinkError::Lost) } else { Ok(()) })
     }
@@ -317,6 +313,18 @@ pub(super) fn try_send(hub: &Arc<Hub>, message: Message, options: SendOptions) -
     let payload = message.into_payload(hub)?;
     match hub.try_send(hub.outgoing(payload, options)) {
         Ok(id) => Ok(Ticket::new(hub, id)),
+        Err((why, payload)) => Err(refused(why, payload, hub)),
+    }
+}
+
+/// Queues a message whether there is room or not, without a ticket.
+pub(super) fn send_now(hub: &Arc<Hub>, message: Message, options: SendOptions) -> Result<(), SendError> {
+    let payload = message.into_payload(hub)?;
+    match hub.send_now(hub.outgoing(payload, options)) {
+        Ok(id) => {
+            drop(Ticket::new(hub, id));
+            Ok(())
+        }
         Err((why, payload)) => Err(refused(why, payload, hub)),
     }
 }

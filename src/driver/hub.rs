@@ -340,6 +340,11 @@ impl Hub {
         self.lock().stage
     }
 
+    /// Whether messages are taken still.
+    pub(crate) fn takes_messages(&self) -> bool {
+        self.stage() < Stage::Closing
+    }
+
     pub(crate) fn opened(&self) -> Opened {
         self.lock().opened.clone()
     }

@@ -1,8 +1,17 @@
 //! What both sides are told of the ends of a channel, over streams in memory and in virtual time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::{Sink, SinkExt, StreamExt as _, stream};
+use tidegate::proto::SendLimits;
 use tidegate::proto::ws::HeadLimits;
 use tidegate::server::{AcceptOptions, accept, read_request};
-use tidegate::{Amount, Channel, ChannelCode, ChannelEnd, ChannelOptions, Client, Mode, Outcome, SendError};
+use tidegate::{
+    Amount, Channel, ChannelCode, ChannelEnd, ChannelOptions, Client, Message, Mode, Outcome, SendError,
+    SinkError,
+};
 use tokio::task::JoinHandle;
 
 use crate::in_virtual_time;
@@ -209,5 +218,94 @@ fn more_detail_than_goes_with_a_reset_is_cut_off_on_both_sides() {
         there.receiver().recv().await;
         let end = reset(ChannelCode::Application, &[b'x'; 1_024]);
         assert_eq!((here.sender().stopped().await, there.receiver().ended()), (end.clone(), Some(end)));
+    });
+}
+
+#[test]
+fn a_sender_is_a_sink_that_waits_for_room_in_its_own_class_and_closes_with_the_peers_word() {
+    in_virtual_time(async {
+        let Pair { client, carries, _server: server, .. } = pair().await;
+        let limits = SendLimits { max_queued_messages: 1, ..SendLimits::default() };
+        let channel = client.channel("numbers", ChannelOptions::bulk().send_limits(limits)).await.unwrap();
+        let there = server.channels().accept().await.unwrap();
+        let (mut sink, _receiver) = channel.split();
+        sink.feed("0".into()).await.unwrap();
+        let mut other = sink.clone();
+        let is_full = core::future::poll_fn(|cx| Poll::Ready(other.poll_ready_unpin(cx).is_pending())).await;
+        assert!(is_full);
+        let mut rest = stream::iter(1..50).map(|number| Ok(Message::from(number.to_string())));
+        let (sent, got) = tokio::join!(
+            async {
+                sink.send_all(&mut rest).await.unwrap();
+                sink.flush().await.unwrap();
+                assert_eq!(sink.queued(), Amount::default());
+                sink.feed("last".into()).await.unwrap();
+                SinkExt::close(&mut sink).await
+            },
+            there.map(|message| message.as_text().unwrap().to_owned()).collect::<Vec<_>>()
+        );
+        assert_eq!(sent, Ok(()));
+        assert_eq!(got, (0..50).map(|number| number.to_string()).chain(["last".into()]).collect::<Vec<_>>());
+        // Closed as often as you like; what comes behind it is given back.
+        assert_eq!(SinkExt::close(&mut sink).await, Ok(()));
+        let refused = sink.feed("too late".into()).await;
+        assert_eq!(refused, Err(SinkError::Refused(SendError::ChannelClosed("too late".into()))));
+
+        // One that its peer wants no more, and one whose connection is lost.
+        let (mut sink, _receiver) = client.channel("unwanted", ChannelOptions::new()).await.unwrap().split();
+        sink.feed("x".into()).await.unwrap();
+        server.channels().accept().await.unwrap().refuse(*b"no");
+        sink.stopped().await;
+        assert_eq!(SinkExt::close(&mut sink).await, Err(SinkError::Lost));
+        let (mut sink, _receiver) = client.channel("lost", ChannelOptions::new()).await.unwrap().split();
+        sink.feed("x".into()).await.unwrap();
+        carries.abort();
+        assert_eq!(SinkExt::close(&mut sink).await, Err(SinkError::Lost));
+    });
+}
+
+/// How often it was woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits for room, gives that up and closes instead, while nothing else runs.
+fn closes_without_waking_itself(sink: &mut (impl Sink<Message, Error = SinkError> + Unpin)) {
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert!(sink.poll_ready_unpin(&mut cx).is_pending());
+    for _ in 0..10 {
+        assert!(sink.poll_close_unpin(&mut cx).is_pending());
+    }
+    assert_eq!(count.0.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_sink_that_is_closed_after_it_has_waited_for_room_does_not_wake_itself() {
+    in_virtual_time(async {
+        let pair = pair().await;
+        let limits = SendLimits { max_queued_messages: 1, ..SendLimits::default() };
+        let channel =
+            pair.client.channel("numbers", ChannelOptions::new().send_limits(limits)).await.unwrap();
+        let (mut sink, _receiver) = channel.split();
+        sink.feed("0".into()).await.unwrap();
+        closes_without_waking_itself(&mut sink);
+        // And that of a connection.
+        let (here, mut there) = tokio::io::duplex(64 << 10);
+        let _server = tokio::spawn(async move {
+            let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
+            accept(there, &request, None, AcceptOptions::default()).unwrap()
+        });
+        let client =
+            Client::builder("ws://example.com/").send_limits(limits).connect_over(here).await.unwrap();
+        let (mut sink, _receiver) = client.split();
+        sink.feed("0".into()).await.unwrap();
+        closes_without_waking_itself(&mut sink);
     });
 }

@@ -8,8 +8,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use futures_core::Stream;
+use futures_sink::Sink;
 
-use crate::client::error::{SendError, TryRecvError};
+use crate::client::error::{SendError, SinkError, TryRecvError};
 use crate::client::flush::{self, NotSent};
 use crate::client::message::Message;
 use crate::client::receiver;
@@ -71,15 +72,22 @@ fn number(priority: Priority) -> u8 {
 
 /// The sending half of a [`Channel`](crate::Channel). Clones are the same; when the last is dropped the channel is
 /// [closed](Self::close).
-#[derive(Clone)]
 pub struct ChannelSender {
     half: Arc<Half>,
+    // Where this one waits as a `Sink`.
+    room: Option<u64>,
+    flushed: Option<u64>,
+    stopped: Option<u64>,
 }
 
 impl ChannelSender {
     pub(super) fn new(hub: &Arc<Hub>, name: &str, priority: Priority, keep: Keep) -> Self {
         let priority = AtomicU8::new(number(priority));
-        Self { half: Arc::new(Half { hub: hub.clone(), name: name.into(), priority, _keep: keep }) }
+        Self::of(Arc::new(Half { hub: hub.clone(), name: name.into(), priority, _keep: keep }))
+    }
+
+    fn of(half: Arc<Half>) -> Self {
+        Self { half, room: None, flushed: None, stopped: None }
     }
 
     /// The name of the channel.
@@ -143,7 +151,8 @@ impl ChannelSender {
     ///
     /// # Errors
     ///
-    /// [`NotSent`] if the connection ended first; [`Client::closed`](crate::Client::closed) says how much was not sent then.
+    /// [`NotSent`] if the connection ended first, of which [`Client::closed`](crate::Client::closed) says how much was not sent,
+    /// or if the peer has reset the channel over what was on its way, of which [`stopped`](Self::stopped) tells.
     ///
     /// # Cancel safety
     ///
@@ -226,6 +235,63 @@ impl ChannelSender {
         let mut detail = detail.into();
         detail.truncate(LONGEST_DETAIL);
         self.half.hub.end_own(ChannelEnd::Reset { code, detail });
+    }
+}
+
+impl Clone for ChannelSender {
+    fn clone(&self) -> Self {
+        Self::of(self.half.clone())
+    }
+}
+
+impl Drop for ChannelSender {
+    fn drop(&mut self) {
+        let hub = &self.half.hub;
+        hub.leave_sinks(&mut self.room);
+        hub.leave_flushers(&mut self.flushed);
+        hub.leave_watchers(&mut self.stopped);
+    }
+}
+
+/// For `SinkExt`. Flushing waits until each message that was queued has ended; closing sends what is queued, ends what is
+/// sent on the channel, and waits until the peer has all of it. [`SinkError::Lost`] says that it has not, of which
+/// [`stopped`](ChannelSender::stopped) tells more. The other direction goes on. Tickets are not given.
+///
+/// Through `&mut ChannelSender`, `send` and `close` of `SinkExt` come before those of [`ChannelSender`].
+impl Sink<Message> for ChannelSender {
+    type Error = SinkError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        let this = &mut *self;
+        let options = this.half.options(SendOptions::new());
+        match this.half.hub.poll_room(&options, &mut this.room, cx.waker()) {
+            Poll::Pending => Poll::Pending,
+            // There is no message to give back yet; `start_send` gives back its own.
+            Poll::Ready(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// A message larger than the room that `poll_ready` found is taken none the less.
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SinkError> {
+        let options = self.half.options(SendOptions::new());
+        sender::send_now(&self.half.hub, message, options).map_err(SinkError::Refused)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        let this = &mut *self;
+        let flushed = this.half.hub.poll_flushed(&mut this.flushed, cx.waker());
+        flushed.map(|all| if all { Ok(()) } else { Err(SinkError::Lost) })
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        let this = &mut *self;
+        // Who waits for room is woken by a close, this one as well if it has waited and given that up.
+        this.half.hub.leave_sinks(&mut this.room);
+        if this.half.hub.takes_messages() {
+            drop(this.close());
+        }
+        let stopped = this.half.hub.poll_stopped(&mut this.stopped, cx.waker());
+        stopped.map(|end| if end == ChannelEnd::Closed { Ok(()) } else { Err(SinkError::Lost) })
     }
 }
 

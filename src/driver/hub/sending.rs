@@ -114,10 +114,15 @@ impl Hub {
 
     /// Polls for room for one more message of no size, as a `Sink` wants it; not in turn with
     /// those who wait in [`poll_send`](Self::poll_send).
-    pub(crate) fn poll_room(&self, key: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), NoRoom>> {
+    pub(crate) fn poll_room(
+        &self,
+        options: &SendOptions,
+        key: &mut Option<u64>,
+        waker: &Waker,
+    ) -> Poll<Result<(), NoRoom>> {
         let _displaced;
         let mut state = self.lock();
-        let admitted = state.admit(&SendOptions::new(), 0);
+        let admitted = state.admit(options, 0);
         if admitted == Err(NoRoom::Full) {
             _displaced = state.outbox.sinks.register(key, waker);
             return Poll::Pending;
