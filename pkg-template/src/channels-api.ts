@@ -13,6 +13,7 @@ import { TidegateError, invalid } from "./errors.js";
 import type { GoAway } from "./go-away.js";
 import type { Socket } from "./socket.js";
 import { PRIORITIES } from "./stats.js";
+import type { CloseCause } from "./ticket.js";
 
 /** Options of `connect` of `tidegate/channels`. */
 export interface ChannelsOptions<In = Message, Out = Sendable> extends ConnectOptions<In, Out> {
@@ -35,13 +36,17 @@ export interface ChannelsOptions<In = Message, Out = Sendable> extends ConnectOp
   maxQueuedBytes?: number | undefined;
   /**
    * For how many milliseconds what is under way may queue on its way to the peer, where it delays urgent messages: 5 to 500,
-   * default 12. Less has an urgent message there sooner, more fills links better whose rate or delay changes much. Where
+   * default 11. Less has an urgent message there sooner, more fills links better whose rate or delay changes much. Where
    * acknowledgements come in lumps it is up to 50 by itself.
    */
   delay?: number | undefined;
 }
 
-/** A socket with channels. In tidegate mode its messages end as `delivered`, and its receive queue makes the peer wait. */
+/**
+ * A socket with channels. In tidegate mode its messages end as `delivered`, its receive queue makes the peer wait, and of the codes
+ * that `close` takes the peer is told 1000, or 4200 instead of any other: there the code says whether a session may go on. The
+ * reason arrives.
+ */
 export interface ChannelSocket<In = Message, Out = Sendable> extends Socket<In, Out> {
   /** Whether the server speaks `tidegate.v1`. */
   readonly mode: "tidegate" | "plain";
@@ -107,6 +112,13 @@ export interface ConnectChannels {
 /** The event that a peer's announcement is. */
 const GOAWAY = "goaway";
 
+/** What a server has done with which no session began. */
+const FAULTS: { readonly [cause in CloseCause]?: string } = {
+  peerFault: `chose ${SUBPROTOCOL} and then broke it`,
+  toldFault: `chose ${SUBPROTOCOL} and then found a fault with it`,
+  refused: `refused the session of ${SUBPROTOCOL}`,
+};
+
 /** For how long a server is known as plain, in milliseconds. */
 const PLAIN_MEMORY = 600_000;
 /** How many are known at most. */
@@ -116,6 +128,8 @@ const plain = new Map<string, number>();
 
 /** How long the server's first record may take, in milliseconds. */
 const HELLO_WITHIN = 10_000;
+/** What it is told of how long its silence may be, in milliseconds; its own word counts. */
+const PING_AFTER = 20_000;
 
 /** The limits that options name, with these defaults. @internal */
 export function limitsOf(
@@ -123,14 +137,16 @@ export function limitsOf(
   maxChannels: number,
   maxQueuedBytes: number,
   helloMs: number,
+  pingMs: number,
   messageBytes: number,
 ): Limits {
   return [
     checkNumber("maxChannels", options.maxChannels, maxChannels, "0 to 65,535", 65_535),
     checkNumber("maxMessageBytes", options.maxMessageBytes, 14_913_024, "1,024 to 14,913,024", 14_913_024, 1_024),
     checkNumber("maxQueuedBytes", options.maxQueuedBytes, maxQueuedBytes),
-    checkNumber("delay", options.delay, 12, "5 to 500", 500, 5),
+    checkNumber("delay", options.delay, 11, "5 to 500", 500, 5),
     helloMs,
+    pingMs,
     messageBytes,
   ];
 }
@@ -142,7 +158,7 @@ export function connectChannelsBy(
   return async <In, Out>(url: string | URL, given?: ChannelsOptions<In, Out>) => {
     const options = checkOptions(given, '{ mode: "auto" }');
     const isAuto = checkChoice("mode", options.mode ?? "tidegate", ["tidegate", "auto"]);
-    const limits = limitsOf(options, 32, 96 << 20, HELLO_WITHIN, Infinity);
+    const limits = limitsOf(options, 32, 96 << 20, HELLO_WITHIN, PING_AFTER, Infinity);
     const own = checkProtocols(options.protocols).filter((name) => name !== SUBPROTOCOL);
     const began = now();
     let backed: TidegateBacked | undefined;
@@ -153,6 +169,7 @@ export function connectChannelsBy(
       const host = {
         Core: constructorOf(false, limits, () => inbox, offers.take, (made) => (backed = made)),
         load,
+        file: "tidegate_v1_bg.wasm",
         inbox(socket: WebSocketLike, maxBytes: number, maxMessages: number) {
           raw = socket;
           const policy = checkChoice("receivePolicy", options.receivePolicy ?? "close", ["close", "dropOldest", "dropNewest"]);
@@ -176,10 +193,15 @@ export function connectChannelsBy(
         const why = `${shown(address)} has chosen ${SUBPROTOCOL} and then not greeted in time; does it speak it?`;
         throw new TidegateError(code, why, { closed });
       }
+      const did = code === "connect" && closed && FAULTS[closed.cause];
       // A server that has chosen the subprotocol speaks it, whatever became of the session; but some choose whatever they are
       // offered, and then say something else.
       const mayBePlain = code === "connect" && (!backed?.isTidegate || closed?.cause === "peerFault");
-      if (!isAuto || !mayBePlain || (options.within !== 0 && left < 1)) throw error;
+      if (!isAuto || !mayBePlain || (options.within !== 0 && left < 1)) {
+        if (!did) throw error;
+        const why = `${shown(address)} ${did} (close code ${closed.code}${closed.reason && `, ${JSON.stringify(closed.reason)}`})`;
+        throw new TidegateError(code, why, { closed });
+      }
       socket = await attempt(own, options.within === 0 ? 0 : left);
       plain.delete(address);
       if (plain.size >= MOST_PLAIN) plain.delete(plain.keys().next().value!);
@@ -295,7 +317,7 @@ export function withChannels<In, Out>(
           return channel;
         }
         if (number === -1) throw new TidegateError("plain", `the server does not speak ${SUBPROTOCOL}, and knows no channels`);
-        if (number === -5) throw invalid("name", name, "a shorter one: the peer takes 128 bytes of UTF-8 or what it has said");
+        if (number === -5) throw invalid("name", `${name.slice(0, 32)}…`, "a shorter one: the peer takes 128 bytes of UTF-8 or what it has said");
         throw new TidegateError("closed", "the connection takes no more channels");
       },
     },

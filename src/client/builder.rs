@@ -508,7 +508,12 @@ fn failed(hub: &Hub, closed: Closed) -> ConnectError {
         CloseCause::PeerFault(_)
         | CloseCause::ToldFault(_)
         | CloseCause::Refused(_)
-        | CloseCause::Superseded => ConnectError::Session { closed },
+        | CloseCause::Superseded => {
+            let source = hub
+                .failure()
+                .filter(|failure| matches!(failure, crate::transport::TransportError::Records { .. }));
+            ConnectError::Session { closed, source }
+        }
         _ => ConnectError::Failed { closed, source: hub.failure() },
     }
 }

@@ -4,6 +4,8 @@ use core::fmt;
 
 use super::address::{ProxyError, SubprotocolError, UrlError};
 use super::message::{Message, Outline};
+#[cfg(feature = "v1")]
+use crate::proto::CloseCause;
 use crate::proto::Closed;
 use crate::proto::ws::{InvalidRequest, Refusal};
 use crate::transport::TransportError;
@@ -58,6 +60,8 @@ pub enum ConnectError {
     Session {
         /// The close event.
         closed: Closed,
+        /// What the server has done wrong, in words, if that is it: [`TransportError::Records`].
+        source: Option<TransportError>,
     },
     /// [`Mode::Tidegate`](crate::Mode::Tidegate) was asked for, and the server chose another subprotocol.
     #[cfg(feature = "v1")]
@@ -112,8 +116,22 @@ impl fmt::Display for ConnectError {
             Self::TimedOut { .. } => f.write_str("the connection did not open before the deadline"),
             Self::Aborted { .. } => f.write_str("aborted by the caller"),
             #[cfg(feature = "v1")]
-            Self::Session { closed } => {
-                write!(f, "the session of tidegate.v1 did not begin (close code {})", closed.code)
+            Self::Session { closed, source } => {
+                match (closed.cause, source) {
+                    (_, Some(source)) => source.fmt(f)?,
+                    (CloseCause::ToldFault(code), _) => {
+                        write!(f, "the server says of this session of tidegate.v1: {code}")?;
+                    }
+                    (CloseCause::Refused(code), _) => {
+                        write!(f, "the server refused the session of tidegate.v1: {code}")?;
+                    }
+                    _ => f.write_str("the session of tidegate.v1 did not begin")?,
+                }
+                write!(f, " (close code {}", closed.code)?;
+                if !closed.reason.is_empty() {
+                    write!(f, ", {:?}", closed.reason.as_str())?;
+                }
+                f.write_str(")")
             }
             #[cfg(feature = "v1")]
             Self::NotTidegate { protocol } if protocol.is_empty() => {
@@ -229,7 +247,7 @@ impl fmt::Display for ReserveError {
 
 impl core::error::Error for ReserveError {}
 
-/// Why a [`Sender`](super::Sender) used as a `Sink` failed.
+/// Why a [`Sender`](super::Sender), or the sender of a channel, failed that is used as a `Sink`.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SinkError {

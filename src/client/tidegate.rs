@@ -68,7 +68,7 @@ pub struct TidegateOptions {
     /// take less, 932,008 bytes at least by default.
     pub max_queued_bytes: u64,
     /// For how long what is under way may queue on the way to the peer, where it delays urgent messages: 5 to 500 ms,
-    /// default 12. Less has an urgent message there sooner, more fills links better whose rate or delay changes much. Where
+    /// default 11. Less has an urgent message there sooner, more fills links better whose rate or delay changes much. Where
     /// acknowledgements come in lumps it is up to 50 ms by itself.
     ///
     /// Anything else is refused, unlike a limit: connecting fails with [`ConnectError::Delay`](crate::ConnectError::Delay),
@@ -83,7 +83,7 @@ impl TidegateOptions {
             max_channels: 32,
             max_message_bytes: 14_913_024,
             max_queued_bytes: 96 << 20,
-            delay: Duration::from_millis(12),
+            delay: Duration::from_millis(11),
         }
     }
 
@@ -161,7 +161,7 @@ impl Hint {
     /// choose whatever they are offered, and then say something else.
     pub(super) fn of_session(error: &ConnectError) -> Self {
         match error {
-            ConnectError::Session { closed } if matches!(closed.cause, CloseCause::PeerFault(_)) => {
+            ConnectError::Session { closed, .. } if matches!(closed.cause, CloseCause::PeerFault(_)) => {
                 Self::Plain
             }
             _ => Self::None,

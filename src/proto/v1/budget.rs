@@ -56,7 +56,7 @@ const HEADER: f64 = 32.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(unreachable_pub, reason = "an option of sessions, which `v1` exports with them")]
 pub struct BudgetConfig {
-    /// D: how long what is sent may wait in front of the link. From 5 to 500 ms, default 12 ms; a path whose
+    /// D: how long what is sent may wait in front of the link. From 5 to 500 ms, default 11 ms; a path whose
     /// acknowledgements vary raises it by itself, to 50 ms at most.
     pub delay: Duration,
     /// B before anything is known of the path, in bytes. From 4,096 to 65,536, default 14,600: ten segments of TCP
@@ -73,7 +73,7 @@ pub struct BudgetConfig {
 impl Default for BudgetConfig {
     fn default() -> Self {
         Self {
-            delay: Duration::from_millis(12),
+            delay: Duration::from_millis(11),
             first_bytes: 14_600,
             largest_bytes: 8 << 20,
             chunk_time: Duration::from_millis(4),

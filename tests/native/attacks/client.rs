@@ -36,7 +36,11 @@ fn tries_all(hostile: Hostile, code: u16, greets: bool) -> Heard {
             let connecting = builder.tidegate(small(TidegateOptions::client())).connect().await;
             if !greets {
                 let error = connecting.unwrap_err();
-                let ConnectError::Session { closed } = error else { panic!("{error:?}") };
+                let said = error.to_string();
+                let ConnectError::Session { closed, source } = error else { panic!("{said}") };
+                assert!(matches!(source, Some(TransportError::Records { .. })), "{source:?}");
+                assert!(said.starts_with("the peer broke tidegate.v1: "), "{said}");
+                assert!(said.ends_with(&format!(" (close code {})", closed.code)), "{said}");
                 return closed;
             }
             let client = connecting.unwrap();
@@ -114,7 +118,7 @@ fn b58_garbage_behind_welcome_in_the_same_message_is_cut_off() {
         // It has greeted, and is over all the same.
         let closed = match Client::builder(url).mode(Mode::Tidegate).connect().await {
             Ok(client) => client.closed().await,
-            Err(ConnectError::Session { closed }) => closed,
+            Err(ConnectError::Session { closed, .. }) => closed,
             Err(other) => panic!("{other:?}"),
         };
         assert_fault(&closed, 1);

@@ -51,7 +51,7 @@ async function fares(messages) {
   });
   const fate = await connect(url, { WebSocket }).then(
     async (socket) => ({ closed: await socket.closed, wasOpen: true }),
-    (error) => ({ closed: error.closed, wasOpen: false, code: error.code }),
+    ({ closed, message }) => ({ closed, wasOpen: false, message }),
   );
   stop();
   return { ...fate, heard };
@@ -75,9 +75,10 @@ test("b58_each_attack_of_a_server_is_answered_by_its_code_and_other_sessions_not
     await t.test(name, async () => {
       const faring = fares(messages);
       await goesOn();
-      const { closed, wasOpen, heard } = await faring;
+      const { closed, wasOpen, heard, message } = await faring;
       await heard.cutOff(code);
       assert.equal(wasOpen, opens);
+      if (!opens) assert.match(message, new RegExp(`^ws://\\S+ chose tidegate\\.v1 and then broke it \\(close code ${code}`));
       assert.deepEqual([closed.code, closed.cause, closed.wasClean], [code, "peerFault", true]);
       await goesOn();
     });
