@@ -158,12 +158,11 @@ export class Channel<In = ChannelMessage, Out = Sendable> implements AsyncIterab
           ended(end) {
             channel.#receives = false;
             settle.ended(endOf(end));
-            finish(told.in, end);
+            finish(told.in);
             channel.#dropIfOver();
           },
           stopped(end) {
             channel.#stopped(endOf(end));
-            finish(told.out, end);
             channel.#dropIfOver();
           },
         },
@@ -304,10 +303,16 @@ export class Channel<In = ChannelMessage, Out = Sendable> implements AsyncIterab
 
   /**
    * Resolves when each message that was queued before has ended: mostly since the peer has it, but it may also have expired, been
-   * replaced or taken back, or have gone with the channel's reset. Tickets tell which it was. Rejects as `Socket.flushed`.
+   * replaced or taken back, or have gone with the channel's reset. Tickets tell which it was.
+   *
+   * Rejects with a `TidegateError` `closed` if one was lost, of which its ticket says `unsent` or `unknown`: with the
+   * connection, or on its way when the peer reset the channel. `cause` is the {@link ChannelEnd}.
    */
-  flushed(): Promise<void> {
-    return this.#out.flushed();
+  async flushed(): Promise<void> {
+    // Of the half below it is known only that something was lost, with which it has ended as well.
+    await this.#out.flushed().catch(async () => {
+      throw lost(await this.stopped);
+    });
   }
 
   /** The next message, or `undefined` once the peer sends nothing more and all is taken; as `Socket.recv`. */
@@ -382,7 +387,6 @@ export class Channel<In = ChannelMessage, Out = Sendable> implements AsyncIterab
     const end = checkReset(code, APPLICATION, detail);
     this.#backed.steer(this.#number, RESET, end.code, end.detail);
     if (!this.#sends) return;
-    void this.#out.close();
     this.#stopped({ kind: "reset", ...end });
     this.#dropIfOver();
   }
@@ -401,7 +405,7 @@ export class Channel<In = ChannelMessage, Out = Sendable> implements AsyncIterab
     this.#receives = this.#isWanted = false;
     this.#backed.steer(this.#number, STOP, end.code, end.detail);
     this.#settle.ended(endOf(end));
-    finish(this.#halfIn!, end);
+    finish(this.#halfIn!);
     this.#dropIfOver();
   }
 
@@ -444,6 +448,7 @@ export class Channel<In = ChannelMessage, Out = Sendable> implements AsyncIterab
     this.#end ??= end;
     this.#settle.accepted(end);
     this.#settle.stopped(end);
+    finish(this.#halfOut!);
   }
 
   /** What a message was refused with: by the connection, or by a channel of one that goes on. */
@@ -469,17 +474,23 @@ function endOf({ code, detail }: HalfEnd): ChannelEnd {
   return { kind: code ? "connectionOver" : "closed" };
 }
 
+/** For those who wait for what the peer may not have. */
+function lost(cause: ChannelEnd): TidegateError {
+  const why = cause.kind === "reset" ? "channel was reset" : "connection has ended";
+  return new TidegateError("closed", `the ${why} before the peer was known to have everything; see \`cause\``, { cause });
+}
+
 function checkCodec<In, Out>(codec: Codec<In, Out> | undefined): Codec<In, Out> | undefined {
   if (codec != undefined && !(Object(codec).encode && Object(codec).decode)) throw invalid("codec", codec, "encode and decode");
   return codec ?? undefined;
 }
 
-/** Ends a half, once. */
-function finish(half: Sink, { code }: HalfEnd): void {
+/** Ends a half, once. What it is closed with nobody sees: that is what the {@link ChannelEnd} is for. */
+function finish(half: Sink): void {
   // It may have ended already.
   if (done.has(half)) return;
   done.add(half);
-  half.closed(code > 0 ? code : 1000, "", !code, 0, 0, 0, 0, 0);
+  half.closed(1005, "", true, 0, 0, 0, 0, 0);
 }
 
 const done = new WeakSet<Sink>();

@@ -278,7 +278,7 @@ function open<In, Out>(
       abandon(
         new TidegateError(
           "wasm",
-          "the wasm could not be loaded; serve tidegate_core_bg.wasm beside the scripts, and allow " +
+          `the wasm could not be loaded; serve ${host.file ?? "tidegate_core_bg.wasm"} beside the scripts, and allow ` +
             "'wasm-unsafe-eval' in the page's CSP",
           { cause },
         ),

@@ -96,6 +96,8 @@ export type CoreConstructor = new (
 export interface Host {
   /** Usable once `load` has ended. */
   readonly Core: CoreConstructor;
+  /** The file of the wasm, if that is not plain mode's: for whoever has to serve it. */
+  readonly file?: string;
   /** Makes the receive queue of a socket whose peer can be made to wait; bounds in bytes and messages, 0 for none. */
   inbox?(raw: WebSocketLike, maxBytes: number, maxMessages: number): Inbox;
   /** Loads the wasm; `undefined` when that is done already. `source` overrides where from. */

@@ -16,7 +16,7 @@ import type { Closed } from "./ticket.js";
  * - `timeout`: it did not come about within the connect deadline.
  * - `aborted`: by the caller's signal, whose reason is the `cause`.
  * - `closed`: the connection takes no more messages; `data` has the message. Of a stream, `flushed` and `drained`: the
- *   connection has ended, and `closed` tells how.
+ *   connection has ended, and `closed` tells how; of a channel's `cause` is the `ChannelEnd`.
  * - `unsupported`: a value that is neither text, bytes nor a Blob, given or received.
  * - `unreadable`: a Blob that was written to a stream, and whose content could not be read.
  * - `reset`: of a stream of a channel, whose other end has reset it; `cause` is the `ChannelEnd`.
@@ -68,7 +68,7 @@ export class TidegateError extends Error {
   declare readonly code: ErrorCode;
   /**
    * How the connection ended: with the codes `connect`, `timeout`, while connecting `aborted`, and `closed` of a
-   * stream, `flushed` and `drained`.
+   * stream, `flushed` and `drained` of a socket.
    */
   declare readonly closed: Closed | undefined;
   /**

@@ -14,8 +14,8 @@ export class Marks {
   #passed = 0;
   /** How many messages are before one of them. */
   #open = 0;
-  /** A message before a mark was not sent because the connection has ended. */
-  #lost = false;
+  /** The number of the first mark before which a message was lost with the connection, or will have been. */
+  #lost = Infinity;
 
   /** The number of the mark that is set next: that of every message queued until then. */
   get next(): number {
@@ -23,12 +23,11 @@ export class Marks {
   }
 
   /**
-   * Sets a mark when `queued` messages have not ended. When it is passed, tells whether one was lost with the
-   * connection.
+   * Sets a mark when `queued` messages have not ended. When it is passed, tells whether one before it was lost with the
+   * connection, also if that was before it was set.
    */
   set(queued: number): Promise<boolean> {
     return new Promise((resolve) => {
-      if (!queued) return resolve(false);
       this.#ahead.push({ open: queued - this.#open, resolve });
       this.#open = queued;
       this.#pass();
@@ -37,18 +36,17 @@ export class Marks {
 
   /** A message has ended that was queued before the mark of that number. */
   end(number: number, outcome: Outcome): void {
+    if (number < this.#lost && (outcome === "unsent" || outcome === "unknown")) this.#lost = number;
     const mark = this.#ahead[number - this.#passed];
     if (!mark) return;
     mark.open--;
     this.#open--;
-    this.#lost ||= outcome === "unsent" || outcome === "unknown";
     this.#pass();
   }
 
   #pass(): void {
     while (this.#ahead[0]?.open === 0) {
-      this.#passed++;
-      this.#ahead.shift()!.resolve(this.#lost);
+      this.#ahead.shift()!.resolve(this.#passed++ >= this.#lost);
     }
   }
 }

@@ -278,7 +278,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * `closed`.
    *
    * `code` is 1000 or 3000 to 4999, default none (1000 if there is a reason); `reason` is at most
-   * 123 bytes of UTF-8.
+   * 123 bytes of UTF-8. In tidegate mode the peer is told 1000 or 4200, which it is for any other code, and the reason.
    *
    * Rejects with a {@link TidegateError}, and leaves the connection open: `closeCode`,
    * `closeReason`, `option`. A peer that does not answer is no error: `cause` is then `unconfirmed`.
@@ -343,8 +343,7 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * Rejects with a {@link TidegateError} `closed` if the connection ends first.
    */
   async flushed(): Promise<void> {
-    const isLost = this.#final ? this.#final.unsent.messages : await this.#marks.set(this.#queue.size);
-    if (isLost) throw notSent(await this.closed);
+    if (await this.#marks.set(this.#queue.size)) throw notSent(await this.closed);
   }
 
   /**

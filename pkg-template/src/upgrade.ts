@@ -72,8 +72,11 @@ export interface UpgradeOptions<R = UpgradeRequest, In = Message, Out = Sendable
    * nothing of the answer but that there was no connection.
    */
   authenticate?: ((request: R) => V | Promise<V>) | undefined;
-  /** Told why a client was not accepted, with the request. What it throws is ignored. */
-  onRefused?: ((error: TidegateError, request: R) => void) | undefined;
+  /**
+   * Told why a client was not accepted, with the request. What it throws is ignored, and so is what comes of a promise that it
+   * gives, for which nobody waits.
+   */
+  onRefused?: ((error: TidegateError, request: R) => unknown) | undefined;
 }
 
 /** The function {@link upgrade}. */
@@ -145,11 +148,8 @@ export const upgrade: Upgrade = async <R extends UpgradeRequest, In, Out, V exte
     place?.leave();
     const { code } = error as TidegateError;
     if (code === "refused" || code === "connect" || code === "timeout") {
-      try {
-        onRefused?.(error as TidegateError, request);
-      } catch {
-        // As it says.
-      }
+      // Or whoever is refused could end the process.
+      (async () => onRefused?.(error as TidegateError, request))().catch(() => {});
       return undefined;
     }
     socket.destroy();

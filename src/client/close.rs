@@ -33,6 +33,9 @@ impl Default for CloseOptions {
 impl CloseOptions {
     /// The close code: 1000 or 3000 to 4999. Without one the close frame has no body, unless there
     /// is a reason: then it is 1000.
+    ///
+    /// In tidegate mode the peer is told 1000 or 4200, which it is for any other code: there the code says whether a session may
+    /// go on. The reason arrives.
     #[must_use]
     pub fn code(mut self, code: u16) -> Self {
         self.code = Some(code);

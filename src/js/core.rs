@@ -213,8 +213,9 @@ impl Core {
             return;
         }
         let wait = due.map(|due| due.micros_since(HostClock.now()).div_ceil(1000));
-        // The facade's deadlines are below 2^31 milliseconds.
-        let wait = wait.and_then(|wait| u32::try_from(wait).ok());
-        set_timer(self.driver.transport().host, wait.map_or(-1.0, f64::from));
+        // That of a message may be beyond what timers of hosts can wait, and they would not wait at all. One that comes too
+        // early sets the next.
+        let wait = wait.map_or(-1, |wait| i32::try_from(wait).unwrap_or(i32::MAX));
+        set_timer(self.driver.transport().host, wait);
     }
 }

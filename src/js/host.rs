@@ -36,7 +36,7 @@ extern "C" {
     fn amount(host: Host) -> f64;
     /// Calls `Core.timer` after that many milliseconds, with 0 in the next task; below 0: never.
     #[wasm_bindgen(js_name = setTimer)]
-    pub(super) fn set_timer(host: Host, milliseconds: f64);
+    pub(super) fn set_timer(host: Host, milliseconds: i32);
 
     pub(super) fn opened(host: Host);
     pub(super) fn outcome(host: Host, ticket: f64, outcome: i32);

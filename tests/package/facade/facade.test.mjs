@@ -12,9 +12,11 @@ const { TIDEGATE_PACKAGE } = process.env;
 const folder = TIDEGATE_PACKAGE ? pathToFileURL(`${TIDEGATE_PACKAGE}/`) : import.meta.resolve("tidegate");
 const load = (file) => import(new URL(file, folder).href);
 const { connectOn } = await load("connect.js");
+const { connectChannelsBy } = await load("channels-api.js");
 const { resolveAddress, checkProtocols } = await load("address.js");
 const { byteLength, parcel } = await load("data.js");
 const { Inbox } = await load("inbox.js");
+const { Marks } = await load("marks.js");
 const { TidegateError, json } = await load("api.js");
 
 const URL_ = "ws://host.test/";
@@ -771,6 +773,27 @@ test("flushed_waits_for_what_was_queued_before_it_and_for_nothing_else", async (
   }
 });
 
+test("flushed_knows_what_was_lost_before_anybody_waited_and_not_what_was_lost_behind_it", async () => {
+  // All of it was begun, so that nothing is unsent: what became of it is not known.
+  const { socket, raw, core } = await opened();
+  raw.gated = true;
+  await socket.send("1");
+  for (const { number } of core.queue.splice(0)) core.sink.outcome(number, 3);
+  raw.finish(1006, "", false);
+  const closed = await socket.closed;
+  assert.equal(closed.unsent.messages, 0);
+  await assert.rejects(socket.flushed(), (error) => code("closed")(error) && error.closed === closed && /not known/.test(error.message));
+  // The one before a mark ends otherwise than those behind it.
+  const marks = new Marks();
+  const numbers = [marks.next];
+  const before = marks.set(1);
+  numbers.push(marks.next);
+  const behind = marks.set(2);
+  numbers.push(marks.next);
+  for (const [at, outcome] of [[2, "unknown"], [1, "handedOver"], [0, "expired"]]) marks.end(numbers[at], outcome);
+  assert.deepEqual(await Promise.all([before, behind, marks.set(0), marks.set(0)]), [false, false, true, true]);
+});
+
 test("drained_waits_until_the_socket_has_sent_it", async () => {
   const { socket, raw } = await opened();
   raw.bufferedAmount = 5;
@@ -1104,6 +1127,16 @@ test("a_wasm_that_does_not_load_is_one_typed_error_and_may_be_tried_again", asyn
   FakeSocket.sockets.at(-1).accept();
   await pending;
   assert.equal(attempts, 2);
+});
+
+test("a_wasm_that_does_not_load_is_named_with_the_file_that_is_missing", async () => {
+  const load = () => Promise.reject(new Error("404"));
+  for (const [connect, file] of [
+    [connectOn({ Core: FakeCore, load }), "tidegate_core_bg.wasm"],
+    [connectChannelsBy(load), "tidegate_v1_bg.wasm"],
+  ]) {
+    await assert.rejects(connect(URL_, { WebSocket: FakeSocket }), tells("wasm", `serve ${file} beside`));
+  }
 });
 
 test("b6_an_abort_is_told_even_if_the_socket_cannot_be_closed", async () => {

@@ -302,6 +302,81 @@ test("a_reset_behind_a_close_cuts_off_what_has_not_gone", async () => {
   await client.close();
 });
 
+/** That what was to be flushed is not known to be there, since the channel has ended so. */
+function lost(end) {
+  return (error) => {
+    assert.ok(error instanceof TidegateError && error.code === "closed", String(error));
+    assert.deepEqual([error.cause, error.closed], [end, undefined]);
+    assert.match(error.message, end.kind === "reset" ? /reset/ : /the connection has ended/);
+    return true;
+  };
+}
+
+test("flushed_fails_if_something_was_lost_with_the_end_of_the_channel_as_it_was", async () => {
+  const over = { kind: "connectionOver" };
+  const network = () => Here.made.close(1006);
+  for (const fills of [false, true]) {
+    const { client, chat } = await channelled();
+    // What the client says from here on arrives nowhere.
+    Here.made.send = () => {};
+    if (fills) fill(chat);
+    else await chat.send("x");
+    await client.send("of the connection");
+    const before = [chat.flushed(), client.flushed()];
+    network();
+    const closed = await client.closed;
+    await assert.rejects(before[0], lost(over));
+    await assert.rejects(chat.flushed(), lost(over));
+    for (const flushed of [before[1], client.flushed()]) {
+      await assert.rejects(flushed, (error) => error.code === "closed" && error.closed === closed);
+    }
+  }
+  // Nothing was, neither before the end nor without one.
+  const { client, chat, there } = await channelled();
+  await chat.flushed();
+  await (await chat.send("x")).outcome;
+  const other = await client.channel("other");
+  fill(other);
+  network();
+  await client.closed;
+  await chat.flushed();
+  await client.flushed();
+  assert.equal(await there.recv(), "x");
+});
+
+test("flushed_is_told_of_what_was_thrown_away_as_the_resets_of_both_sides_crossed", async () => {
+  for (const own of [true, false]) {
+    const { client, chat, there } = await channelled();
+    const give = Here.made.send;
+    const held = [];
+    Here.made.send = (data) => held.push(new Uint8Array(data));
+    await chat.send("thrown away");
+    let end = { kind: "reset", code: 33, detail: new Uint8Array([1]) };
+    const flushed = chat.flushed();
+    if (own) {
+      chat.reset(40);
+      end = { kind: "reset", code: 40, detail: new Uint8Array(0) };
+    }
+    there.stop(33, new Uint8Array([1]));
+    // The other direction goes on.
+    await assert.rejects(flushed, lost(end));
+    await assert.rejects(chat.flushed(), lost(end));
+    assert.deepEqual(await chat.stopped, end);
+    Here.made.send = give;
+    for (const data of held) Here.made.send(data);
+    await there.send("still");
+    assert.equal(await chat.recv(), "still");
+    await client.close(1000, "", { within: 1 });
+  }
+  // What never went is not lost, but dropped.
+  const { client, chat } = await channelled();
+  fill(chat);
+  const flushed = chat.flushed();
+  chat.reset();
+  await flushed;
+  await client.close(1000, "", { within: 1 });
+});
+
 test("a_code_that_the_peer_would_not_know_is_refused_where_it_is_given", async () => {
   const { client, chat, there } = await channelled();
   for (const code of [0, 31, 42, 38.5, -1, NaN, Infinity, 2 ** 40, "38", {}]) {
@@ -348,4 +423,61 @@ test("a_write_that_waits_for_room_fails_by_the_peers_reset_and_so_does_closing",
   await new Promise(setImmediate);
   Here.made.close(1006);
   await assert.rejects(closing, is("closed", ["connectionOver", undefined]));
+});
+
+test("a_close_in_tidegate_mode_is_1000_or_4200_whatever_code_it_is_given_and_its_reason_arrives", async () => {
+  for (const [code, reason, told] of [[4401, "session expired", 4200], [3000, "", 4200], [1000, "bye", 1000], [undefined, "bye", 1000], [undefined, "", 4200]]) {
+    for (const server of [true, false]) {
+      const both = await pair();
+      const [from, to] = server ? both.reverse() : both;
+      await from.close(code, reason);
+      const closed = await to.closed;
+      assert.deepEqual([closed.code, closed.reason], [told, reason]);
+    }
+  }
+});
+
+test("a_peer_that_falls_silent_is_given_up_by_either_end_as_soon_as_the_server_has_said", async (t) => {
+  let time = performance.now();
+  t.mock.method(performance, "now", () => time);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  /** Carries nothing more once it is cut, and nobody answers a close. */
+  class Cut extends Here {
+    isCut = false;
+    said = [];
+    send(data) {
+      if (!this.isCut) super.send(data);
+    }
+    hear(data) {
+      if (!this.isCut) super.hear(data);
+    }
+    close(code, reason) {
+      if (!this.isCut) return super.close(code, reason);
+      this.readyState = 2;
+      this.said.push(code);
+    }
+  }
+  /** Half a second, and what is due in it. */
+  const pass = async () => {
+    time += 500;
+    t.mock.timers.tick(500);
+    for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+  };
+  for (const pingAfter of [4_000, undefined]) {
+    const [client, server] = await pair(Cut, { pingAfter });
+    const ends = [];
+    for (const socket of [client, server]) void socket.closed.then(({ cause }) => ends.push(cause));
+    // Who answers stays.
+    for (let i = 0; i < 1_000; i += 1) await pass();
+    assert.deepEqual(ends, []);
+    Here.made.isCut = true;
+    const began = time;
+    while (ends.length < 2) await pass();
+    const took = (time - began) / (pingAfter ?? 20_000);
+    assert.ok(took >= 1.25 && took <= 5, String(took));
+    assert.deepEqual(ends, ["silent", "silent"]);
+    assert.equal((await client.closed).code, 1006);
+    // Told as well, should anybody be there.
+    assert.ok(Here.made.said.includes(4207));
+  }
 });

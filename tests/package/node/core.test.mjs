@@ -122,6 +122,35 @@ test("b26_a_clock_that_goes_back_holds_up_nothing", async () => {
   }
 });
 
+test("b26_a_deadline_of_months_sets_timers_of_weeks", async (t) => {
+  const { socket, raw } = await open();
+  await socket.send(await slow(deferred()));
+  let time = performance.now();
+  t.mock.method(performance, "now", () => time);
+  // Those of hosts fire at once if they are to wait for longer than this.
+  const longest = 2 ** 31 - 1;
+  const timers = [];
+  t.mock.method(globalThis, "setTimeout", (step, milliseconds) => void timers.push({ step, milliseconds }));
+  const days = 86_400_000;
+  for (const wait of [20 * days, 40 * days, 100 * days, 1_000 * days]) {
+    const ticket = await socket.send("x", { deadline: wait });
+    let outcome;
+    void ticket.outcome.then((end) => (outcome = end));
+    const began = time;
+    while (!outcome) {
+      assert.equal(timers.length, 1);
+      const { step, milliseconds } = timers.pop();
+      assert.ok(milliseconds <= longest, String(milliseconds));
+      time += milliseconds;
+      step();
+      await new Promise(setImmediate);
+    }
+    assert.equal(outcome, "expired");
+    assert.ok(time - began >= wait && time - began < wait + 2);
+  }
+  raw.finish(1000);
+});
+
 test("b28_a_send_that_waits_for_room_expires_though_the_clock_has_gone_back_meanwhile", async () => {
   const { socket, raw } = await stuffed({ maxSendMessages: 1 });
   await socket.send("full");

@@ -216,6 +216,35 @@ test("whom_authenticate_does_not_accept_is_refused", async () => {
   await stop();
 });
 
+test("what_comes_of_telling_why_a_client_was_refused_is_nobodys_fault", async () => {
+  const unhandled = [];
+  const note = (error) => unhandled.push(error.message);
+  process.on("unhandledRejection", note);
+  let told = 0;
+  const ways = [
+    () => { throw new Error("thrown"); },
+    async () => { throw new Error("rejected"); },
+    () => ({ then: (_, reject) => reject(new Error("of another kind")) }),
+    // Nor is anybody kept waiting by it.
+    () => new Promise(() => {}),
+  ];
+  for (const way of ways) {
+    const onRefused = (error) => ((told += Number(error.code === "refused")), way());
+    let gave;
+    const server = createServer().on("upgrade", (request, socket, head) => {
+      gave = upgrade(new WebSocketServer({ noServer: true }), request, socket, head, { origins: "any", withoutOrigin: "refuse", onRefused });
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    assert.equal(await ask(`ws://127.0.0.1:${server.address().port}/`), 403);
+    assert.equal(await gave, undefined);
+    server.close();
+  }
+  for (let turn = 0; turn < 3; turn += 1) await new Promise(setImmediate);
+  process.off("unhandledRejection", note);
+  assert.deepEqual([told, unhandled], [ways.length, []]);
+});
+
 test("what_is_no_opening_handshake_is_answered_by_ws_and_leaves_nothing", async () => {
   const { url, refusals, connections, stop } = await start();
   assert.equal(await ask(url, { "Sec-WebSocket-Version": "7" }), 400);
