@@ -4,8 +4,9 @@
 //! cargo run --release --features axum,v1,socket --example axum_chat -- 127.0.0.1:3000 http://localhost:5173
 //! ```
 //!
-//! For pages of the origins that follow the address, and clients that are no browsers. Each opens the channel `chat`, and
-//! may open `telemetry`, for as much as it likes: nothing of that holds the chat up. At ctrl-C all are told to go.
+//! For pages of the origins that follow the address, and clients that are no browsers, if they speak `tidegate.v1`. Each opens
+//! the channel `chat`, and may open `telemetry`, for as much as it likes: nothing of that holds the chat up. At ctrl-C all are
+//! told to go.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use tidegate::server::axum::{Endpoint, Origins, WithoutOrigin, upgrade};
 use tidegate::server::{Connections, keep_unsent_short};
-use tidegate::{Channel, ChannelSender, Client, Message};
+use tidegate::{Channel, ChannelSender, Client, Message, Mode, SendError};
 use tokio::net::TcpListener;
 
 /// Everybody who chats.
@@ -55,6 +56,9 @@ pub fn app(endpoint: Endpoint) -> Router {
 }
 
 async fn talk(client: Client, room: Room) {
+    if client.mode() == Mode::Plain {
+        return drop(client.close(1000, "speak tidegate.v1").await); // or it waits here, read by nobody
+    }
     let mut channels = client.channels();
     while let Some(channel) = channels.accept().await {
         match channel.name() {
@@ -65,14 +69,15 @@ async fn talk(client: Client, room: Room) {
     }
 }
 
-/// What one says goes to all who keep up.
+/// What one says goes to all.
 async fn chat(channel: Channel, room: Room) {
     let (sender, receiver) = channel.split();
     let sender = Arc::new(sender);
     room.lock().expect("nobody panics with it").push(sender.clone());
     while let Some(message) = receiver.recv().await {
         let Some(text) = message.as_text() else { continue };
-        room.lock().expect("nobody panics with it").retain(|other| other.try_send(text).is_ok());
+        let stays = |result| matches!(result, Ok(_) | Err(SendError::Full(_))); // whoever does not read misses it
+        room.lock().expect("nobody panics with it").retain(|other| stays(other.try_send(text)));
     }
     // Nobody else has it then, so that it closes.
     room.lock().expect("nobody panics with it").retain(|other| !Arc::ptr_eq(other, &sender));

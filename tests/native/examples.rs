@@ -202,6 +202,9 @@ fn the_chat_goes_on_beside_telemetry_and_refuses_other_channels() {
         two.closed().await;
         chats[0].send("alone").await.unwrap();
         assert_eq!(chats[0].recv().await, Some("alone".into()));
+        // Who speaks something else would wait here for ever.
+        let closed = Client::builder(&url).connect().await.unwrap().closed().await;
+        assert_eq!((closed.code, closed.reason.as_str()), (1000, "speak tidegate.v1"));
         let other = one.channel("other", ChannelOptions::new()).await.unwrap();
         assert_eq!(other.recv().await, None);
         let end = ChannelEnd::Reset { code: ChannelCode::Refused, detail: b"chat or telemetry".to_vec() };

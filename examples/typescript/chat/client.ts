@@ -19,6 +19,7 @@ export async function join(
 ): Promise<Member> {
   const socket = await connect(url, options);
   const chat = await socket.channel("chat", { priority: "urgent" });
+  socket.ongoaway = () => void chat.close(); // the server shuts down, and waits until its channels have ended
   void (async () => {
     for await (const line of chat) show(line as string);
   })();
@@ -30,7 +31,9 @@ export async function join(
       const telemetry = await socket.channel("telemetry", { priority: "bulk", maxSendBytes: 1 << 20 });
       for (const sample of samples) await telemetry.send(sample); // waits for room, a MiB
       await telemetry.close();
-      return Number(await telemetry.recv());
+      const bytes = await telemetry.recv();
+      if (bytes === undefined) throw new Error("the connection was lost before the server has said how much it has got");
+      return Number(bytes);
     },
     async leave() {
       await socket.close(1000, `${name} leaves`);

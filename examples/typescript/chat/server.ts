@@ -1,7 +1,7 @@
 /** A chat, and bulk telemetry beside it on the same connections: the server, in Node. */
 
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Connections, handleProtocols, upgrade, type Channel } from "tidegate/server";
 import { WebSocketServer } from "ws";
@@ -31,16 +31,18 @@ export async function listen(origins: readonly string[], port = 0): Promise<{ po
   /** Takes what a client reports, and says at the end how much it was. What is not taken makes the client wait. */
   async function collect(channel: Channel): Promise<void> {
     let bytes = 0;
-    for await (const sample of channel) bytes += (sample as ArrayBuffer).byteLength;
+    for await (const sample of channel) bytes += typeof sample === "string" ? 0 : sample.byteLength;
     await channel.send(String(bytes));
     await channel.close();
   }
 
   const sockets = new WebSocketServer({ noServer: true, maxPayload: 1 << 20, handleProtocols: handleProtocols() });
   const server = createServer((_, response) => response.writeHead(426).end());
+  const authenticate = ({ url }: IncomingMessage): true | number => url === "/live" || 404;
   server.on("upgrade", async (request, socket, head) => {
-    const peer = await upgrade(sockets, request, socket, head, { origins, withoutOrigin: "accept", connections });
+    const peer = await upgrade(sockets, request, socket, head, { origins, withoutOrigin: "accept", connections, authenticate });
     if (!peer) return; // refused, or gone
+    if (peer.mode === "plain") return void peer.close(1000, "speak tidegate.v1"); // or it waits here, read by nobody
     for await (const channel of peer.channels) {
       if (channel.name === "chat") void chat(channel);
       else if (channel.name === "telemetry") collect(channel).catch(() => {}); // gone before the end

@@ -34,7 +34,7 @@ const result = await run({ ...checks, ...example(share, join) }, {
   streams,
   channels,
   base,
-  chat: `ws://127.0.0.1:${chat}/`,
+  chat: `ws://127.0.0.1:${chat}/live`,
   full: !!process.env.TIDEGATE_FULL,
   only: process.env.TIDEGATE_ONLY,
   host: "node",

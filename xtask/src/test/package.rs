@@ -62,7 +62,7 @@ impl Choice {
             query.append_key_only("full");
         }
         query.extend_pairs(self.only.iter().map(|only| ("only", only)));
-        query.append_pair("chat", &format!("ws://127.0.0.1:{}/", self.chat));
+        query.append_pair("chat", &format!("ws://127.0.0.1:{}/live", self.chat));
         query.finish()
     }
 }
