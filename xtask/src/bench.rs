@@ -76,9 +76,17 @@ fn contenders(session: &Session, is_wanted: impl Fn(&str) -> bool) -> Result<Vec
     named(session, "contenders", is_wanted)
 }
 
+/// A list of the page's, for which WebKit says too early that it has loaded.
+const LIST: &str = "
+    const [list] = arguments;
+    return (async () => {
+        for (let tries = 0; !globalThis.bench && tries < 200; tries += 1) await new Promise((later) => setTimeout(later, 50));
+        return globalThis.bench?.[list];
+    })()";
+
 /// The same of another list of the page's.
 fn named(session: &Session, list: &str, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
-    let told = session.run("return globalThis.bench?.[arguments[0]]", &[list.into()])?;
+    let told = session.run(LIST, &[list.into()])?;
     let names: Vec<String> =
         serde_json::from_value(told).context("the page of the bench did not load, or names no contenders")?;
     if !names.iter().any(|name| is_wanted(name)) {
