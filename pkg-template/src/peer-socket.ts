@@ -122,6 +122,8 @@ export class PeerSocket implements WebSocketLike {
   pause(isPaused: boolean): void {
     if (isPaused === this.#isPaused) return;
     this.#isPaused = isPaused;
+    // What has come meanwhile it has not been asked for.
+    this.#isAsked = false;
     if (isPaused) this.#peer.pause();
     else this.#peer.resume();
   }

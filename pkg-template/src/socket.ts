@@ -340,10 +340,11 @@ export class Socket<In = Message, Out = Sendable> extends EventTarget implements
    * Resolves when all that is queued now has left the queue: it was handed to the socket, or was dropped (cancelled,
    * expired, superseded, an unreadable Blob). What is queued later is not waited for.
    *
-   * Rejects with a {@link TidegateError} `closed` if the connection ends first.
+   * Rejects with a {@link TidegateError} `closed` if the connection ends first; in tidegate mode without waiting for that, if
+   * a message was lost since the peer goes away.
    */
   async flushed(): Promise<void> {
-    if (await this.#marks.set(this.#queue.size)) throw notSent(await this.closed);
+    if (await this.#marks.set(this.#queue.size)) throw notSent(this.#final);
   }
 
   /**

@@ -118,9 +118,9 @@ export function chosen(options: SendOptions | null | undefined): Way {
 }
 
 /** For those who wait for what was never sent, or may not have been. */
-export function notSent(closed: Closed): TidegateError {
-  const why = closed.unsent.messages ? "before everything was sent" : "and whether everything was sent is not known";
-  return new TidegateError("closed", `the connection has ended ${why}; see \`closed\``, { closed });
+export function notSent(closed: Closed | undefined): TidegateError {
+  const why = closed?.unsent.messages === 0 ? "and whether everything was sent is not known" : "before everything was sent";
+  return new TidegateError("closed", `the connection ${closed ? "has ended" : "is ending"} ${why}; see \`closed\``, { closed });
 }
 
 /** For a message that was not taken. */

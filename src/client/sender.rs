@@ -25,12 +25,14 @@ pub struct Sender {
     room: Option<u64>,
     flushed: Option<u64>,
     closed: Option<u64>,
+    /// It was closed as a `Sink`.
+    closes: bool,
 }
 
 impl Sender {
     pub(crate) fn new(hub: Arc<Hub>, close: CloseOptions) -> Self {
         hub.add_user();
-        Self { hub, close, room: None, flushed: None, closed: None }
+        Self { hub, close, room: None, flushed: None, closed: None, closes: false }
     }
 
     pub(crate) fn hub(&self) -> &Arc<Hub> {
@@ -293,7 +295,8 @@ impl futures_sink::Sink<Message> for Sender {
         let this = &mut *self;
         // Who waits for room is woken by a close, this one as well if it has waited and given that up.
         this.hub.leave_sinks(&mut this.room);
-        if this.hub.takes_messages() {
+        // Whatever else has ended what is sent, and perhaps nothing besides.
+        if !core::mem::replace(&mut this.closes, true) {
             drop(this.close(1000, ""));
         }
         let closed = this.hub.poll_closed(&mut this.closed, cx.waker());

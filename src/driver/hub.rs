@@ -176,6 +176,8 @@ impl core::fmt::Debug for Now {
 #[derive(Debug)]
 struct State {
     stage: Stage,
+    /// A handle has closed it; it may also be closing since the peer is going away.
+    closes: bool,
     commands: Vec<Command>,
     driver: DriverWaker,
     outbox: Outbox,
@@ -255,6 +257,7 @@ impl Hub {
             now,
             state: Mutex::new(State {
                 stage: Stage::Connecting,
+                closes: false,
                 commands: Vec::new(),
                 driver: DriverWaker::default(),
                 outbox: Outbox::new(send),
@@ -338,11 +341,6 @@ impl Hub {
 
     pub(crate) fn stage(&self) -> Stage {
         self.lock().stage
-    }
-
-    /// Whether messages are taken still.
-    pub(crate) fn takes_messages(&self) -> bool {
-        self.stage() < Stage::Closing
     }
 
     pub(crate) fn opened(&self) -> Opened {
@@ -449,6 +447,7 @@ impl Hub {
 
     /// Closes or ends; from now on no message is taken. Only the first call counts.
     pub(crate) fn begin_close(&self, command: Command) {
+        self.lock().closes = true;
         self.stop_sending();
         self.command(command);
     }

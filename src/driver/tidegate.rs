@@ -195,6 +195,8 @@ pub(super) struct Tidegate {
     sent: Slab<Sent>,
     /// What the caller of `close` wants the peer to be told, and until when it waits.
     closing: Option<(CloseRequest, Option<Timestamp>)>,
+    /// This side goes away with others, which is to be over at some time.
+    is_shut_down: bool,
     /// How the session has ended.
     over: Option<Over>,
 }
@@ -213,6 +215,7 @@ impl Tidegate {
             lanes: Lanes::default(),
             sent: Slab::default(),
             closing: None,
+            is_shut_down: false,
             over: None,
         }
     }

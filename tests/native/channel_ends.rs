@@ -10,7 +10,7 @@ use tidegate::proto::ws::HeadLimits;
 use tidegate::server::{AcceptOptions, accept, read_request};
 use tidegate::{
     Amount, Channel, ChannelCode, ChannelEnd, ChannelOptions, Client, Message, Mode, Outcome, SendError,
-    SinkError,
+    SendOptions, SinkError,
 };
 use tokio::task::JoinHandle;
 
@@ -256,6 +256,7 @@ fn a_sender_is_a_sink_that_waits_for_room_in_its_own_class_and_closes_with_the_p
         sink.feed("x".into()).await.unwrap();
         server.channels().accept().await.unwrap().refuse(*b"no");
         sink.stopped().await;
+        assert_eq!(SinkExt::flush(&mut sink).await, Err(SinkError::Lost));
         assert_eq!(SinkExt::close(&mut sink).await, Err(SinkError::Lost));
         let (mut sink, _receiver) = client.channel("lost", ChannelOptions::new()).await.unwrap().split();
         sink.feed("x".into()).await.unwrap();
@@ -307,5 +308,27 @@ fn a_sink_that_is_closed_after_it_has_waited_for_room_does_not_wake_itself() {
         let (mut sink, _receiver) = client.split();
         sink.feed("0".into()).await.unwrap();
         closes_without_waking_itself(&mut sink);
+    });
+}
+
+#[test]
+fn a_sink_that_waits_is_told_of_room_that_was_kept_and_is_given_back() {
+    in_virtual_time(async {
+        let limits = SendLimits { max_queued_messages: 1, ..SendLimits::default() };
+        let (here, mut there) = tokio::io::duplex(64 << 10);
+        let server = tokio::spawn(async move {
+            let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
+            accept(there, &request, None, AcceptOptions::default()).unwrap()
+        });
+        let client =
+            Client::builder("ws://example.com/").send_limits(limits).connect_over(here).await.unwrap();
+        let _server = server.await.unwrap();
+        let (mut sink, _receiver) = client.split();
+        let permit = sink.reserve(1, SendOptions::new()).await.unwrap();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        assert!(sink.poll_ready_unpin(&mut Context::from_waker(&waker)).is_pending());
+        drop(permit);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
     });
 }

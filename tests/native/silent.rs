@@ -191,7 +191,7 @@ fn b31_a_close_without_a_deadline_ends_when_the_peer_is_gone() {
 }
 
 /// Both ends of a connection in tidegate mode, over something that at some moment carries nothing more: either finds out, as soon as
-/// the server has said. Neither pings by WebSocket.
+/// the server has said. The client pings by records only; the server, but for `None`, by WebSocket as well.
 #[cfg(feature = "v1")]
 #[test]
 fn in_tidegate_mode_either_end_finds_out_that_the_other_is_silent() {

@@ -78,6 +78,8 @@ pub struct ChannelSender {
     room: Option<u64>,
     flushed: Option<u64>,
     stopped: Option<u64>,
+    /// It was closed as one.
+    closes: bool,
 }
 
 impl ChannelSender {
@@ -87,7 +89,7 @@ impl ChannelSender {
     }
 
     fn of(half: Arc<Half>) -> Self {
-        Self { half, room: None, flushed: None, stopped: None }
+        Self { half, room: None, flushed: None, stopped: None, closes: false }
     }
 
     /// The name of the channel.
@@ -280,14 +282,15 @@ impl Sink<Message> for ChannelSender {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         let this = &mut *self;
         let flushed = this.half.hub.poll_flushed(&mut this.flushed, cx.waker());
-        flushed.map(|all| if all { Ok(()) } else { Err(SinkError::Lost) })
+        // Without a ticket nobody else would be told of what a reset has thrown away.
+        flushed.map(|all| if all && !this.half.hub.is_reset() { Ok(()) } else { Err(SinkError::Lost) })
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         let this = &mut *self;
         // Who waits for room is woken by a close, this one as well if it has waited and given that up.
         this.half.hub.leave_sinks(&mut this.room);
-        if this.half.hub.takes_messages() {
+        if !core::mem::replace(&mut this.closes, true) {
             drop(this.close());
         }
         let stopped = this.half.hub.poll_stopped(&mut this.stopped, cx.waker());

@@ -157,7 +157,8 @@ impl Hub {
     pub(crate) fn offer(&self, accepted: Accepted) -> bool {
         let wakers = {
             let mut state = self.lock();
-            if state.stage >= Stage::Closing {
+            // A peer that goes away opens what it has had queued.
+            if state.closes || state.stage == Stage::Closed {
                 return false;
             }
             state.channels.offered.push_back(accepted);
@@ -254,6 +255,11 @@ impl Hub {
     }
 
     // For handles.
+
+    /// Whether one of the two has reset what is sent on this channel.
+    pub(crate) fn is_reset(&self) -> bool {
+        matches!(self.lock().channels.stopped, Some(ChannelEnd::Reset { .. }))
+    }
 
     /// Nobody takes what comes on this channel any more: what is there goes, as if it had been taken, and so does what
     /// still comes.

@@ -254,12 +254,13 @@ impl Hub {
 
     /// Gives room back that was kept, whether a message came of it or not; whoever is next may go.
     pub(crate) fn release_room(&self, reserved: Reserved) {
-        let next = {
+        let (next, sinks) = {
             let mut state = self.lock();
             state.outbox.release(reserved);
-            state.outbox.next_in_line(reserved.priorities())
+            (state.outbox.next_in_line(reserved.priorities()), state.outbox.sinks.all())
         };
         wake(next);
+        wake(sinks);
     }
 
     /// Queues a message for which room was kept.

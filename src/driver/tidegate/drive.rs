@@ -211,7 +211,13 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     pub(crate) fn shut_down(&self, within: Option<Duration>, back: Option<[Duration; 2]>) -> bool {
         let now = self.clock.now();
         let [after, jitter] = back.unwrap_or_default().map(|time| millis(Some(time)));
+        if back.is_some() {
+            // Whoever has closed it before may have left the peer any time to confirm that.
+            let more = millis(Some(CLOSE_WITHIN));
+            self.hurry(within.map(|within| Duration::from_millis(millis(Some(within)).saturating_add(more))));
+        }
         self.with(|tidegate| {
+            tidegate.is_shut_down |= back.is_some();
             if tidegate.over.is_none() {
                 tidegate.session.handle_shutdown(now, millis(within), after, jitter);
                 tidegate.close_lanes();
@@ -342,6 +348,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
         let now = self.clock.now();
         let asked = self.with(|tidegate| tidegate.closing.take()).flatten();
         let is_silent = self.with(|tidegate| tidegate.session.is_silent()) == Some(true);
+        let is_shut_down = self.with(|tidegate| tidegate.is_shut_down) == Some(true);
         let limit = if is_silent { SILENT_CLOSE_WITHIN } else { CLOSE_WITHIN };
         let (code, reason, within) = match asked {
             Some((request, due)) => {
@@ -349,7 +356,7 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
                 if code == IN_GOOD_ORDER {
                     // Any other code of the application's would mean that the session goes on.
                     let code = if request.code == Some(1000) { 1000 } else { code };
-                    (code, request.reason, left)
+                    (code, request.reason, left.into_iter().chain(is_shut_down.then_some(limit)).min())
                 } else {
                     (code, Reason::default(), Some(left.map_or(limit, |left| left.min(limit))))
                 }

@@ -481,3 +481,33 @@ test("a_peer_that_falls_silent_is_given_up_by_either_end_as_soon_as_the_server_h
     assert.ok(Here.made.said.includes(4207));
   }
 });
+
+test("flushed_of_a_socket_tells_at_once_of_what_was_lost_as_the_peer_goes_away", async () => {
+  /** Keeps what is for the client until it is let through. */
+  class Held extends Here {
+    held;
+    hear(data) {
+      if (this.held) this.held.push(Buffer.from(data));
+      else super.hear(data);
+    }
+  }
+  const [client, server] = await pair(Held);
+  const chat = await client.channel("chat");
+  const { value: there } = await server.channels[Symbol.asyncIterator]().next();
+  await chat.accepted;
+  const { made } = Here;
+  made.held = [];
+  const over = server.end({ within: 60_000 });
+  const ticket = await client.send("crosses its word");
+  const { held } = made;
+  made.held = undefined;
+  for (const data of held) made.hear(data);
+  await assert.rejects(client.flushed(), ({ code, closed }) => code === "closed" && closed === undefined);
+  assert.equal(await ticket.outcome, "unsent");
+  // The channel keeps the connection, and goes on.
+  await chat.send("goes on");
+  assert.equal(await there.recv(), "goes on");
+  await Promise.all([chat.close(), there.close()]);
+  await over;
+  await assert.rejects(client.flushed(), { code: "closed" });
+});
