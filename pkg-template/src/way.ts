@@ -119,8 +119,7 @@ export function chosen(options: SendOptions | null | undefined): Way {
 
 /** For those who wait for what was never sent, or may not have been. */
 export function notSent(closed: Closed | undefined): TidegateError {
-  const why = closed?.unsent.messages === 0 ? "and whether everything was sent is not known" : "before everything was sent";
-  return new TidegateError("closed", `the connection ${closed ? "has ended" : "is ending"} ${why}; see \`closed\``, { closed });
+  return new TidegateError("closed", "not everything is known to have been sent before the end; see `closed`", { closed });
 }
 
 /** For a message that was not taken. */

@@ -161,7 +161,7 @@ fn a_server_goes_away_from_a_peer_that_never_answers_a_close_without_a_deadline(
             let close = || drop(server.close_with(CloseOptions::default().within(None)));
             if is_closed_first {
                 close();
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                assert!(tokio::time::timeout(Duration::from_secs(1), server.closed()).await.is_err());
             }
             let drain = Duration::from_secs(30);
             let over = connections.shutdown(drain, Duration::ZERO, Duration::ZERO);

@@ -648,7 +648,7 @@ fn b31_a_close_is_over_by_its_deadline_also_if_the_session_ends_otherwise() {
             let start = Instant::now();
             let within = within.map(Duration::from_millis);
             let closing = client.close_with(CloseOptions::default().within(within));
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert!(tokio::time::timeout(Duration::from_millis(500), client.closed()).await.is_err());
             // A message without a record: 4201, and then nothing more.
             there.write_all(&[0x82, 0]).await.unwrap();
             let closed = closing.await.unwrap();

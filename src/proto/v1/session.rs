@@ -503,12 +503,6 @@ impl Session {
         &self.hint
     }
 
-    /// Whether its connection was given up since nothing came over it, until there is another.
-    #[must_use]
-    pub fn is_silent(&self) -> bool {
-        self.is_silent
-    }
-
     /// Whether the last event has been polled.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -171,6 +171,12 @@ impl Session {
         Some(since.saturating_add(Duration::from_micros(takes.saturating_mul(2).saturating_add(ACK_LATE))))
     }
 
+    /// Whether its connection was given up since nothing came over it, until there is another.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.is_silent
+    }
+
     /// Looks after the peer's life.
     pub(super) fn check_life(&mut self) {
         match self.liveness.handle_timeout(self.now, self.slack(), self.acknowledgement_due()) {
