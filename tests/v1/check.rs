@@ -147,8 +147,8 @@ fn streams(from: &End, to: &End, findings: &mut Vec<Finding>) {
         // Who goes away and loses the connection acknowledges by the greeting of the next one what came before GOAWAY
         // was heard, on channels that it does not handle.
         // So does who has stopped a channel, of what came on it before the other side could hear of that.
-        let is_late = to.unwanted.contains(stream) && to.epochs.len() > 1;
-        let is_beyond = to.is_closing && to.epochs.len() > 1 && !to.was_told_of(&stream.0);
+        let is_late = to.unwanted.contains(stream) && from.epochs.len() > 1;
+        let is_beyond = to.is_closing && from.epochs.len() > 1 && !to.was_told_of(&stream.0);
         for (id, sent) in order.iter().map(|id| (*id, &from.sent[*id])) {
             if sent.outcome == Some(Outcome::Delivered) && !arrived.contains(&id) && !is_late && !is_beyond {
                 findings.push((

@@ -314,7 +314,9 @@ impl Session {
     /// Before the connection is closed in good order: what is not acknowledged then the peer takes for unknown. Whether there
     /// is room for it or not, as ERROR.
     pub(super) fn acknowledge_at_last(&mut self) {
-        if self.phase != Phase::Open || self.greeting == Greeting::Due {
+        // Before GOAWAY what came behind a channel that it does not handle would pass for delivered.
+        let is_goaway_due = self.goaway.is_some() && !self.loose.went;
+        if self.phase != Phase::Open || self.greeting == Greeting::Due || is_goaway_due {
             return;
         }
         if self.stops == 0 {
