@@ -36,6 +36,8 @@ struct Stream {
     told: u64,
     /// The least window that the receiver keeps.
     window: u64,
+    /// ACCEPT of the receiver has been handed over, by which that becomes larger.
+    is_accepted: bool,
 }
 
 /// What one side sends.
@@ -293,6 +295,7 @@ impl Wire {
         if record.kind == ACCEPT {
             // Of what has arrived some may have been taken.
             stream.window = stream.window.max(limit.saturating_sub(stream.arrived));
+            stream.is_accepted = true;
         }
         let before = stream.told;
         stream.told = before.max(limit);
@@ -484,6 +487,10 @@ impl Wire {
                 if is_free && id / 2 < self.halves[1 - which].opens_arrived {
                     wrong.push(("I2", format!("{which} has not refused {id}, which it does not handle")));
                 }
+                continue;
+            }
+            // ACCEPT says more than CREDIT could; it waits as every sequenced record does.
+            if !is_free && id % 2 == 1 - which as u64 && !stream.is_accepted {
                 continue;
             }
             // A quarter may be owed, but not while an item may have to wait for its rest.
