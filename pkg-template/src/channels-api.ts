@@ -52,7 +52,8 @@ export interface ChannelSocket<In = Message, Out = Sendable> extends Socket<In, 
   readonly mode: "tidegate" | "plain";
   /**
    * Opens a channel. It can be used at once: what is sent goes with the opening, up to what the peer takes without having
-   * been asked. As long as the peer's limit of channels is reached, it waits.
+   * been asked. As long as the peer's limit of channels is reached, what is sent waits. That it resolves says nothing of the
+   * peer's application: one that wants no such channel resets it ({@link Channel.stopped}, {@link Channel.ended}).
    *
    * Rejects with a {@link TidegateError}: `plain` in plain mode, `closed`, `option` for an empty name or one that is longer
    * than the peer takes.

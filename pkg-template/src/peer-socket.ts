@@ -8,7 +8,10 @@ import { CreditInbox } from "./credit-inbox.js";
 import { bytesOf } from "./data.js";
 
 // `any`: each version of `ws` has types of its own.
-/** What is used of a socket of `ws`. */
+/**
+ * What is used of a socket of `ws`: `message` and `close` are listened to by `addEventListener`, and `error`, `ping` and `pong` by
+ * `on`. In a stand-in `pause`, `resume` and `ping` may do nothing.
+ */
 export interface PeerSocketLike {
   readonly protocol: string;
   readonly extensions: string;

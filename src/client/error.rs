@@ -254,7 +254,8 @@ pub enum SinkError {
     /// A message was not queued; it is given back.
     Refused(SendError),
     /// Not everything that was queued has been handed over: the connection ended first
-    /// ([`closed`](super::Sender::closed) says how much was not), or a Blob could not be read.
+    /// ([`closed`](super::Sender::closed) says how much was not), or a Blob could not be read. Of a channel's sender also: the
+    /// peer has reset the channel, and thrown away what it had not delivered; `ChannelSender::stopped` tells.
     Lost,
 }
 

@@ -38,7 +38,7 @@ export async function listen(origins: readonly string[], port = 0): Promise<{ po
 
   const sockets = new WebSocketServer({ noServer: true, maxPayload: 1 << 20, handleProtocols: handleProtocols() });
   const server = createServer((_, response) => response.writeHead(426).end());
-  const authenticate = ({ url }: IncomingMessage): true | number => url === "/live" || 404;
+  const authenticate = ({ url }: IncomingMessage): true | number => url?.split("?")[0] === "/live" || 404;
   server.on("upgrade", async (request, socket, head) => {
     const peer = await upgrade(sockets, request, socket, head, { origins, withoutOrigin: "accept", connections, authenticate });
     if (!peer) return; // refused, or gone

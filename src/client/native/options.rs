@@ -149,6 +149,9 @@ impl ClientBuilder {
     /// takes something again; a server that neither sends nor takes anything is taken for gone. While
     /// nothing is read because the receive queue waits for its reader, nobody is.
     ///
+    /// In tidegate mode the session asks as well, as the server has it, by default with an end after 45 s: what comes first
+    /// counts.
+    ///
     /// Host only: browsers let no script ping.
     ///
     /// # Specification

@@ -769,7 +769,7 @@ test("flushed_waits_for_what_was_queued_before_it_and_for_nothing_else", async (
   raw.finish(1006, "", false);
   const closed = await socket.closed;
   for (const late of [lost, drained, socket.flushed(), socket.drained()]) {
-    await assert.rejects(late, (error) => code("closed")(error) && error.closed === closed && /before everything/.test(error.message));
+    await assert.rejects(late, (error) => code("closed")(error) && error.closed === closed && /before the end/.test(error.message));
   }
 });
 
@@ -782,7 +782,7 @@ test("flushed_knows_what_was_lost_before_anybody_waited_and_not_what_was_lost_be
   raw.finish(1006, "", false);
   const closed = await socket.closed;
   assert.equal(closed.unsent.messages, 0);
-  await assert.rejects(socket.flushed(), (error) => code("closed")(error) && error.closed === closed && /not known/.test(error.message));
+  await assert.rejects(socket.flushed(), (error) => code("closed")(error) && error.closed === closed && /before the end/.test(error.message));
   // The one before a mark ends otherwise than those behind it.
   const marks = new Marks();
   const numbers = [marks.next];
@@ -815,7 +815,7 @@ test("after_an_end_with_all_sent_only_what_the_socket_held_is_not_known", async 
   const closed = await socket.closed;
   await socket.flushed();
   for (const drained of [waiting, socket.drained()]) {
-    await assert.rejects(drained, (error) => code("closed")(error) && error.closed === closed && /not known/.test(error.message));
+    await assert.rejects(drained, (error) => code("closed")(error) && error.closed === closed && /before the end/.test(error.message));
   }
 });
 
