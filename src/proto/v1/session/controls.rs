@@ -79,6 +79,9 @@ impl Session {
         self.acks.hold();
         if channel.accept_waits {
             channel.stop = Some(stop);
+            // In front of all that waits for room, as RESET will be; where it stood before it is passed over.
+            channel.controls += 1;
+            self.controls.push_front(Control::Accept(key));
         } else {
             channel.controls += 1;
             self.controls.push_front(Control::Reset { channel: key, stop });
@@ -125,6 +128,13 @@ impl Session {
             let mut head = Vec::new();
             let state = control.channel().and_then(|key| self.mux.get(key));
             let channel = state.and_then(Channel::id).unwrap_or(0);
+            if let (Control::Accept(key), Some(Channel { accept_waits: false, .. })) = (control, state) {
+                if let Some(channel) = self.mux.get_mut(*key) {
+                    channel.controls = channel.controls.saturating_sub(1);
+                }
+                self.controls.pop_front();
+                continue;
+            }
             match control {
                 Control::Accept(_) => {
                     let Some(state) = state else { return true };
@@ -140,7 +150,9 @@ impl Session {
                 Control::Close(_) => Record::Close { channel }.put(number, &mut head),
                 Control::Grease(kind) => Record::put_unknown(*kind, number, &mut head),
             }
-            let (bytes, stops_peer) = (head.len() as u64, control.stops_peer());
+            let opens_stop =
+                matches!(control, Control::Accept(_)) && state.is_some_and(|state| state.stop.is_some());
+            let (bytes, stops_peer) = (head.len() as u64, control.stops_peer() || opens_stop);
             if !out.is_empty() && out.len() + bytes > target {
                 return false;
             }

@@ -146,7 +146,7 @@ fn reset_by_which_the_peer_is_to_stop_goes_before_what_was_to_be_said_before_it(
 }
 
 #[test]
-fn such_a_reset_goes_behind_accept_of_its_channel_and_before_all_that_is_behind_that() {
+fn such_a_reset_goes_behind_accept_of_its_channel_and_both_before_all_else() {
     let mut two = Two::new(|_| {});
     for _ in 0..2 {
         two.ends[CLIENT].open(ChannelKind::Items, "n".into(), Vec::new(), Priority::Normal).unwrap();
@@ -163,7 +163,7 @@ fn such_a_reset_goes_behind_accept_of_its_channel_and_before_all_that_is_behind_
     two.ends[SERVER].handle_close_channel(incoming[0]);
     two.stop(SERVER, incoming[1]);
     let said = two.says(SERVER);
-    assert_eq!(words(&said), ["ACK 2", "ACCEPT 0", "ACCEPT 2", "RESET 2 of 2", "CLOSE 0"]);
+    assert_eq!(words(&said), ["ACK 2", "ACCEPT 2", "RESET 2 of 2", "ACCEPT 0", "CLOSE 0"]);
     // And the peer takes it so.
     two.hears(CLIENT, &said);
     two.exchange();
