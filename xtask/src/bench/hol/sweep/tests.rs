@@ -37,7 +37,7 @@ fn the_grid_has_every_link_with_each_d_and_each_server_once() {
     for link in RATES.into_iter().flat_map(|rate| DELAYS_MS.map(|delay| (rate, delay))) {
         assert_eq!(links.iter().filter(|other| **other == link).count(), 2, "{link:?}");
     }
-    assert!(cells.iter().all(|cell| cell.budget_delay_ms == 12), "as tidegate has it");
+    assert!(cells.iter().all(|cell| cell.budget_delay_ms == 11), "as tidegate has it");
     let cells = plan(&options("--grid --budget-delays 6,25 --server node")).unwrap();
     assert_eq!(cells.len(), 18);
     assert!(cells.iter().all(|cell| cell.server == Server::Node));
