@@ -275,6 +275,17 @@ impl Wake for Count {
     }
 }
 
+/// A client and a server in plain mode.
+async fn plain_pair(limits: SendLimits) -> (Client, Client) {
+    let (here, mut there) = tokio::io::duplex(64 << 10);
+    let server = tokio::spawn(async move {
+        let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
+        accept(there, &request, None, AcceptOptions::default()).unwrap()
+    });
+    let client = Client::builder("ws://example.com/").send_limits(limits).connect_over(here).await.unwrap();
+    (client, server.await.unwrap())
+}
+
 /// Waits for room, gives that up and closes instead, while nothing else runs.
 fn closes_without_waking_itself(sink: &mut (impl Sink<Message, Error = SinkError> + Unpin)) {
     let count = Arc::new(Count::default());
@@ -298,13 +309,7 @@ fn a_sink_that_is_closed_after_it_has_waited_for_room_does_not_wake_itself() {
         sink.feed("0".into()).await.unwrap();
         closes_without_waking_itself(&mut sink);
         // And that of a connection.
-        let (here, mut there) = tokio::io::duplex(64 << 10);
-        let _server = tokio::spawn(async move {
-            let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
-            accept(there, &request, None, AcceptOptions::default()).unwrap()
-        });
-        let client =
-            Client::builder("ws://example.com/").send_limits(limits).connect_over(here).await.unwrap();
+        let (client, _server) = plain_pair(limits).await;
         let (mut sink, _receiver) = client.split();
         sink.feed("0".into()).await.unwrap();
         closes_without_waking_itself(&mut sink);
@@ -315,14 +320,7 @@ fn a_sink_that_is_closed_after_it_has_waited_for_room_does_not_wake_itself() {
 fn a_sink_that_waits_is_told_of_room_that_was_kept_and_is_given_back() {
     in_virtual_time(async {
         let limits = SendLimits { max_queued_messages: 1, ..SendLimits::default() };
-        let (here, mut there) = tokio::io::duplex(64 << 10);
-        let server = tokio::spawn(async move {
-            let request = read_request(&mut there, HeadLimits::default()).await.unwrap();
-            accept(there, &request, None, AcceptOptions::default()).unwrap()
-        });
-        let client =
-            Client::builder("ws://example.com/").send_limits(limits).connect_over(here).await.unwrap();
-        let _server = server.await.unwrap();
+        let (client, _server) = plain_pair(limits).await;
         let (mut sink, _receiver) = client.split();
         let permit = sink.reserve(1, SendOptions::new()).await.unwrap();
         let count = Arc::new(Count::default());
