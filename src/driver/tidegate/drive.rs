@@ -346,9 +346,9 @@ impl<T: Transport, C: Clock, O: Outlet<T>> Driver<T, C, O> {
     /// The session is done with the connection.
     fn close_connection(&self, code: u16) {
         let now = self.clock.now();
-        let asked = self.with(|tidegate| tidegate.closing.take()).flatten();
-        let is_silent = self.with(|tidegate| tidegate.session.is_silent()) == Some(true);
-        let is_shut_down = self.with(|tidegate| tidegate.is_shut_down) == Some(true);
+        let told = self
+            .with(|tidegate| (tidegate.closing.take(), tidegate.session.is_silent(), tidegate.is_shut_down));
+        let (asked, is_silent, is_shut_down) = told.unwrap_or_default();
         let limit = if is_silent { SILENT_CLOSE_WITHIN } else { CLOSE_WITHIN };
         let (code, reason, within) = match asked {
             Some((request, due)) => {
